@@ -1,0 +1,156 @@
+"""Canaries: a few fixed texts with the teacher's vectors, which recognise an encoder by what it computes.
+
+A fingerprint compares declarations. A model of the same size under the same name passes it; the canaries do not let
+it through. Idea: silent same-dimension model swaps reported by users of vector stores (MemPalace/mempalace#1730).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leaf_embed import vectors
+from leaf_embed.errors import InputError, SpaceMismatchError
+from leaf_embed.vectors import FloatArray
+
+if TYPE_CHECKING:
+    from leaf_embed.encoders.base import Encoder
+    from leaf_embed.space import Role
+
+__all__ = ["CANARY_TEXTS", "LEAF_FLOOR", "TEACHER_FLOOR", "Canaries", "CanaryReport"]
+
+CANARY_TEXTS: tuple[tuple[Role, str], ...] = (
+    ("query", "how do vaccines protect against infection"),
+    ("query", "capital city of Australia"),
+    ("query", "undo the last git commit without losing changes"),
+    ("query", "why is the sky blue?"),
+    ("document", "The mitochondrion generates most of the chemical energy that a cell needs, as ATP."),
+    ("document", "def add(a, b):\n    return a + b"),
+    ("document", "The contract ends on 31 December unless either party gives notice in writing."),
+    ("document", "Kraków est une ville de Pologne; 東京は日本の首都です。"),
+)
+
+TEACHER_FLOOR = 0.98  # the same model in another precision or on another machine: bfloat16 measured above .999
+LEAF_FLOOR = 0.5  # mean over the canaries: an aligned student is far above, an unrelated model is near 0
+
+
+@dataclass(frozen=True)
+class CanaryReport:
+    """What an encoder made of the canaries.
+
+    Attributes:
+        cosines: One a canary, against the teacher's vector, shape ``(n,)``.
+        floor: The mean that was asked for.
+    """
+
+    cosines: tuple[float, ...]
+    floor: float
+
+    @property
+    def mean(self) -> float:
+        """Mean cosine over the canaries."""
+        return float(np.mean(self.cosines))
+
+    @property
+    def passed(self) -> bool:
+        """Whether the mean reaches the floor."""
+        return self.mean >= self.floor
+
+    def __str__(self) -> str:
+        verdict = "pass" if self.passed else "FAIL"
+        return f"canaries {verdict}: mean cosine {self.mean:.4f}, lowest {min(self.cosines):.4f}, floor {self.floor}"
+
+
+@dataclass(frozen=True, eq=False)
+class Canaries:
+    """Texts with the teacher's vectors.
+
+    Attributes:
+        texts: ``(role, text)`` pairs.
+        vectors: The teacher's vectors, shape ``(n, dim)``, float32.
+    """
+
+    texts: tuple[tuple[Role, str], ...]
+    vectors: FloatArray
+
+    def __post_init__(self) -> None:
+        if not self.texts:
+            raise InputError("canaries need at least one text; got none")
+        checked = vectors.as_vectors(self.vectors, source="the canaries' teacher")
+        if len(checked) != len(self.texts):
+            raise InputError(f"{len(self.texts)} canary texts came with {len(checked)} vectors")
+        object.__setattr__(self, "vectors", checked)
+
+    @property
+    def dim(self) -> int:
+        """Number of dimensions of the vectors."""
+        return int(self.vectors.shape[1])
+
+    @classmethod
+    def of(cls, teacher: Encoder, texts: Sequence[tuple[Role, str]] = CANARY_TEXTS) -> Canaries:
+        """Ask the teacher for the canaries' vectors."""
+        return cls(tuple(texts), _encode(teacher, texts))
+
+    def check(self, encoder: Encoder, floor: float, roles: Sequence[Role] = ("query", "document")) -> CanaryReport:
+        """Compare an encoder's vectors of the canaries with the teacher's.
+
+        Args:
+            encoder: Anything with ``encode_query`` and ``encode_document``.
+            floor: The mean cosine it has to reach.
+            roles: Which canaries to try; a query-only leaf is asked for queries alone.
+        """
+        keep = [i for i, (role, _) in enumerate(self.texts) if role in roles]
+        if not keep:
+            raise InputError(f"there is no canary with a role in {tuple(roles)}")
+        theirs = _encode(encoder, [self.texts[i] for i in keep])
+        if theirs.shape[1] != self.dim:
+            raise SpaceMismatchError(
+                f"the encoder gives vectors of {theirs.shape[1]} dimensions; the space has {self.dim}. "
+                "Use the model that belongs to this space."
+            )
+        return CanaryReport(tuple(map(float, vectors.cosine(theirs, self.vectors[keep]))), floor)
+
+    def verify(
+        self, encoder: Encoder, floor: float, roles: Sequence[Role] = ("query", "document"), *, name: str = "the encoder"
+    ) -> CanaryReport:
+        """:meth:`check`, and refuse an encoder that does not write into the space.
+
+        Raises:
+            SpaceMismatchError: The mean cosine is below ``floor``.
+        """
+        report = self.check(encoder, floor, roles)
+        if not report.passed:
+            raise SpaceMismatchError(
+                f"{name} does not write into the space it declares: its vectors of {len(report.cosines)} canary texts "
+                f"have a mean cosine of {report.mean:.3f} with the teacher's; expected at least {floor}. "
+                "The model's files or prompts were changed; use the model that the space was made with."
+            )
+        return report
+
+    def to_list(self) -> list[dict[str, str]]:
+        """The JSON form: role, text, and the vector as base64 of little-endian float16."""
+        return [
+            {"role": role, "text": text, "vector": base64.b64encode(row.astype("<f2").tobytes()).decode("ascii")}
+            for (role, text), row in zip(self.texts, self.vectors, strict=True)
+        ]
+
+    @classmethod
+    def from_list(cls, value: Any) -> Canaries:
+        """Read the JSON form back."""
+        rows = [np.frombuffer(base64.b64decode(item["vector"]), dtype="<f2") for item in value]
+        texts = tuple((item["role"], item["text"]) for item in value)
+        return cls(texts, vectors.as_vectors(rows, source="the canaries"))
+
+
+def _encode(encoder: Encoder, texts: Sequence[tuple[Role, str]]) -> FloatArray:
+    """Vectors of (role, text) pairs in their order, shape ``(n, dim)``."""
+    rows: dict[int, FloatArray] = {}
+    for role, encode in (("query", encoder.encode_query), ("document", encoder.encode_document)):
+        places = [i for i, (r, _) in enumerate(texts) if r == role]
+        if places:
+            rows.update(zip(places, encode([texts[i][1] for i in places]), strict=True))
+    return np.stack([rows[i] for i in range(len(texts))])

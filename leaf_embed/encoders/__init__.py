@@ -1,0 +1,9 @@
+"""Encoders: everything that turns texts into vectors of a space.
+
+``onnx`` needs the base install only; ``transformer`` needs the extra ``train``.
+"""
+
+from leaf_embed.encoders.base import BaseEncoder, Encoder
+from leaf_embed.encoders.leaf import LeafEncoder, load
+
+__all__ = ["BaseEncoder", "Encoder", "LeafEncoder", "load"]

@@ -1,0 +1,114 @@
+"""What an encoder is, and the part that all of ours share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Protocol, overload, runtime_checkable
+
+import numpy as np
+
+from leaf_embed.errors import InputError
+from leaf_embed.space import EmbeddingSpace, Role
+from leaf_embed.vectors import FloatArray
+
+__all__ = ["BaseEncoder", "Encoder", "check_texts"]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Anything that writes vectors into an embedding space.
+
+    One text gives shape ``(dim,)``, a sequence of n texts gives ``(n, dim)`` in the same order; float32, unit norm if
+    the space has it. Ten lines make one, for a test or for a model of your own.
+    """
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space that the vectors live in."""
+        ...
+
+    @overload
+    def encode_query(self, texts: str) -> FloatArray: ...
+    @overload
+    def encode_query(self, texts: Sequence[str]) -> FloatArray: ...
+    def encode_query(self, texts: str | Sequence[str]) -> FloatArray:
+        """Vectors of questions, with the space's query prompt put before each."""
+        ...
+
+    @overload
+    def encode_document(self, texts: str) -> FloatArray: ...
+    @overload
+    def encode_document(self, texts: Sequence[str]) -> FloatArray: ...
+    def encode_document(self, texts: str | Sequence[str]) -> FloatArray:
+        """Vectors of passages, with the space's document prompt put before each."""
+        ...
+
+
+class BaseEncoder(ABC):
+    """Checks texts and handles one or many; a subclass turns clean texts of one role into a matrix."""
+
+    @property
+    @abstractmethod
+    def space(self) -> EmbeddingSpace:
+        """The space that the vectors live in."""
+
+    @property
+    def dim(self) -> int:
+        """Number of dimensions of a vector."""
+        return self.space.dim
+
+    @abstractmethod
+    def _encode(self, texts: list[str], role: Role) -> FloatArray:
+        """Vectors of at least one clean text, prompts not yet added, shape ``(n, dim)``, float32."""
+
+    def encode_query(self, texts: str | Sequence[str]) -> FloatArray:
+        """Vectors of questions.
+
+        Args:
+            texts: One text, or a sequence of n texts. An empty text is allowed.
+
+        Returns:
+            Shape ``(dim,)`` for one text, ``(n, dim)`` for a sequence; float32, unit norm if the space has it.
+
+        Raises:
+            InputError: Something else than text.
+        """
+        return self._encode_any(texts, "query")
+
+    def encode_document(self, texts: str | Sequence[str]) -> FloatArray:
+        """Vectors of passages; see :meth:`encode_query` for shapes and errors."""
+        return self._encode_any(texts, "document")
+
+    def _encode_any(self, texts: str | Sequence[str], role: Role) -> FloatArray:
+        if isinstance(texts, str):
+            return self._encode([clean(texts)], role)[0]
+        checked = check_texts(texts)
+        if not checked:
+            return np.empty((0, self.dim), dtype=np.float32)
+        return self._encode(checked, role)
+
+
+def check_texts(texts: Sequence[str]) -> list[str]:
+    """Clean texts as a list.
+
+    Raises:
+        InputError: Not a sequence of ``str``; the message names the first item that is not.
+    """
+    if isinstance(texts, bytes) or not hasattr(texts, "__iter__"):
+        raise InputError(f"expected a text or a sequence of texts; got {type(texts).__name__}")
+    checked = []
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"expected texts; item {place} is of type {type(text).__name__}: {text!r:.80}")
+        checked.append(clean(text))
+    return checked
+
+
+def clean(text: str) -> str:
+    """Replace lone surrogates, which no tokenizer can read, by the replacement character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -1,0 +1,133 @@
+"""The query path: tokenizers, ONNX Runtime and NumPy; no torch, no transformers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from leaf_embed.encoders.base import BaseEncoder
+from leaf_embed.encoders.batching import TokenBudget, token_batches
+from leaf_embed.errors import InputError, NotALeafError
+from leaf_embed.format import GRAPHS, LeafInfo, read_leaf
+from leaf_embed.space import EmbeddingSpace, Role
+from leaf_embed.vectors import FloatArray
+
+__all__ = ["OnnxEncoder", "Variant"]
+
+Variant: TypeAlias = Literal["auto", "int8", "float32"]
+
+OUTPUT = "sentence_embedding"
+MAX_CHARACTERS_PER_TOKEN = 512  # far above any real text; keeps a text of many megabytes from being tokenised whole
+
+
+class OnnxEncoder(BaseEncoder):
+    """A leaf's fused graph: token ids in, finished vectors out.
+
+    Safe to share between threads: ONNX Runtime sessions and tokenizers are, and nothing else is changed after
+    construction.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        variant: Variant = "auto",
+        threads: int = 1,
+        batch_tokens: int = 512,
+    ) -> None:
+        """Open a leaf directory.
+
+        Args:
+            path: A directory made by ``leaf-embed export``.
+            variant: Which graph; ``"auto"`` takes int8 if it is there, else float32.
+            threads: Threads inside one operator. One is fastest for single queries through the int8 graph, and the
+                only choice that does not suffer on a busy machine.
+            batch_tokens: Tokens in a batch at most, padding included. ONNX Runtime never gives memory back, so this
+                bounds the process; 512 measured fastest for int8 (examples/LOG.md).
+
+        Raises:
+            NotALeafError: No leaf there, or the graph was not exported.
+            InputError: An option that is out of range.
+        """
+        if threads < 1:
+            raise InputError(f"threads must be at least 1; got {threads}")
+        self.path = Path(path)
+        self.info: LeafInfo = read_leaf(self.path)
+        self._budget = TokenBudget(batch_tokens)
+        self.variant, graph = _find_graph(self.path, variant)
+        self._tokenizer, self._pad_id = _load_tokenizer(self.path, self.info.max_tokens)
+        self._session = _open_session(graph, threads)
+        self._inputs = [node.name for node in self._session.get_inputs()]
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        return self.info.space
+
+    def _encode(self, texts: list[str], role: Role) -> FloatArray:
+        prompt, limit = self.space.prompt(role), self.info.max_tokens * MAX_CHARACTERS_PER_TOKEN
+        tokens = self._tokenizer.encode_batch_fast([(prompt + text)[:limit] for text in texts])
+        if len(tokens) == 1:
+            return self._run(tokens)
+        result = np.empty((len(texts), self.dim), dtype=np.float32)
+        for rows in token_batches([len(t) for t in tokens], self._budget):
+            result[rows] = self._run([tokens[row] for row in rows])
+        return result
+
+    def _run(self, tokens: Sequence[Encoding]) -> FloatArray:
+        """Vectors of one batch, shape ``(len(tokens), dim)``."""
+        length = max(1, max(len(t) for t in tokens))
+        ids: NDArray[np.int64] = np.full((len(tokens), length), self._pad_id, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, token in enumerate(tokens):
+            ids[row, : len(token)] = token.ids
+            mask[row, : len(token)] = 1
+        values = {"input_ids": ids, "attention_mask": mask}
+        feeds = {name: values[name] if name in values else np.zeros_like(ids) for name in self._inputs}
+        output: Any = self._session.run([OUTPUT], feeds)[0]
+        return np.asarray(output, dtype=np.float32)
+
+
+def _find_graph(path: Path, variant: Variant) -> tuple[Variant, Path]:
+    """The graph file of a variant, and which variant it is."""
+    if variant != "auto" and variant not in GRAPHS:
+        raise InputError(f"unknown graph variant {variant!r}; expected auto, {', '.join(GRAPHS)}")
+    wanted: list[Any] = list(GRAPHS) if variant == "auto" else [variant]
+    for name in wanted:
+        graph = path / GRAPHS[name]
+        if graph.is_file():
+            return name, graph
+    raise NotALeafError(
+        f"{path} has no {' or '.join(GRAPHS[name] for name in wanted)}; "
+        f"make it with: leaf-embed export {path}"
+    )
+
+
+def _load_tokenizer(path: Path, max_tokens: int) -> tuple[Tokenizer, int]:
+    """The tokenizer, truncating and not padding, and the id to pad with."""
+    file = path / "tokenizer.json"
+    if not file.is_file():
+        raise NotALeafError(f"{path} has no tokenizer.json; the directory is incomplete, distil or copy it again")
+    tokenizer = Tokenizer.from_file(str(file))
+    padding = tokenizer.padding or {}
+    pad_id = padding.get("pad_id", tokenizer.token_to_id("[PAD]") or tokenizer.token_to_id("<pad>") or 0)
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer, pad_id
+
+
+def _open_session(graph: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises a private class per failure
+        raise NotALeafError(f"{graph} is no readable ONNX graph ({error}); export the leaf again") from error

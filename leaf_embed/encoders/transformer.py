@@ -1,0 +1,192 @@
+"""Teachers and students through sentence-transformers, in batches that cost what they must."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from leaf_embed import vectors
+from leaf_embed._extras import require
+from leaf_embed.canaries import CANARY_TEXTS
+from leaf_embed.encoders.base import BaseEncoder
+from leaf_embed.encoders.batching import TokenBudget, token_batches
+from leaf_embed.errors import InputError
+from leaf_embed.format import LEAF_FILE, read_leaf
+from leaf_embed.space import EmbeddingSpace, Role
+from leaf_embed.vectors import FloatArray
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["Precision", "SentenceTransformerEncoder"]
+
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+
+PAD_MULTIPLE = 16  # bfloat16 on CPU keeps one compiled kernel a shape: few lengths keep memory and time flat
+MODEL_FILES = ("*.safetensors", "pytorch_model*.bin", "modules.json", "*/config.json", "tokenizer.json")
+
+
+class SentenceTransformerEncoder(BaseEncoder):
+    """Any sentence-transformers model, as a teacher or as a torch leaf."""
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | SentenceTransformer,
+        *,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        max_tokens: int | None = None,
+        precision: Precision = "auto",
+        device: str | None = None,
+        batch_tokens: int = 4096,
+    ) -> None:
+        """Load a model, or take one that is loaded.
+
+        Args:
+            model: A directory, a hub id, or a ``SentenceTransformer``.
+            query_prompt: Text before every query; ``None`` takes the one saved in the model.
+            document_prompt: Text before every document; ``None`` takes the one saved in the model.
+            max_tokens: Read fewer tokens than the model would.
+            precision: ``"auto"`` is bfloat16 on a GPU and on a CPU with bfloat16 units, else float32.
+            device: As in torch; ``None`` takes a GPU if there is one.
+            batch_tokens: Tokens in a batch at most, padding included.
+
+        Raises:
+            MissingExtraError: The extra ``train`` is not installed.
+            InputError: The model cannot be loaded, or makes no text vectors.
+        """
+        require("sentence_transformers", "train", "A torch encoder")
+        self.model, name = _load(model, device)
+        if max_tokens is not None:
+            self.model.max_seq_length = max_tokens
+        self._autocast = _wants_bfloat16(precision, self.model.device)
+        self._budget = TokenBudget(batch_tokens, multiple=PAD_MULTIPLE)
+        leaf = Path(name) / LEAF_FILE
+        if leaf.is_file():
+            self._space = read_leaf(name).space
+        else:
+            self._space = self._describe(name, query_prompt, document_prompt)
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        return self._space
+
+    def _describe(self, name: str, query_prompt: str | None, document_prompt: str | None) -> EmbeddingSpace:
+        """The space of this model as a teacher; unit norm is measured, not assumed."""
+        saved = self.model.prompts or {}
+        probe = self._encode_prompted([text for _, text in CANARY_TEXTS], "")
+        return EmbeddingSpace(
+            teacher=name,
+            dim=int(probe.shape[1]),
+            revision=_revision(name, self.model),
+            query_prompt=saved.get("query", "") if query_prompt is None else query_prompt,
+            document_prompt=saved.get("document", "") if document_prompt is None else document_prompt,
+            unit_norm=vectors.is_unit_norm(probe),
+            max_tokens=self.model.max_seq_length,
+        )
+
+    def _encode(self, texts: list[str], role: Role) -> FloatArray:
+        return self._encode_prompted(texts, self._space.prompt(role))
+
+    def _encode_prompted(
+        self, texts: Sequence[str], prompt: str, progress: Callable[[int], object] | None = None
+    ) -> FloatArray:
+        """Vectors of ``prompt + text``, shape ``(n, dim)``; ``progress`` hears the size of each finished batch."""
+        limit = self.model.max_seq_length or 512
+        encoded = self.model.tokenizer([prompt + text[: limit * 512] for text in texts], truncation=True, max_length=limit)
+        lengths = [len(ids) for ids in encoded["input_ids"]]
+        result: FloatArray | None = None
+        for rows in token_batches(lengths, self._budget):
+            block = self._forward([texts[row] for row in rows], prompt)
+            if result is None:
+                result = np.empty((len(texts), block.shape[1]), dtype=np.float32)
+            result[rows] = block
+            if progress is not None:
+                progress(len(rows))
+        if result is None:
+            raise InputError("nothing to encode: got no texts")
+        return result
+
+    def _forward(self, texts: list[str], prompt: str) -> FloatArray:
+        """Vectors of one batch, shape ``(len(texts), dim)``."""
+        import torch
+
+        device = self.model.device
+        features: dict[str, Any] = self.model.preprocess(
+            texts, prompt=prompt or None, processing_kwargs={"text": {"pad_to_multiple_of": PAD_MULTIPLE}}
+        )
+        features = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in features.items()}
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self._autocast):
+            output = self.model(features)["sentence_embedding"].float()
+            if any(type(module).__name__ == "Normalize" for module in self.model):
+                output = torch.nn.functional.normalize(output, dim=-1)  # bfloat16 rounded the norm away from 1
+        return np.asarray(output.cpu().numpy(), dtype=np.float32)
+
+
+def _load(model: str | os.PathLike[str] | SentenceTransformer, device: str | None) -> tuple[SentenceTransformer, str]:
+    """The model in evaluation mode, and the name to find it again by."""
+    from sentence_transformers import SentenceTransformer
+
+    if isinstance(model, SentenceTransformer):
+        return model.eval(), _name_of(model)
+    name = os.fspath(model)
+    local = Path(name)
+    if not local.exists() and not re.fullmatch(r"[\w.-]+/[\w.-]+|[\w.-]+", name):
+        raise InputError(f"there is no model at {name}; expected a directory or a hub id such as 'org/model'")
+    if local.is_dir() and not any((local / f).is_file() for f in ("modules.json", "config.json")):
+        raise InputError(f"{name} holds no model (no modules.json, no config.json); is the path right?")
+    try:
+        return SentenceTransformer(name, device=device).eval(), str(local.resolve()) if local.is_dir() else name
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"cannot load a sentence-transformers model from {name!r}: {error}\n"
+            "Expected a model directory, or a hub id on a machine that reaches the hub."
+        ) from error
+
+
+def _name_of(model: SentenceTransformer) -> str:
+    card = getattr(model, "model_card_data", None)
+    return str(getattr(card, "base_model", None) or "in-process model")
+
+
+def _revision(name: str, model: SentenceTransformer) -> str:
+    """A digest of a local model's files, a hub model's commit, or a digest of weights that are only in memory."""
+    path = Path(name)
+    if path.is_dir():
+        files = sorted({file for pattern in MODEL_FILES for file in path.rglob(pattern) if "onnx" not in file.parts})
+        digest = hashlib.sha256()
+        for file in files:
+            digest.update(file.relative_to(path).as_posix().encode())
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+        return f"sha256:{digest.hexdigest()[:32]}"
+    commit = getattr(getattr(model[0], "config", None), "_commit_hash", None)
+    return str(commit) if commit else _weights_digest(model)
+
+
+def _weights_digest(model: SentenceTransformer) -> str:
+    digest = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        digest.update(tensor.detach().float().cpu().numpy().tobytes())
+    return f"sha256:{digest.hexdigest()[:32]}"
+
+
+def _wants_bfloat16(precision: Precision, device: torch.device) -> bool:
+    """Whether to run in bfloat16: asked for, or ``auto`` on hardware that multiplies it natively."""
+    import torch
+
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise InputError(f"unknown precision {precision!r}; expected auto, float32 or bfloat16")
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

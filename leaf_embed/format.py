@@ -1,0 +1,93 @@
+"""The leaf directory: an ordinary sentence-transformers model plus ``leaf.json`` and ``onnx/``.
+
+    leaf.json                  format version, space with canaries, recipe, metrics
+    modules.json, ...          what SentenceTransformer(directory) reads
+    tokenizer.json             what the query path reads
+    onnx/model.onnx            float32 graph, output "sentence_embedding"
+    onnx/model_quantized.onnx  int8 graph
+    parity.json                how far each graph is from the torch model
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from leaf_embed._files import write_json
+from leaf_embed.errors import NotALeafError
+from leaf_embed.space import EmbeddingSpace
+
+__all__ = ["GRAPHS", "LEAF_FILE", "PARITY_FILE", "LeafInfo", "read_leaf", "write_leaf"]
+
+FORMAT = "leaf-embed/leaf"
+VERSION = 1
+LEAF_FILE = "leaf.json"
+PARITY_FILE = "parity.json"
+GRAPHS: Mapping[str, str] = {"int8": "onnx/model_quantized.onnx", "float32": "onnx/model.onnx"}  # preferred first
+
+
+@dataclass(frozen=True)
+class LeafInfo:
+    """What ``leaf.json`` says.
+
+    Attributes:
+        space: The space that the leaf writes into.
+        max_tokens: Number of tokens after which the leaf stops reading, special tokens included.
+        recipe: How it was made: student, layers, optimiser settings, number of texts.
+        metrics: What was measured while it was made.
+    """
+
+    space: EmbeddingSpace
+    max_tokens: int
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The versioned JSON form."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "space": self.space.to_dict(),
+            "max_tokens": self.max_tokens,
+            "recipe": dict(self.recipe),
+            "metrics": dict(self.metrics),
+        }
+
+
+def write_leaf(directory: str | os.PathLike[str], info: LeafInfo) -> None:
+    """Write ``leaf.json`` into a model directory."""
+    write_json(Path(directory) / LEAF_FILE, info.to_dict())
+
+
+def read_leaf(directory: str | os.PathLike[str]) -> LeafInfo:
+    """Read ``leaf.json`` of a model directory.
+
+    Raises:
+        NotALeafError: The directory is missing, holds no leaf, or one of an unknown version.
+    """
+    path = Path(directory)
+    file = path / LEAF_FILE
+    if not path.is_dir():
+        raise NotALeafError(f"{path} is no directory; expected a leaf made by: leaf-embed distill --output {path}")
+    if not file.is_file():
+        hint = " It is a sentence-transformers model: distil it first." if (path / "modules.json").is_file() else ""
+        raise NotALeafError(f"{path} holds no {LEAF_FILE}, so it is no leaf.{hint}")
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise NotALeafError(f"cannot read {file} ({error}); the file is damaged") from error
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise NotALeafError(f"{file} is not of the format {FORMAT!r}")
+    if value.get("version") != VERSION:
+        raise NotALeafError(
+            f"{file} has format version {value.get('version')!r}; this release reads {VERSION}. Update leaf-embed."
+        )
+    try:
+        space = EmbeddingSpace.from_dict(value["space"], source=str(file))
+        return LeafInfo(space, int(value["max_tokens"]), value["recipe"], value["metrics"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotALeafError(f"{file} lacks or spoils a field ({error!r}); the file is damaged") from error

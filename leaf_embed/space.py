@@ -1,0 +1,213 @@
+"""The embedding space: what must agree before two vectors may be compared.
+
+A space belongs to a teacher. Caches, leaves and collections carry it, and two things of different spaces refuse
+to meet. The **fingerprint** says that two spaces are declared the same; the **canaries** (see
+:mod:`leaf_embed.canaries`) show that an encoder really writes into the space it declares.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from leaf_embed._files import write_json
+from leaf_embed.canaries import TEACHER_FLOOR, Canaries, CanaryReport
+from leaf_embed.errors import InputError, NotALeafError, SpaceMismatchError
+
+if TYPE_CHECKING:
+    from leaf_embed.encoders.base import Encoder
+
+__all__ = ["EmbeddingSpace", "Role"]
+
+Role: TypeAlias = Literal["query", "document"]
+
+FORMAT = "leaf-embed/space"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class EmbeddingSpace:
+    """The space that a teacher's vectors live in.
+
+    Attributes:
+        teacher: Model id or path that the teacher is loaded from.
+        dim: Number of dimensions of a vector.
+        revision: What exactly the teacher is: a hub commit, or ``"sha256:..."`` of the model's files. With a digest
+            the fingerprint does not depend on ``teacher``, which may then be a path that differs between machines.
+        query_prompt: Text put before every query, ``""`` for none.
+        document_prompt: Text put before every document, ``""`` for none.
+        unit_norm: Whether the teacher's vectors have norm 1.
+        max_tokens: Number of tokens after which the teacher stops reading; ``None`` if unknown.
+        rotation: ``"sha256:..."`` of the orthogonal matrix applied to the teacher's vectors; ``None`` for none.
+        canaries: A few texts with the teacher's vectors. Not part of the fingerprint: the same model gives slightly
+            different numbers on different machines.
+
+    Raises:
+        InputError: A field holds a value that no space can have.
+    """
+
+    teacher: str
+    dim: int
+    revision: str | None = None
+    query_prompt: str = ""
+    document_prompt: str = ""
+    unit_norm: bool = True
+    max_tokens: int | None = None
+    rotation: str | None = None
+    canaries: Canaries | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.teacher:
+            raise InputError("a space needs the name of its teacher; got an empty string")
+        if self.dim < 1:
+            raise InputError(f"a space needs at least one dimension; got dim={self.dim}")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise InputError(f"max_tokens must be at least 1 or None; got {self.max_tokens}")
+        if self.canaries is not None and self.canaries.dim != self.dim:
+            raise InputError(f"canaries have {self.canaries.dim} dimensions; the space has {self.dim}")
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that two spaces share exactly when they are declared the same."""
+        by_digest = self.revision is not None and self.revision.startswith("sha256:")
+        identity = {
+            "teacher": None if by_digest else self.teacher,
+            "revision": self.revision,
+            "dim": self.dim,
+            "prompts": [self.query_prompt, self.document_prompt],
+            "unit_norm": self.unit_norm,
+            "max_tokens": self.max_tokens,
+            "rotation": self.rotation,
+        }
+        text = json.dumps([FORMAT, VERSION, identity], sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def prompt(self, role: Role) -> str:
+        """The text put before a query or a document."""
+        return self.query_prompt if role == "query" else self.document_prompt
+
+    def with_canaries(self, canaries: Canaries) -> EmbeddingSpace:
+        """The same space, able to recognise its encoders."""
+        return replace(self, canaries=canaries)
+
+    def describe(self) -> str:
+        """One line that names the space: ``teacher (384 d, fingerprint 0123456789abcdef)``."""
+        return f"{self.teacher} ({self.dim} d, fingerprint {self.fingerprint})"
+
+    def require_same(self, other: EmbeddingSpace, *, mine: str, theirs: str, advice: str) -> None:
+        """Refuse to let two things of different spaces meet.
+
+        Args:
+            other: The space of the other thing.
+            mine: What carries this space, for the message: ``"the collection 'docs'"``.
+            theirs: What carries the other one: ``"the leaf"``.
+            advice: What to do next.
+
+        Raises:
+            SpaceMismatchError: The fingerprints differ; the message names both spaces and each field that differs.
+        """
+        if self.fingerprint == other.fingerprint:
+            return
+        fields = ("teacher", "revision", "dim", "query_prompt", "document_prompt", "unit_norm", "max_tokens", "rotation")
+        differences = ", ".join(
+            f"{name}: {getattr(self, name)!r} against {getattr(other, name)!r}"
+            for name in fields
+            if getattr(self, name) != getattr(other, name)
+        )
+        raise SpaceMismatchError(
+            f"{mine} and {theirs} live in different embedding spaces, so their vectors cannot be compared.\n"
+            f"  {mine}: {self.describe()}\n  {theirs}: {other.describe()}\n  differing: {differences}\n{advice}"
+        )
+
+    def verify(
+        self,
+        encoder: Encoder,
+        *,
+        floor: float = TEACHER_FLOOR,
+        roles: Sequence[Role] = ("query", "document"),
+        name: str = "the encoder",
+    ) -> CanaryReport:
+        """Prove with the canaries that an encoder writes into this space.
+
+        Args:
+            encoder: Anything with ``encode_query`` and ``encode_document``.
+            floor: Mean cosine with the teacher's vectors that it has to reach: the default fits the teacher itself,
+                :data:`leaf_embed.canaries.LEAF_FLOOR` fits a leaf.
+            roles: Which canaries to try.
+            name: What the encoder is called in the message.
+
+        Raises:
+            InputError: The space has no canaries.
+            SpaceMismatchError: The encoder is another model, or uses other prompts.
+        """
+        if self.canaries is None:
+            raise InputError(f"the space {self.describe()} has no canaries; make it with the teacher at hand")
+        return self.canaries.verify(encoder, floor, roles, name=name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The versioned JSON form, fingerprint and canaries included."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "fingerprint": self.fingerprint,
+            "teacher": self.teacher,
+            "revision": self.revision,
+            "dim": self.dim,
+            "query_prompt": self.query_prompt,
+            "document_prompt": self.document_prompt,
+            "unit_norm": self.unit_norm,
+            "max_tokens": self.max_tokens,
+            "rotation": self.rotation,
+            "canaries": None if self.canaries is None else self.canaries.to_list(),
+        }
+
+    @classmethod
+    def from_dict(cls, value: Any, *, source: str = "the space") -> EmbeddingSpace:
+        """Read the JSON form back.
+
+        Raises:
+            NotALeafError: Not this format, a version this release does not know, a missing field, or a stored
+                fingerprint that does not follow from the fields.
+        """
+        if not isinstance(value, dict) or value.get("format") != FORMAT:
+            raise NotALeafError(f"{source} holds no embedding space; expected an object with format {FORMAT!r}")
+        if value.get("version") != VERSION:
+            raise NotALeafError(
+                f"{source} has space format version {value.get('version')!r}; this release reads version {VERSION}. "
+                "Update leaf-embed, or write the file again with this release."
+            )
+        try:
+            fields = {name: value[name] for name in cls.__dataclass_fields__ if name != "canaries"}
+            canaries = None if value["canaries"] is None else Canaries.from_list(value["canaries"])
+            space = cls(**fields, canaries=canaries)
+            stored = value["fingerprint"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise NotALeafError(f"{source} holds a damaged embedding space ({error!r})") from error
+        if space.fingerprint != stored:
+            raise NotALeafError(
+                f"{source} was changed by hand: its fingerprint is {stored}, its fields give {space.fingerprint}. "
+                "Restore the file, or make the artefact again."
+            )
+        return space
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the JSON form to a file, atomically."""
+        write_json(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> EmbeddingSpace:
+        """Read a space from a file written by :meth:`save`.
+
+        Raises:
+            NotALeafError: The file is missing, is no JSON or holds no space.
+        """
+        try:
+            value = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise NotALeafError(f"cannot read an embedding space from {path} ({error})") from error
+        return cls.from_dict(value, source=str(path))

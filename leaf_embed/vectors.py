@@ -1,0 +1,126 @@
+"""All vector arithmetic of the package, in plain NumPy.
+
+Vectors are rows: a single vector has shape ``(dim,)``, a batch ``(n, dim)``. Every function takes either, returns
+float32 unless it says otherwise, and never changes its argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from leaf_embed.errors import VectorError
+
+__all__ = [
+    "FloatArray",
+    "as_vectors",
+    "cosine",
+    "is_unit_norm",
+    "normalize",
+    "rotate",
+    "truncate",
+]
+
+FloatArray: TypeAlias = NDArray[np.float32]
+
+UNIT_NORM_TOLERANCE = 1e-2  # bfloat16 has 8 bits of mantissa: a unit vector's norm is off by up to 4e-3
+
+
+def as_vectors(
+    values: ArrayLike, dim: int | None = None, *, source: str, ids: Sequence[Any] | None = None
+) -> FloatArray:
+    """Check a batch of vectors once, at the door.
+
+    Args:
+        values: Anything that NumPy reads as shape ``(n, dim)``.
+        dim: The expected number of dimensions; ``None`` accepts any.
+        source: Who made the vectors, for the error message.
+        ids: One name a row, for the error message; the row number by default.
+
+    Returns:
+        Shape ``(n, dim)``, float32.
+
+    Raises:
+        VectorError: Not a matrix of numbers, wrong ``dim``, or a row with NaN, infinity or only zeros.
+    """
+    try:
+        matrix = np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise VectorError(f"{source} gave vectors of unequal size or no numbers at all ({error})") from error
+    if matrix.ndim != 2:
+        raise VectorError(
+            f"{source} gave an array of shape {matrix.shape}; expected (n, {dim or 'dim'}), one row a text"
+        )
+    if dim is not None and matrix.shape[1] != dim:
+        raise VectorError(
+            f"{source} gave vectors of {matrix.shape[1]} dimensions; expected {dim}. "
+            "Is this the model that the space was made with?"
+        )
+    largest = np.abs(matrix).max(axis=1, initial=0.0)  # NaN and infinity survive the maximum
+    bad = np.flatnonzero(~np.isfinite(largest) | (largest == 0))
+    if bad.size:
+        row = int(bad[0])
+        name = ids[row] if ids is not None else f"row {row}"
+        what = "only zeros" if largest[row] == 0 else "NaN or infinity"
+        raise VectorError(f"{source} gave a vector of {what} for {name!r} ({bad.size} of {len(matrix)} rows)")
+    return matrix
+
+
+def normalize(vectors: ArrayLike) -> FloatArray:
+    """Scale each vector to unit norm; a zero vector stays zero."""
+    matrix = np.asarray(vectors, dtype=np.float32)
+    norms = np.linalg.norm(matrix, axis=-1, keepdims=True)
+    return np.divide(matrix, norms, out=np.zeros_like(matrix), where=norms > 0)
+
+
+def is_unit_norm(vectors: ArrayLike) -> bool:
+    """Whether every vector has norm 1, within what bfloat16 inference leaves of it."""
+    norms = np.linalg.norm(np.asarray(vectors, dtype=np.float32), axis=-1)
+    return bool(np.all(np.abs(norms - 1) <= UNIT_NORM_TOLERANCE))
+
+
+def truncate(vectors: ArrayLike, dim: int) -> FloatArray:
+    """Keep the first ``dim`` dimensions and renormalise, as Matryoshka retrieval does.
+
+    Source: Kusupati et al., Matryoshka Representation Learning, arXiv 2205.13147.
+
+    Returns:
+        Shape ``(..., dim)``, unit norm.
+
+    Raises:
+        VectorError: ``dim`` is below 1 or above what the vectors have.
+    """
+    matrix = np.asarray(vectors, dtype=np.float32)
+    if not 1 <= dim <= matrix.shape[-1]:
+        raise VectorError(f"cannot truncate to {dim} dimensions; expected 1 to {matrix.shape[-1]}")
+    return normalize(matrix[..., :dim])
+
+
+def rotate(vectors: ArrayLike, rotation: ArrayLike) -> FloatArray:
+    """Multiply by an orthogonal matrix, which keeps every cosine and every norm.
+
+    Args:
+        vectors: Shape ``(..., dim)``.
+        rotation: Shape ``(dim, dim)``; its columns are the new axes.
+
+    Raises:
+        VectorError: The matrix does not fit, or is not orthogonal (it would change distances).
+    """
+    matrix = np.asarray(vectors, dtype=np.float32)
+    axes = np.asarray(rotation, dtype=np.float32)
+    dim = matrix.shape[-1]
+    if axes.shape != (dim, dim):
+        raise VectorError(f"rotation has shape {axes.shape}; expected {(dim, dim)} for these vectors")
+    drift = float(np.abs(axes.T @ axes - np.eye(dim, dtype=np.float32)).max())
+    if drift > 1e-3:
+        raise VectorError(f"rotation is not orthogonal (RᵀR differs from I by {drift:.2g}); expected ≤ 1e-3")
+    return matrix @ axes
+
+
+def cosine(a: ArrayLike, b: ArrayLike) -> FloatArray:
+    """Cosine of each row of ``a`` with the same row of ``b``, shape ``(n,)`` for ``(n, dim)`` inputs."""
+    product = normalize(a) * normalize(b)
+    return np.asarray(product.sum(axis=-1), dtype=np.float32)
