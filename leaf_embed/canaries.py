@@ -115,7 +115,12 @@ class Canaries:
         return CanaryReport(tuple(map(float, vectors.cosine(theirs, self.vectors[keep]))), floor)
 
     def verify(
-        self, encoder: Encoder, floor: float, roles: Sequence[Role] = ("query", "document"), *, name: str = "the encoder"
+        self,
+        encoder: Encoder,
+        floor: float,
+        roles: Sequence[Role] = ("query", "document"),
+        *,
+        name: str = "the encoder",
     ) -> CanaryReport:
         """:meth:`check`, and refuse an encoder that does not write into the space.
 

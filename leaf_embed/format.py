@@ -1,11 +1,11 @@
 """The leaf directory: an ordinary sentence-transformers model plus ``leaf.json`` and ``onnx/``.
 
-    leaf.json                  format version, space with canaries, recipe, metrics
-    modules.json, ...          what SentenceTransformer(directory) reads
-    tokenizer.json             what the query path reads
-    onnx/model.onnx            float32 graph, output "sentence_embedding"
-    onnx/model_quantized.onnx  int8 graph
-    parity.json                how far each graph is from the torch model
+leaf.json                  format version, space with canaries, recipe, metrics
+modules.json, ...          what SentenceTransformer(directory) reads
+tokenizer.json             what the query path reads
+onnx/model.onnx            float32 graph, output "sentence_embedding"
+onnx/model_quantized.onnx  int8 graph
+parity.json                how far each graph is from the torch model
 """
 
 from __future__ import annotations

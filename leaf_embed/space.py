@@ -113,7 +113,16 @@ class EmbeddingSpace:
         """
         if self.fingerprint == other.fingerprint:
             return
-        fields = ("teacher", "revision", "dim", "query_prompt", "document_prompt", "unit_norm", "max_tokens", "rotation")
+        fields = (
+            "teacher",
+            "revision",
+            "dim",
+            "query_prompt",
+            "document_prompt",
+            "unit_norm",
+            "max_tokens",
+            "rotation",
+        )
         differences = ", ".join(
             f"{name}: {getattr(self, name)!r} against {getattr(other, name)!r}"
             for name in fields

@@ -71,9 +71,10 @@ def as_vectors(
 
 def normalize(vectors: ArrayLike) -> FloatArray:
     """Scale each vector to unit norm; a zero vector stays zero."""
-    matrix = np.asarray(vectors, dtype=np.float32)
+    matrix: FloatArray = np.asarray(vectors, dtype=np.float32)
     norms = np.linalg.norm(matrix, axis=-1, keepdims=True)
-    return np.divide(matrix, norms, out=np.zeros_like(matrix), where=norms > 0)
+    scaled: FloatArray = np.divide(matrix, norms, out=np.zeros_like(matrix), where=norms > 0)
+    return scaled
 
 
 def is_unit_norm(vectors: ArrayLike) -> bool:

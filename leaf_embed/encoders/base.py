@@ -82,7 +82,8 @@ class BaseEncoder(ABC):
 
     def _encode_any(self, texts: str | Sequence[str], role: Role) -> FloatArray:
         if isinstance(texts, str):
-            return self._encode([clean(texts)], role)[0]
+            row: FloatArray = self._encode([clean(texts)], role)[0]
+            return row
         checked = check_texts(texts)
         if not checked:
             return np.empty((0, self.dim), dtype=np.float32)

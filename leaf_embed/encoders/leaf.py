@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -166,7 +166,9 @@ def load_teacher(source: str, space: EmbeddingSpace) -> Encoder:
             max_tokens=space.max_tokens,
         )
     except InputError as error:
-        raise InputError(f"{error}\nIf the teacher lies elsewhere on this machine, name it: document='path'.") from error
+        raise InputError(
+            f"{error}\nIf the teacher lies elsewhere on this machine, name it: document='path'."
+        ) from error
 
 
 def _find(path: str | os.PathLike[str], revision: str | None, whole: bool) -> Path:

@@ -104,8 +104,7 @@ def _find_graph(path: Path, variant: Variant) -> tuple[Variant, Path]:
         if graph.is_file():
             return name, graph
     raise NotALeafError(
-        f"{path} has no {' or '.join(GRAPHS[name] for name in wanted)}; "
-        f"make it with: leaf-embed export {path}"
+        f"{path} has no {' or '.join(GRAPHS[name] for name in wanted)}; make it with: leaf-embed export {path}"
     )
 
 

@@ -86,8 +86,8 @@ class SentenceTransformerEncoder(BaseEncoder):
             teacher=name,
             dim=int(probe.shape[1]),
             revision=_revision(name, self.model),
-            query_prompt=saved.get("query", "") if query_prompt is None else query_prompt,
-            document_prompt=saved.get("document", "") if document_prompt is None else document_prompt,
+            query_prompt=(saved.get("query") or "") if query_prompt is None else query_prompt,
+            document_prompt=(saved.get("document") or "") if document_prompt is None else document_prompt,
             unit_norm=vectors.is_unit_norm(probe),
             max_tokens=self.model.max_seq_length,
         )
@@ -100,7 +100,9 @@ class SentenceTransformerEncoder(BaseEncoder):
     ) -> FloatArray:
         """Vectors of ``prompt + text``, shape ``(n, dim)``; ``progress`` hears the size of each finished batch."""
         limit = self.model.max_seq_length or 512
-        encoded = self.model.tokenizer([prompt + text[: limit * 512] for text in texts], truncation=True, max_length=limit)
+        encoded = self.model.tokenizer(
+            [prompt + text[: limit * 512] for text in texts], truncation=True, max_length=limit
+        )
         lengths = [len(ids) for ids in encoded["input_ids"]]
         result: FloatArray | None = None
         for rows in token_batches(lengths, self._budget):
@@ -189,4 +191,4 @@ def _wants_bfloat16(precision: Precision, device: torch.device) -> bool:
         return precision == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
