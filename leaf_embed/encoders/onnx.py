@@ -41,6 +41,7 @@ class OnnxEncoder(BaseEncoder):
         variant: Variant = "auto",
         threads: int = 1,
         batch_tokens: int = 512,
+        graph: Path | None = None,
     ) -> None:
         """Open a leaf directory.
 
@@ -51,6 +52,7 @@ class OnnxEncoder(BaseEncoder):
                 only choice that does not suffer on a busy machine.
             batch_tokens: Tokens in a batch at most, padding included. ONNX Runtime never gives memory back, so this
                 bounds the process; 512 measured fastest for int8 (examples/LOG.md).
+            graph: A graph file outside the directory's layout, used instead of ``variant``.
 
         Raises:
             NotALeafError: No leaf there, or the graph was not exported.
@@ -61,7 +63,8 @@ class OnnxEncoder(BaseEncoder):
         self.path = Path(path)
         self.info: LeafInfo = read_leaf(self.path)
         self._budget = TokenBudget(batch_tokens)
-        self.variant, graph = _find_graph(self.path, variant)
+        if graph is None:
+            graph = _find_graph(self.path, variant)
         self._tokenizer, self._pad_id = _load_tokenizer(self.path, self.info.max_tokens)
         self._session = _open_session(graph, threads)
         self._inputs = [node.name for node in self._session.get_inputs()]
@@ -94,15 +97,15 @@ class OnnxEncoder(BaseEncoder):
         return np.asarray(output, dtype=np.float32)
 
 
-def _find_graph(path: Path, variant: Variant) -> tuple[Variant, Path]:
-    """The graph file of a variant, and which variant it is."""
+def _find_graph(path: Path, variant: Variant) -> Path:
+    """The graph file of a variant."""
     if variant != "auto" and variant not in GRAPHS:
         raise InputError(f"unknown graph variant {variant!r}; expected auto, {', '.join(GRAPHS)}")
-    wanted: list[Any] = list(GRAPHS) if variant == "auto" else [variant]
+    wanted = list(GRAPHS) if variant == "auto" else [variant]
     for name in wanted:
         graph = path / GRAPHS[name]
         if graph.is_file():
-            return name, graph
+            return graph
     raise NotALeafError(
         f"{path} has no {' or '.join(GRAPHS[name] for name in wanted)}; make it with: leaf-embed export {path}"
     )

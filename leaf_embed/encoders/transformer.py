@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["Precision", "SentenceTransformerEncoder"]
+__all__ = ["Precision", "SentenceTransformerEncoder", "wants_bfloat16"]
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
@@ -66,7 +66,7 @@ class SentenceTransformerEncoder(BaseEncoder):
         self.model, name = _load(model, device)
         if max_tokens is not None:
             self.model.max_seq_length = max_tokens
-        self._autocast = _wants_bfloat16(precision, self.model.device)
+        self._autocast = wants_bfloat16(precision, self.model.device)
         self._budget = TokenBudget(batch_tokens, multiple=PAD_MULTIPLE)
         leaf = Path(name) / LEAF_FILE
         if leaf.is_file():
@@ -181,7 +181,7 @@ def _weights_digest(model: SentenceTransformer) -> str:
     return f"sha256:{digest.hexdigest()[:32]}"
 
 
-def _wants_bfloat16(precision: Precision, device: torch.device) -> bool:
+def wants_bfloat16(precision: Precision, device: torch.device) -> bool:
     """Whether to run in bfloat16: asked for, or ``auto`` on hardware that multiplies it natively."""
     import torch
 

@@ -1,0 +1,295 @@
+"""The teacher cache: every text is embedded once, and what is paid for is never lost.
+
+    cache.json          format version, space, dtype
+    shards/000000.npy       teacher vectors, shape (n, dim), float16 or float32
+    shards/000000.parquet   columns: key (16 bytes), kind, text; written last, so a shard exists when this file does
+
+Rows are addressed by content: the key is a hash of prompt and text, and one cache belongs to one space.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leaf_embed import vectors
+from leaf_embed._extras import require
+from leaf_embed._files import replacing_file, write_json
+from leaf_embed.distill.corpus import Text
+from leaf_embed.encoders.base import Encoder
+from leaf_embed.errors import CacheError, NotALeafError
+from leaf_embed.space import EmbeddingSpace
+from leaf_embed.vectors import FloatArray
+
+__all__ = ["TeacherCache"]
+
+FORMAT = "leaf-embed/teacher-cache"
+VERSION = 1
+Key: TypeAlias = tuple[int, int]
+Rows: TypeAlias = NDArray[np.int64]
+
+
+class TeacherCache:
+    """Texts with their teacher vectors, on disk.
+
+    Memory grows by 24 bytes a row (the keys), not by texts or vectors.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        space: EmbeddingSpace,
+        *,
+        dtype: Literal["float16", "float32"] = "float16",
+        shard_rows: int = 2048,
+    ) -> None:
+        """Open a cache, or make one.
+
+        Args:
+            path: A directory of its own.
+            space: The space of the teacher.
+            dtype: How vectors are stored; float16 keeps every cosine within 1e-4 (facts in examples/LOG.md).
+            shard_rows: Texts a shard; a crash loses at most the shard in flight.
+
+        Raises:
+            CacheError: The directory belongs to another space, or is damaged.
+        """
+        self.path = Path(path)
+        self.space = space
+        self.shard_rows = shard_rows
+        self.dtype = self._open(dtype)
+        self._shards: list[NDArray[Any]] = []
+        self._starts: list[int] = [0]
+        self._index = _KeyIndex()
+        for number in range(self._count_shards()):
+            self._attach(number)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return self._starts[-1]
+
+    def _open(self, dtype: str) -> str:
+        file = self.path / "cache.json"
+        if not file.is_file():
+            if self.path.exists() and any(self.path.iterdir()):
+                raise CacheError(f"{self.path} is neither empty nor a teacher cache; choose another directory")
+            (self.path / "shards").mkdir(parents=True, exist_ok=True)
+            write_json(file, {"format": FORMAT, "version": VERSION, "dtype": dtype, "space": self.space.to_dict()})
+            return dtype
+        try:
+            value = json.loads(file.read_text(encoding="utf-8"))
+            stored = EmbeddingSpace.from_dict(value["space"], source=str(file))
+            known = (value["format"], value["version"]) == (FORMAT, VERSION)
+        except (OSError, ValueError, KeyError, TypeError, NotALeafError) as error:
+            raise CacheError(f"cannot read {file} ({error}); restore it, or fill another directory") from error
+        if not known:
+            raise CacheError(f"{file} is of format version {value['version']!r}; this release reads {VERSION}")
+        stored.require_same(
+            self.space,
+            mine=f"the cache {self.path}",
+            theirs="the teacher",
+            advice="Use the teacher that filled the cache, or fill another directory.",
+        )
+        return str(value["dtype"])
+
+    def _count_shards(self) -> int:
+        return sum(1 for _ in (self.path / "shards").glob("[0-9]*.parquet"))
+
+    def _attach(self, number: int) -> None:
+        """Map a finished shard into memory and learn its keys."""
+        parquet = require("pyarrow.parquet", "train", "A teacher cache")
+        table, array = self._files(number)
+        try:
+            keys = parquet.read_table(table, columns=["key"])["key"].to_pylist()
+            block = np.load(array, mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise CacheError(f"shard {table} is damaged ({error}); delete it and its .npy, then fill again") from error
+        if block.shape != (len(keys), self.space.dim):
+            raise CacheError(
+                f"shard {array} holds {block.shape}; expected {(len(keys), self.space.dim)}. "
+                "Delete the shard's two files and fill again."
+            )
+        self._index.add([_unpack(key) for key in keys])
+        self._shards.append(block)
+        self._starts.append(self._starts[-1] + len(keys))
+
+    def _files(self, number: int) -> tuple[Path, Path]:
+        stem = self.path / "shards" / f"{number:06d}"
+        return stem.with_suffix(".parquet"), stem.with_suffix(".npy")
+
+    def key(self, text: Text) -> Key:
+        """The content address of a text: 128 bits of a hash over the teacher's prompt and the text."""
+        prompted = f"{self.space.prompt(text.kind)}\0{text.text}"
+        return _unpack(hashlib.sha256(prompted.encode()).digest()[:16])
+
+    def fill(
+        self, texts: Iterable[Text], teacher: Encoder, progress: Callable[[int, int], object] | None = None
+    ) -> Rows:
+        """Make sure that every text is there; ask the teacher only for those that are not.
+
+        Args:
+            texts: What to learn from, read once, in bounded memory.
+            teacher: An encoder of this cache's space.
+            progress: Called with the number of texts seen and of texts embedded so far.
+
+        Returns:
+            The row of each distinct text, in the order of first occurrence, shape ``(n,)``.
+
+        Raises:
+            CacheError: Another process is writing.
+            SpaceMismatchError: The teacher is of another space.
+            VectorError: The teacher gave a vector that cannot be used; texts before it are kept.
+        """
+        self.space.require_same(
+            teacher.space, mine="the cache", theirs="the teacher", advice="Open a cache of the teacher's own space."
+        )
+        rows: list[Rows] = [np.empty(0, dtype=np.int64)]
+        seen = embedded = 0
+        with self._lock():
+            self._catch_up()
+            for chunk in _chunks(texts, self.shard_rows):
+                seen += len(chunk)
+                keys = [self.key(text) for text in chunk]
+                new = {key: text for key, text in zip(keys, chunk, strict=True) if self._index.find(key) is None}
+                if new:
+                    self._write(list(new), list(new.values()), teacher)
+                    embedded += len(new)
+                rows.append(np.fromiter(map(self._row, keys), dtype=np.int64, count=len(keys)))
+                if progress is not None:
+                    progress(seen, embedded)
+        distinct, first = np.unique(np.concatenate(rows), return_index=True)
+        return distinct[np.argsort(first)]
+
+    def _catch_up(self) -> None:
+        """Learn what another process wrote since we looked, and clear what a killed one left half-written."""
+        for number in range(len(self._shards), self._count_shards()):
+            self._attach(number)
+        for leftover in (self.path / "shards").glob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+
+    def _row(self, key: Key) -> int:
+        row = self._index.find(key)
+        assert row is not None, "a text just written must be found"
+        return row
+
+    def _lock(self) -> Any:
+        filelock = require("filelock", "train", "A teacher cache")
+        lock = filelock.FileLock(self.path / ".lock", timeout=0)
+        try:
+            return lock.acquire()
+        except filelock.Timeout as error:
+            raise CacheError(f"another process is writing to the cache {self.path}; wait for it to end") from error
+
+    def _write(self, keys: Sequence[Key], texts: Sequence[Text], teacher: Encoder) -> None:
+        pyarrow = require("pyarrow", "train", "A teacher cache")
+        parquet = require("pyarrow.parquet", "train", "A teacher cache")
+        block = _embed(teacher, texts, self.space.dim).astype(self.dtype)
+        table = pyarrow.table(
+            {
+                "key": pyarrow.array([_pack(key) for key in keys], pyarrow.binary(16)),
+                "kind": [text.kind for text in texts],
+                "text": [text.text for text in texts],
+            }
+        )
+        number = len(self._shards)
+        table_file, array_file = self._files(number)
+        with replacing_file(array_file) as temporary, temporary.open("wb") as stream:
+            np.save(stream, block)
+        with replacing_file(table_file) as temporary:
+            parquet.write_table(table, temporary, compression="zstd")
+        self._attach(number)
+
+    def texts(self, rows: Rows) -> list[Text]:
+        """The texts of some rows, in the order asked for."""
+        parquet = require("pyarrow.parquet", "train", "A teacher cache")
+        found: dict[int, Text] = {}
+        shard_of = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(shard_of):
+            table = parquet.read_table(self._files(int(number))[0], columns=["kind", "text"])
+            wanted = rows[shard_of == number]
+            for row, record in zip(wanted, table.take(wanted - self._starts[number]).to_pylist(), strict=True):
+                found[int(row)] = Text(record["text"], record["kind"])
+        return [found[int(row)] for row in rows]
+
+    def vectors(self, rows: Rows) -> FloatArray:
+        """The teacher's vectors of some rows, shape ``(len(rows), dim)``, float32."""
+        result = np.empty((len(rows), self.space.dim), dtype=np.float32)
+        shard_of = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(shard_of):
+            here = shard_of == number
+            result[here] = self._shards[number][rows[here] - self._starts[number]]
+        return result
+
+
+class _KeyIndex:
+    """From 128-bit keys to row numbers: sorted arrays for what is old, a dictionary for what is new."""
+
+    def __init__(self) -> None:
+        self._high = np.empty(0, dtype=np.uint64)
+        self._low = np.empty(0, dtype=np.uint64)
+        self._rows = np.empty(0, dtype=np.int64)
+        self._recent: dict[Key, int] = {}
+        self._size = 0
+
+    def add(self, keys: Sequence[Key]) -> None:
+        for key in keys:
+            self._recent.setdefault(key, self._size)
+            self._size += 1
+        if len(self._recent) > 1 << 16:
+            self._merge()
+
+    def _merge(self) -> None:
+        keys = np.array(list(self._recent), dtype=np.uint64).reshape(-1, 2)
+        high = np.concatenate([self._high, keys[:, 0]])
+        order = np.argsort(high, kind="stable")
+        self._high = high[order]
+        self._low = np.concatenate([self._low, keys[:, 1]])[order]
+        new = np.fromiter(self._recent.values(), dtype=np.int64, count=len(self._recent))
+        self._rows = np.concatenate([self._rows, new])[order]
+        self._recent.clear()
+
+    def find(self, key: Key) -> int | None:
+        recent = self._recent.get(key)
+        if recent is not None:
+            return recent
+        high, low = np.uint64(key[0]), np.uint64(key[1])
+        place = int(np.searchsorted(self._high, high))
+        while place < len(self._high) and self._high[place] == high:
+            if self._low[place] == low:
+                return int(self._rows[place])
+            place += 1
+        return None
+
+
+def _embed(teacher: Encoder, texts: Sequence[Text], dim: int) -> FloatArray:
+    """Teacher vectors of texts of both kinds, shape ``(len(texts), dim)``."""
+    block = np.empty((len(texts), dim), dtype=np.float32)
+    for kind, encode in (("query", teacher.encode_query), ("document", teacher.encode_document)):
+        places = [place for place, text in enumerate(texts) if text.kind == kind]
+        if places:
+            words = [texts[place].text for place in places]
+            shown = [f"{word[:60]}..." if len(word) > 60 else word for word in words]
+            block[places] = vectors.as_vectors(encode(words), dim, source="the teacher", ids=shown)
+    return block
+
+
+def _chunks(texts: Iterable[Text], size: int) -> Iterator[list[Text]]:
+    iterator = iter(texts)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def _pack(key: Key) -> bytes:
+    return key[0].to_bytes(8, "big") + key[1].to_bytes(8, "big")
+
+
+def _unpack(key: bytes) -> Key:
+    return int.from_bytes(key[:8], "big"), int.from_bytes(key[8:], "big")

@@ -1,0 +1,92 @@
+"""The recipe: one frozen object, saved beside the model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from leaf_embed.encoders.transformer import Precision
+from leaf_embed.errors import InputError
+
+__all__ = ["DistillConfig"]
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """How to train. The defaults are the paper's (arXiv 2509.12539) where it says, ours where it is silent.
+
+    Attributes:
+        batch_size: Texts an optimiser step. Paper: 32; larger batches measured worse there.
+        learning_rate: At the start of each cycle. Paper: 1e-4.
+        final_learning_rate: At the end of each cycle, reached linearly. Paper: 1e-5.
+        cycles: Times the learning rate starts again. Paper: 3.
+        epochs: Passes over the texts in a cycle. Paper: 10.
+        max_steps: Optimiser steps in all; ``None`` takes what cycles and epochs give. The schedule fits itself to it.
+        warmup_steps: Steps at the start of training over which the learning rate grows from 0. Unpublished.
+        weight_decay: AdamW's, on matrices only. Unpublished.
+        max_grad_norm: Gradients are scaled down to this norm. Unpublished.
+        max_tokens: Texts are cut to this many tokens before teacher and student see them, so that both see the same.
+        warm_start_texts: Texts for the closed-form start of the output layer; 0 leaves it random.
+        holdout: Share of the texts kept from training to measure alignment, at most 1,000 texts.
+        precision: Of the matrix products; weights and optimiser state are float32.
+        seed: Of the order of the texts.
+
+    Raises:
+        InputError: A value that cannot be.
+    """
+
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    final_learning_rate: float = 1e-5
+    cycles: int = 3
+    epochs: int = 10
+    max_steps: int | None = None
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    max_tokens: int = 256
+    warm_start_texts: int = 6000
+    holdout: float = 0.02
+    precision: Precision = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive = ("batch_size", "learning_rate", "cycles", "epochs", "max_grad_norm")
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} must be above 0; got {getattr(self, name)}")
+        for name in ("final_learning_rate", "warmup_steps", "weight_decay", "warm_start_texts"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} must not be negative; got {getattr(self, name)}")
+        if self.max_steps is not None and self.max_steps < 0:
+            raise InputError(f"max_steps must not be negative; got {self.max_steps}")
+        if not 0 <= self.holdout < 1:
+            raise InputError(f"holdout is a share from 0 to below 1; got {self.holdout}")
+        if self.max_tokens < 3:
+            raise InputError(f"max_tokens must leave room for a token between the special ones; got {self.max_tokens}")
+
+    @classmethod
+    def paper(cls, **changes: Any) -> DistillConfig:
+        """The published recipe: 3 cycles of 10 epochs, 1e-4 to 1e-5."""
+        return cls(**changes)
+
+    @classmethod
+    def quick(cls, **changes: Any) -> DistillConfig:
+        """Minutes on a laptop: one cycle of three epochs at a higher rate (measured in examples/LOG.md)."""
+        defaults: dict[str, Any] = {
+            "learning_rate": 3e-4,
+            "final_learning_rate": 1.5e-5,
+            "cycles": 1,
+            "epochs": 3,
+            "max_tokens": 128,
+        }
+        return cls(**(defaults | changes))
+
+    def steps(self, texts: int) -> int:
+        """Optimiser steps for a number of training texts."""
+        whole = self.cycles * self.epochs * max(1, texts // self.batch_size)
+        return whole if self.max_steps is None else self.max_steps
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``leaf.json``."""
+        return asdict(self)

@@ -1,0 +1,235 @@
+"""The training loop, in pieces that each have a name from the literature."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leaf_embed._files import replacing_file
+from leaf_embed.distill.config import DistillConfig
+from leaf_embed.distill.data import TokenizedTexts, epoch_batches
+from leaf_embed.distill.loss import squared_l2
+from leaf_embed.distill.student import forward
+from leaf_embed.errors import TrainingError
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["Alignment", "StepInfo", "learning_rate", "measure_alignment", "train"]
+
+EVALUATIONS = 10  # times a run that the held-out texts are measured
+CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How well a student fits its teacher on some texts.
+
+    Attributes:
+        loss: Mean squared L2 distance.
+        cosine: Mean cosine.
+        texts: Number of texts.
+    """
+
+    loss: float
+    cosine: float
+    texts: int
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """What a progress display may show after an optimiser step.
+
+    Attributes:
+        step: Steps done.
+        total: Steps in all.
+        loss: Smoothed training loss.
+        texts_per_second: Measured over the whole run so far.
+    """
+
+    step: int
+    total: int
+    loss: float
+    texts_per_second: float
+
+
+def learning_rate(step: int, total: int, config: DistillConfig) -> float:
+    """The paper's schedule: in each cycle linear from the first to the final rate; a short warm-up at the start.
+
+    Args:
+        step: From 0 to ``total - 1``.
+        total: Steps in all.
+        config: Rates, cycles and warm-up steps; the warm-up takes a tenth of the run at most.
+    """
+    length = math.ceil(total / config.cycles)
+    position = step % length / max(1, length - 1)
+    rate = config.learning_rate + (config.final_learning_rate - config.learning_rate) * position
+    warmup = min(config.warmup_steps, total // 10)
+    return rate * min(1.0, (step + 1) / (warmup + 1))
+
+
+def make_optimizer(model: SentenceTransformer, config: DistillConfig) -> torch.optim.AdamW:
+    """AdamW; weight decay on matrices only, as usual for transformers."""
+    import torch
+
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+
+def measure_alignment(model: SentenceTransformer, texts: TokenizedTexts, bfloat16: bool) -> Alignment:
+    """Loss and cosine over all of some texts."""
+    import torch
+
+    order = np.argsort(texts.lengths, kind="stable")
+    losses, cosines = [], []
+    with torch.inference_mode():
+        for start in range(0, len(order), 64):
+            features, targets = texts.batch(order[start : start + 64], model.device)
+            vectors = forward(model, features, bfloat16)
+            losses.append((vectors - targets).square().sum(dim=-1))
+            cosines.append(torch.nn.functional.cosine_similarity(vectors, targets))
+    return Alignment(float(torch.cat(losses).mean()), float(torch.cat(cosines).mean()), len(order))
+
+
+class _Run:
+    """One training run: model, optimiser and what is best so far; can be saved and resumed exactly."""
+
+    def __init__(self, model: SentenceTransformer, config: DistillConfig, bfloat16: bool, identity: str) -> None:
+        self.model = model
+        self.config = config
+        self.bfloat16 = bfloat16
+        self.identity = identity
+        self.optimizer = make_optimizer(model, config)
+        self.step = 0
+        self.best_loss = math.inf
+        self.best_state: dict[str, torch.Tensor] | None = None
+        self.smoothed = math.nan
+
+    def save(self, file: Path) -> None:
+        import torch
+
+        state = {
+            "identity": self.identity,
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best_loss": self.best_loss,
+            "best_state": self.best_state,
+            "smoothed": self.smoothed,
+        }
+        with replacing_file(file) as temporary:
+            torch.save(state, temporary)
+
+    def resume(self, file: Path) -> bool:
+        """Take up a checkpoint of the same run; one of another run is left alone and not used."""
+        import torch
+
+        if not file.is_file():
+            return False
+        try:
+            state: dict[str, Any] = torch.load(file, map_location=self.model.device, weights_only=True)
+        except Exception as error:
+            raise TrainingError(f"the checkpoint {file} cannot be read ({error}); delete it to start again") from error
+        if state["identity"] != self.identity:
+            return False
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.smoothed = state["step"], state["smoothed"]
+        self.best_loss, self.best_state = state["best_loss"], state["best_state"]
+        return True
+
+    def train_batch(self, features: dict[str, torch.Tensor], targets: torch.Tensor, total: int) -> None:
+        """One optimiser step."""
+        import torch
+
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, total, self.config)
+        loss = squared_l2(forward(self.model, features, self.bfloat16), targets)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss became {value} at step {self.step}; nothing of this step was kept. "
+                "Try a lower learning rate, or precision='float32'."
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.smoothed = value if math.isnan(self.smoothed) else 0.98 * self.smoothed + 0.02 * value
+
+    def keep_if_best(self, held_out: TokenizedTexts) -> None:
+        """Remember the weights if they fit the held-out texts better than any before."""
+        loss = measure_alignment(self.model, held_out, self.bfloat16).loss
+        if loss < self.best_loss:
+            self.best_loss = loss
+            self.best_state = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+
+
+def train(
+    model: SentenceTransformer,
+    texts: TokenizedTexts,
+    held_out: TokenizedTexts,
+    config: DistillConfig,
+    *,
+    bfloat16: bool,
+    checkpoint: str | os.PathLike[str],
+    identity: str,
+    progress: Callable[[StepInfo], object] | None = None,
+) -> int:
+    """Align a student with the teacher's vectors, in place; ends with the weights that fit the held-out texts best.
+
+    Args:
+        model: A student; it stays in evaluation mode, so that dropout is off: the targets are exact.
+        texts: What to learn from.
+        held_out: What to measure on; may be empty, then the last weights are kept.
+        config: The recipe.
+        bfloat16: Whether the transformer's matrix products run in bfloat16.
+        checkpoint: A file that is written every minute; a run of the same ``identity`` goes on from it and ends with
+            the same weights as one that was never interrupted.
+        identity: Names texts, student and recipe of this run.
+        progress: Called after every step.
+
+    Returns:
+        The number of steps that were taken now, without those resumed.
+
+    Raises:
+        TrainingError: The loss became NaN or infinite, or the checkpoint is damaged.
+    """
+    run = _Run(model.eval(), config, bfloat16, identity)
+    file = Path(checkpoint)
+    run.resume(file)
+    total, first = config.steps(len(texts)), run.step
+    every = max(1, total // EVALUATIONS)
+    began = saved = time.monotonic()
+    epoch, batches = -1, []
+    while run.step < total:
+        per_epoch = max(1, len(texts) // config.batch_size)
+        if run.step // per_epoch != epoch:
+            epoch = run.step // per_epoch
+            batches = epoch_batches(texts.lengths, config.batch_size, config.seed, epoch)
+        run.train_batch(*texts.batch(batches[run.step % per_epoch], model.device), total)
+        if len(held_out) and (run.step % every == 0 or run.step == total):
+            run.keep_if_best(held_out)
+        now = time.monotonic()
+        if progress is not None:
+            done = (run.step - first) * min(config.batch_size, len(texts))
+            progress(StepInfo(run.step, total, run.smoothed, done / (now - began)))
+        if now - saved > CHECKPOINT_SECONDS and run.step < total:
+            run.save(file)
+            saved = now
+    if run.best_state is not None:
+        model.load_state_dict(run.best_state)
+    return run.step - first
