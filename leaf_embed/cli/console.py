@@ -1,0 +1,89 @@
+"""What the commands share: where they print, progress bars, and how options become values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from leaf_embed.errors import InputError
+
+if TYPE_CHECKING:
+    from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+
+__all__ = ["errors", "kilobytes", "load_torch_encoder", "numbers", "output", "progress_bar"]
+
+output = Console()
+errors = Console(stderr=True)
+
+
+class ProgressBar:
+    """A callback ``(stage, done, total, note)`` that draws one line a stage."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, stage: str, done: int, total: int | None = None, note: str = "") -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, note="", total=total)
+        self._progress.update(self._tasks[stage], completed=done, total=total, note=note)
+
+
+@contextmanager
+def progress_bar() -> Iterator[ProgressBar]:
+    """Progress on standard error; a log file gets the finished lines only."""
+    columns = (
+        TextColumn("{task.description:>10}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=errors) as progress:
+        yield ProgressBar(progress)
+
+
+def load_torch_encoder(model: str) -> SentenceTransformerEncoder:
+    """A teacher, without the libraries' own bars and advice on the terminal."""
+    quiet_transformers()
+    from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+
+    return SentenceTransformerEncoder(model)
+
+
+def quiet_transformers() -> None:
+    """Keep transformers' bars and advice off the terminal."""
+    from leaf_embed._extras import require
+
+    require("sentence_transformers", "train", "This command")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
+    """``"0,2,5"`` as a tuple of numbers.
+
+    Raises:
+        InputError: Something else.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{option} takes numbers with commas between them, as in 0,2,5; got {text!r}") from error
+
+
+def kilobytes(path: Path) -> int:
+    """Size of a file or of a directory's files, in kilobytes of 1,000 bytes."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files) // 1000

@@ -1,0 +1,98 @@
+"""``leaf-embed distill``: make a leaf."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from leaf_embed.cli.console import kilobytes, load_torch_encoder, numbers, output, progress_bar
+
+if TYPE_CHECKING:
+    from leaf_embed.distill import DistillReport
+
+__all__ = ["command"]
+
+
+class Recipe(str, Enum):
+    """Named settings; see ``leaf_embed.distill.DistillConfig``."""
+
+    paper = "paper"
+    quick = "quick"
+
+
+def command(
+    teacher: Annotated[str, typer.Option(help="Teacher: a sentence-transformers directory or hub id.")],
+    corpus: Annotated[list[Path], typer.Option(help="Texts: .txt, .jsonl, .csv, .parquet; several may follow.")],
+    output_dir: Annotated[Path, typer.Option("--output", help="Leaf directory to write; must not exist.")],
+    student: Annotated[
+        str | None, typer.Option(help="Model the student starts from. Default: the teacher with half its layers.")
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(help="Layers of the student to keep, as in 0,2,5. Default: all of --student's.")
+    ] = None,
+    recipe: Annotated[Recipe, typer.Option(help="paper: 30 epochs. quick: 3 epochs at a higher rate.")] = Recipe.paper,
+    max_steps: Annotated[int | None, typer.Option(help="Optimiser steps at most; the schedule fits itself.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Cut training texts to this many tokens.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Texts a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="At the start of a cycle.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the order of the texts.")] = 0,
+    cache: Annotated[Path | None, typer.Option(help="Teacher cache to use. Default: OUTPUT.work/cache.")] = None,
+    export: Annotated[bool, typer.Option(help="Export ONNX graphs when done.")] = True,
+) -> None:
+    """Distil a leaf: a small student aligned to a teacher by an L2 loss on plain text.
+
+    Can be interrupted at any time; the same command goes on where it stopped.
+    """
+    given = {
+        "max_steps": max_steps,
+        "max_tokens": max_tokens,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+    }
+    chosen = numbers(layers, "--layers")
+    encoder = load_torch_encoder(teacher)
+    from leaf_embed.distill import DistillConfig, distill
+
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    config = (DistillConfig.paper if recipe is Recipe.paper else DistillConfig.quick)(seed=seed, **changes)
+    if student is None and chosen is None:
+        from leaf_embed.distill.student import half_the_layers
+
+        chosen = half_the_layers(encoder.model)
+    with progress_bar() as progress:
+        report = distill(
+            encoder,
+            corpus,
+            student or encoder.model,
+            output_dir,
+            config,
+            layers=chosen,
+            cache=cache,
+            export_graphs=export,
+            progress=progress,
+        )
+    show(report)
+
+
+def show(report: DistillReport) -> None:
+    """Print a report's facts."""
+    output.print(f"leaf        {report.output}  ({kilobytes(report.output) / 1000:.0f} MB)")
+    output.print(f"space       {report.space.describe()}", highlight=False)
+    output.print(f"student     {report.parameters / 1e6:.1f}M weights")
+    output.print(
+        f"training    {report.texts} texts, {report.steps} steps, {report.seconds:.0f} s, "
+        f"{report.texts_per_second:.0f} texts/s"
+    )
+    for name, count in report.skipped.items():
+        output.print(f"skipped     {count} texts: {name}")
+    if report.warm_start is not None and report.final is not None:
+        output.print(f"warm start  held-out cosine {report.warm_start.cosine:.4f}, loss {report.warm_start.loss:.4f}")
+        output.print(f"final       held-out cosine {report.final.cosine:.4f}, loss {report.final.loss:.4f}")
+    for variant, parity in report.parity.items():
+        output.print(
+            f"{variant:<11} {parity.bytes / 1e6:.0f} MB, cosine with the torch model: "
+            f"mean {parity.mean_cosine:.4f}, lowest {parity.min_cosine:.4f}"
+        )

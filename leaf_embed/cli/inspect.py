@@ -1,0 +1,3 @@
+"""``leaf-embed inspect``: what is it, and does it belong together."""
+
+from __future__ import annotations

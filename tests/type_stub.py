@@ -1,0 +1,43 @@
+"""Only type-checked (mypy --strict), never run: the public API as a user's own typed code would call it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+import leaf_embed
+from leaf_embed import EmbeddingSpace, Encoder, LeafEncoder
+from leaf_embed.distill import DistillConfig, DistillReport, Text, distill
+from leaf_embed.qdrant import Document, Hit, LeafCollection
+from leaf_embed.vectors import FloatArray
+
+
+class MyEncoder:
+    """An encoder of a user's own, by the Protocol alone."""
+
+    space = EmbeddingSpace("mine", 2)
+
+    def encode_query(self, texts: str | Sequence[str]) -> FloatArray:
+        return np.zeros(2, dtype=np.float32)
+
+    def encode_document(self, texts: str | Sequence[str]) -> FloatArray:
+        return self.encode_query(texts)
+
+
+def query_side() -> FloatArray:
+    leaf: LeafEncoder = leaf_embed.load("leaf", document="teacher")
+    one: FloatArray = leaf.encode_query("a question")
+    many: FloatArray = leaf.encode_query(["a question", "another"])
+    return np.concatenate([one[None], many, leaf.encode_document(["a passage"])])
+
+
+def train() -> DistillReport:
+    teacher: Encoder = MyEncoder()
+    return distill(teacher, [Text("a", "query")], "student", "out", DistillConfig.quick(seed=1), layers=[0, 2])
+
+
+def search() -> list[Hit]:
+    with LeafCollection.create("docs", leaf_embed.load("leaf"), path="collections") as docs:
+        docs.index([Document(id=1, text="a passage", payload={"lang": "en"})])
+        return docs.search("a question", limit=3, where={"lang": "en"})
