@@ -122,7 +122,7 @@ class Demo:
             return False
         distill(
             self._model,
-            (Text(text, kind) for kind, text in self.corpus.train),
+            [Text(text, kind) for kind, text in self.corpus.train],
             self.teacher_path,
             self.leaf_path,
             config,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -194,7 +194,8 @@ def _fill(
     """Have the teacher's vector of every text, cut to what the student will read."""
     limit = min(config.max_tokens, model.max_seq_length or config.max_tokens)
     cut = cut_texts(texts, model.tokenizer, cache.space, limit)
-    rows = cache.fill(cut, teacher, lambda seen, new: tell("teacher", seen, None, f"{new} embedded, rest known"))
+    total = len(texts) if isinstance(texts, Sized) else None
+    rows = cache.fill(cut, teacher, lambda seen, new: tell("teacher", seen, total, f"{new} embedded, rest known"))
     if not len(rows):
         raise CorpusError("the corpus holds no text; expected at least one that is not empty")
     return rows
