@@ -6,12 +6,14 @@ message says what came, what was expected and what to do), 2 the command line is
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import click
 import typer
+from rich.markup import escape
 
 from leaf_embed import __version__
 from leaf_embed.cli import cache, demo, distill, evaluate, export, index, inspect, search
@@ -31,8 +33,29 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def ending_well(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose failures are a message and an exit code, not a traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **options: Any) -> None:
+        try:
+            command(*args, **options)
+        except LeafEmbedError as error:
+            errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            errors.print("interrupted; run the same command again to go on where it stopped", highlight=False)
+            raise typer.Exit(130) from error
+        except BrokenPipeError:  # the reader of our output, such as head, has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    return wrapped
+
+
 for module in (distill, cache, export, evaluate, index, search, inspect, demo):
-    app.command(name=module.__name__.rsplit(".", 1)[-1])(module.command)
+    app.command(name=module.__name__.rsplit(".", 1)[-1])(ending_well(module.command))
 
 
 @app.callback(invoke_without_command=True)
@@ -53,22 +76,11 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command line; the exit code."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    command = typer.main.get_command(app)
     try:
-        code = command.main(spread(arguments), prog_name="leaf-embed", standalone_mode=False)
-        return code if isinstance(code, int) else 0
-    except LeafEmbedError as error:
-        errors.print(f"[bold red]error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
-        return 1
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        errors.print("interrupted; run the same command again to go on where it stopped", highlight=False)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        app(spread(arguments), prog_name="leaf-embed")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
 
 
 def spread(arguments: Sequence[str]) -> list[str]:
@@ -85,8 +97,3 @@ def spread(arguments: Sequence[str]) -> list[str]:
             fresh = False
         result.append(argument)
     return result
-
-
-def _plain(error: LeafEmbedError) -> str:
-    """The message with square brackets that rich must not read as markup."""
-    return str(error).replace("[", "\\[")

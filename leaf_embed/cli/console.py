@@ -27,7 +27,7 @@ __all__ = [
     "quiet_transformers",
 ]
 
-output = Console()
+output = Console(soft_wrap=True)
 errors = Console(stderr=True)
 
 
