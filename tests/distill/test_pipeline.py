@@ -111,6 +111,12 @@ def test_an_interrupted_distillation_leaves_no_leaf_and_goes_on(teacher_path, tm
     assert not (tmp_path / "leaf.work" / "checkpoint.pt").exists()
 
 
+def test_two_texts_are_enough_to_run(teacher_path, tmp_path):
+    report = distill(teacher_path, texts(2), teacher_path, tmp_path / "leaf", CONFIG)
+    assert (report.texts, report.warm_start, report.final) == (2, None, None)
+    assert report.parity["float32"].texts == 2
+
+
 def test_an_existing_output_is_left_alone(teacher_path, tmp_path):
     (tmp_path / "leaf").mkdir()
     (tmp_path / "leaf" / "mine.txt").write_text("mine")
