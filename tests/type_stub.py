@@ -9,7 +9,7 @@ import numpy as np
 import leaf_embed
 from leaf_embed import EmbeddingSpace, Encoder, LeafEncoder
 from leaf_embed.distill import DistillConfig, DistillReport, Text, distill
-from leaf_embed.qdrant import Document, Hit, LeafCollection
+from leaf_embed.qdrant import Document, Hit, LeafCollection, StoredDocument
 from leaf_embed.vectors import FloatArray
 
 
@@ -41,3 +41,11 @@ def search() -> list[Hit]:
     with LeafCollection.create("docs", leaf_embed.load("leaf"), path="collections") as docs:
         docs.index([Document(id=1, text="a passage", payload={"lang": "en"})])
         return docs.search("a question", limit=3, where={"lang": "en"})
+
+
+def documents(collection: LeafCollection) -> list[StoredDocument]:
+    collection.delete(["a", 1])
+    nearest: list[list[Hit]] = collection.search_batch(["one", np.zeros(2, np.float32)], limit=2, score_threshold=0.5)
+    diverse: list[Hit] = collection.search_mmr("a question", fetch=20, where={"year": {"gte": 1990}})
+    print(nearest, diverse)
+    return [*collection.get(["a"]), *collection.iter_documents(with_vectors=True)]

@@ -3,21 +3,27 @@
 spec.py            what a collection stores: which vectors, how compressed, which distance
 metadata.py        what a collection says about itself: name, space with canaries, spec
 documents.py       what goes in and what comes out: Document, Hit, IndexReport
+quantization.py    the ways to compress a vector, and what each needs from a search
+filters.py         the language of ``where``
 search.py          the two stages of a search, as a plan that a backend carries out
 index.py           documents into vectors into points, a checked batch at a time
 collection.py      LeafCollection, the front door
+collection_base.py what it shares with its async twin: all that needs no engine
 stores.py          which backend a path or a client stands for, and what is there
 backend.py         what a backend has to do
-backend_edge.py    the embedded engine, one directory per collection
+backend_edge.py    the embedded engine, one directory per collection (edge_requests.py: in its words)
 backend_client.py  qdrant_client.QdrantClient: a server, or its local mode
+client_calls.py    what is sent to a client, as values; client_config.py: how a collection is made
+retry.py           asking a busy server again
 
 Tested on: the embedded engine (the real one: graph, quantization, write-ahead log) and the client's local mode (the
 flow of the client's calls; it ignores quantization and graphs). No live server took part.
 """
 
 from leaf_embed.qdrant.collection import LeafCollection
-from leaf_embed.qdrant.documents import Document, Hit, IndexReport
+from leaf_embed.qdrant.documents import Document, Hit, IndexReport, StoredDocument
 from leaf_embed.qdrant.metadata import CollectionMetadata
+from leaf_embed.qdrant.retry import Retry
 from leaf_embed.qdrant.spec import CollectionSpec
 from leaf_embed.qdrant.stores import list_collections, read_metadata
 
@@ -28,6 +34,8 @@ __all__ = [
     "Hit",
     "IndexReport",
     "LeafCollection",
+    "Retry",
+    "StoredDocument",
     "list_collections",
     "read_metadata",
 ]

@@ -21,15 +21,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from leaf_embed._extras import require
 from leaf_embed._files import write_json
 from leaf_embed.errors import CollectionError, CollectionExistsError
-from leaf_embed.qdrant.backend import Point, ScoredPoint, mapped_errors
+from leaf_embed.qdrant.backend import Page, Point, PointId, Record, ScoredPoint, mapped_errors
+from leaf_embed.qdrant.edge_requests import edge_config, edge_filter, edge_index_operations, edge_request, engine
+from leaf_embed.qdrant.filters import Part
 from leaf_embed.qdrant.metadata import CollectionMetadata
-from leaf_embed.qdrant.search import Condition, SearchPlan
-from leaf_embed.qdrant.spec import FULL, mrl_name
+from leaf_embed.qdrant.search import SearchPlan, vector_selector
 
 __all__ = ["EdgeStore"]
 
@@ -67,7 +65,7 @@ class EdgeStore:
 
     def create(self, metadata: CollectionMetadata) -> EdgePoints:
         """Make the collection under a hidden name and rename it into place, so that half of one is never seen."""
-        edge = _engine()
+        edge = engine()
         target = self._root / metadata.name
         if target.exists():
             raise CollectionExistsError(f"{target} exists already; choose another name, or remove it yourself")
@@ -75,7 +73,11 @@ class EdgeStore:
         try:
             with mapped_errors(f"creating the collection {metadata.name!r} in {self.place}"):
                 (temporary / SHARD).mkdir(parents=True)
-                edge.EdgeShard.create(str(temporary / SHARD), _config(edge, metadata)).close()
+                shard = edge.EdgeShard.create(str(temporary / SHARD), edge_config(edge, metadata))
+                for operation in edge_index_operations(edge, metadata.spec):
+                    shard.update(operation)
+                shard.flush()
+                shard.close()
                 write_json(temporary / SIDE_CAR, metadata.to_dict())
                 temporary.rename(target)  # fails if somebody else has filled the name meanwhile
         finally:
@@ -83,10 +85,10 @@ class EdgeStore:
         return self.open(metadata)
 
     def open(self, metadata: CollectionMetadata) -> EdgePoints:
-        edge = _engine()
+        edge = engine()
         directory = self._root / metadata.name
         try:
-            return EdgePoints(edge, edge.EdgeShard.load(str(directory / SHARD)), metadata.name)
+            return EdgePoints(edge, edge.EdgeShard.load(str(directory / SHARD)), metadata)
         except Exception as error:  # the engine raises nothing more specific
             if "WouldBlock" in str(error):
                 raise CollectionError(
@@ -103,34 +105,62 @@ class EdgeStore:
 class EdgePoints:
     """The points of one shard."""
 
-    def __init__(self, edge: ModuleType, shard: Any, name: str) -> None:
+    def __init__(self, edge: ModuleType, shard: Any, metadata: CollectionMetadata) -> None:
         self._edge = edge
         self._shard = shard
-        self._name = name
+        self._name = metadata.name
+        self._full = metadata.spec.full_name
 
     def upsert(self, points: Sequence[Point]) -> None:
         rows = [self._edge.Point(p.id, dict(p.vectors), p.payload) for p in points]
         with mapped_errors(f"writing {len(rows)} points to {self._name!r}"):
             self._shard.update(self._edge.UpdateOperation.upsert_points(rows))
 
-    def overwrite_payloads(self, payloads: Mapping[str, dict[str, Any]]) -> None:
+    def overwrite_payloads(self, payloads: Mapping[PointId, dict[str, Any]]) -> None:
         with mapped_errors(f"writing {len(payloads)} payloads to {self._name!r}"):
             for point, payload in payloads.items():
                 self._shard.update(self._edge.UpdateOperation.overwrite_payload([point], payload))
 
-    def payloads(self, ids: Sequence[str], keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    def delete(self, ids: Sequence[PointId]) -> None:
+        with mapped_errors(f"deleting {len(ids)} points of {self._name!r}"):
+            self._shard.update(self._edge.UpdateOperation.delete_points(list(ids)))
+
+    def payloads(self, ids: Sequence[PointId], keys: Sequence[str]) -> dict[PointId, Mapping[str, Any]]:
         with mapped_errors(f"reading {len(ids)} points of {self._name!r}"):
             records = self._shard.retrieve(list(ids), list(keys), False)
-        return {str(record.id): record.payload or {} for record in records}
+        return {_point_id(record.id): record.payload or {} for record in records}
+
+    def records(self, ids: Sequence[PointId], *, vector: bool) -> list[Record]:
+        with mapped_errors(f"reading {len(ids)} points of {self._name!r}"):
+            found = self._shard.retrieve(list(ids), True, vector and vector_selector(self._full))
+        return [self._record(record) for record in found]
+
+    def page(self, after: PointId | None, size: int, conditions: tuple[Part, ...], *, vector: bool) -> Page:
+        request = self._edge.ScrollRequest(
+            offset=after,
+            limit=size,
+            filter=edge_filter(self._edge, conditions),
+            with_payload=True,
+            with_vector=vector and vector_selector(self._full),
+        )
+        with mapped_errors(f"reading {self._name!r}"):
+            records, following = self._shard.scroll(request)
+        return Page([self._record(r) for r in records], None if following is None else _point_id(following))
 
     def query(self, plan: SearchPlan) -> list[ScoredPoint]:
         with mapped_errors(f"searching {self._name!r}"):
-            found = self._shard.query(_request(self._edge, plan))
-        return [ScoredPoint(str(point.id), float(point.score), point.payload or {}) for point in found]
+            return [self._scored(point) for point in self._shard.query(edge_request(self._edge, plan))]
 
-    def count(self) -> int:
+    def query_batch(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
+        requests = [edge_request(self._edge, plan) for plan in plans]
+        with mapped_errors(f"searching {len(plans)} times in {self._name!r}"):
+            answers = self._shard.query_batch(self._edge.QueryBatchRequest(requests))
+        return [[self._scored(point) for point in answer] for answer in answers]
+
+    def count(self, conditions: tuple[Part, ...] = ()) -> int:
+        request = self._edge.CountRequest(exact=True, filter=edge_filter(self._edge, conditions))
         with mapped_errors(f"counting {self._name!r}"):
-            return int(self._shard.count(self._edge.CountRequest(exact=True)))
+            return int(self._shard.count(request))
 
     def finish(self) -> None:
         with mapped_errors(f"optimizing {self._name!r}", "What was written is kept; index again to finish."):
@@ -150,54 +180,16 @@ class EdgePoints:
         with mapped_errors(f"closing {self._name!r}"):
             self._shard.close()
 
+    def _record(self, record: Any) -> Record:
+        return Record(_point_id(record.id), record.payload or {}, self._vector(record.vector))
 
-def _engine() -> ModuleType:
-    return require("qdrant_edge", "qdrant", "A collection in a directory")
+    def _scored(self, point: Any) -> ScoredPoint:
+        return ScoredPoint(_point_id(point.id), point.payload or {}, self._vector(point.vector), float(point.score))
 
-
-def _config(edge: Any, metadata: CollectionMetadata) -> Any:
-    spec, space = metadata.spec, metadata.space
-    distance = edge.Distance.Dot if spec.distance_for(space) == "dot" else edge.Distance.Cosine
-    no_graph = edge.HnswIndexConfig(m=0, ef_construct=spec.ef_construct, full_scan_threshold=spec.index_from_kb)
-    graph = edge.HnswIndexConfig(m=spec.m, ef_construct=spec.ef_construct, full_scan_threshold=spec.index_from_kb)
-    codes = None
-    if spec.quantization == "int8":
-        codes = edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8, memory=edge.Memory.Pinned)
-    # Quantization is set per vector: set for the whole collection it would cover the full vectors too.
-    params = {
-        FULL: edge.EdgeVectorParams(size=space.dim, distance=distance, memory=edge.Memory.Cold, hnsw_config=no_graph)
-    }
-    for dim in spec.mrl:
-        params[mrl_name(dim)] = edge.EdgeVectorParams(
-            size=dim,
-            distance=edge.Distance.Cosine,
-            memory=edge.Memory.Cold if codes else None,  # with codes in memory the originals are not read
-            hnsw_config=graph,
-            quantization_config=codes,
-        )
-    return edge.EdgeConfig(vectors=params, optimizers=edge.EdgeOptimizersConfig(indexing_threshold=spec.index_from_kb))
+    def _vector(self, value: Any) -> list[float] | None:
+        row: list[float] | None = value.get(self._full) if isinstance(value, dict) else value
+        return row
 
 
-def _request(edge: Any, plan: SearchPlan) -> Any:
-    conditions = edge.Filter(must=[_condition(edge, c) for c in plan.conditions]) if plan.conditions else None
-    prefetches = None
-    if plan.prefetch is not None:
-        nearest = edge.Query.Nearest(plan.prefetch.vector, using=plan.prefetch.using)
-        prefetches = [edge.Prefetch(limit=plan.prefetch.limit, query=nearest, filter=conditions)]
-    return edge.QueryRequest(
-        limit=plan.limit,
-        offset=plan.offset,
-        query=edge.Query.Nearest(plan.vector, using=FULL),
-        prefetches=prefetches,
-        filter=conditions,
-        with_payload=True,
-        with_vector=False,
-        params=edge.SearchParams(exact=plan.prefetch is None, quantization=edge.QuantizationSearchParams(ignore=True)),
-    )
-
-
-def _condition(edge: Any, condition: Condition) -> Any:
-    # The engine (0.9.0) reads Python's True as the number 1, which equals no stored true; NumPy's it reads rightly.
-    values = [np.bool_(value) if isinstance(value, bool) else value for value in condition.values]
-    match = edge.MatchValue(values[0]) if len(values) == 1 else edge.MatchAny(values)
-    return edge.FieldCondition(key=condition.key, match=match)
+def _point_id(value: Any) -> PointId:
+    return value if isinstance(value, int) else str(value)

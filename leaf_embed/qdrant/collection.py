@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from leaf_embed import vectors
-from leaf_embed.canaries import LEAF_FLOOR, CanaryReport
+from numpy.typing import ArrayLike
+
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.errors import CollectionError
 from leaf_embed.qdrant.backend import Points
-from leaf_embed.qdrant.documents import Document, Hit, IndexReport, hit
-from leaf_embed.qdrant.index import Progress, index_documents
+from leaf_embed.qdrant.collection_base import CollectionBase, Query, require_canaries, require_leaf, with_vectors
+from leaf_embed.qdrant.documents import Document, Hit, IndexReport, StoredDocument
+from leaf_embed.qdrant.index import IndexRun, Progress, encoder_source, index_documents
 from leaf_embed.qdrant.metadata import CollectionMetadata
-from leaf_embed.qdrant.search import Filter, plan_search
+from leaf_embed.qdrant.search import Filter
 from leaf_embed.qdrant.spec import CollectionSpec
 from leaf_embed.qdrant.stores import read_metadata, store_of
 from leaf_embed.space import EmbeddingSpace
-from leaf_embed.vectors import FloatArray
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
+    from typing_extensions import Unpack
+
+    from leaf_embed.qdrant.search import SearchOptions
 
 __all__ = ["LeafCollection"]
 
 
-class LeafCollection:
+class LeafCollection(CollectionBase):
     """A Qdrant collection of one embedding space.
 
     Make one with :meth:`create` or :meth:`open`; close it, or use it as a context manager::
@@ -42,10 +44,8 @@ class LeafCollection:
 
     def __init__(self, points: Points, metadata: CollectionMetadata, leaf: Encoder) -> None:
         """Called by :meth:`create` and :meth:`open`, which check what is given here."""
+        super().__init__(metadata, leaf)
         self._points = points
-        self._metadata = metadata
-        self._leaf = leaf
-        self._closed = False
 
     @classmethod
     def create(
@@ -79,7 +79,7 @@ class LeafCollection:
         store = store_of(path, client)
         metadata = CollectionMetadata(name, space, spec or CollectionSpec.for_space(space))
         if check_canaries:
-            _check_canaries(space, leaf)
+            require_canaries(space, leaf)
         return cls(store.create(metadata), metadata, leaf)
 
     @classmethod
@@ -102,35 +102,8 @@ class LeafCollection:
         """
         store = store_of(path, client)
         metadata = read_metadata(name, path=path, client=client)
-        metadata.space.require_same(
-            leaf.space,
-            mine=f"the collection {name!r}",
-            theirs="the leaf",
-            advice="Open it with a leaf of the collection's space, or index the documents into a new collection.",
-        )
-        if check_canaries:
-            _check_canaries(metadata.space, leaf)
+        require_leaf(metadata, leaf, canaries=check_canaries)
         return cls(store.open(metadata), metadata, leaf)
-
-    @property
-    def name(self) -> str:
-        """Name of the collection."""
-        return self._metadata.name
-
-    @property
-    def space(self) -> EmbeddingSpace:
-        """The space of its vectors, as stored with it."""
-        return self._metadata.space
-
-    @property
-    def spec(self) -> CollectionSpec:
-        """Which vectors it stores."""
-        return self._metadata.spec
-
-    @property
-    def leaf(self) -> Encoder:
-        """The encoder it was opened with."""
-        return self._leaf
 
     def index(
         self,
@@ -159,13 +132,43 @@ class LeafCollection:
             SpaceMismatchError: The document encoder does not write into the collection's space.
             CollectionError: The engine or the server refused.
         """
-        return index_documents(
-            self._open_points, self._metadata, self._leaf, docs, batch_size=batch_size, progress=progress
-        )
+        run = IndexRun(self._metadata, docs, batch_size, progress)
+        return index_documents(self._open_points, run, encoder_source(self._leaf, self._metadata))
+
+    def index_vectors(
+        self,
+        docs: Iterable[Document | Mapping[str, Any]],
+        vectors: Iterable[ArrayLike] | Callable[[list[str]], ArrayLike] | None = None,
+        *,
+        space: EmbeddingSpace | None = None,
+        batch_size: int = 256,
+        progress: Progress | None = None,
+    ) -> IndexReport:
+        """:meth:`index` with vectors that are there already: the document encoder is never asked.
+
+        Args:
+            docs: As for :meth:`index`.
+            vectors: Full vectors of the collection's space: one a document in the same order (a matrix of shape
+                ``(n, dim)``, or anything that gives rows), or a function from texts to a matrix, which is asked only
+                for documents that are new or changed (such as ``TeacherCache.document_vectors``), or ``None`` if
+                ``docs`` are :class:`StoredDocument` that carry theirs.
+            space: The space that the vectors come from, if known: compared with the collection's. Nothing else can
+                tell the vectors of another model from the right ones.
+            batch_size: Documents in memory at a time.
+            progress: As for :meth:`index`.
+
+        Raises:
+            InputError: As for :meth:`index`, or not one vector a document.
+            VectorError: A vector of a wrong size, or with NaN, infinity or only zeros.
+            SpaceMismatchError: ``space`` is another than the collection's.
+            CollectionError: The engine or the server refused.
+        """
+        documents, source = with_vectors(docs, vectors, space, self._metadata)
+        return index_documents(self._open_points, IndexRun(self._metadata, documents, batch_size, progress), source)
 
     def search(
         self,
-        query: str | Sequence[float] | FloatArray,
+        query: Query,
         *,
         limit: int = 10,
         offset: int = 0,
@@ -173,6 +176,9 @@ class LeafCollection:
         exact: bool = False,
         mrl: int | None = None,
         candidates: int | None = None,
+        oversampling: float | None = None,
+        hnsw_ef: int | None = None,
+        score_threshold: float | None = None,
     ) -> list[Hit]:
         """The documents nearest to a query.
 
@@ -182,11 +188,17 @@ class LeafCollection:
             query: A text, encoded by the leaf, or a vector of the collection's space, shape ``(dim,)``.
             limit: Hits to return.
             offset: Hits to skip.
-            where: Fields of the payload with the value, or list of values, they must have: ``{"lang": "en"}``.
-                A dot leads into a nested object.
+            where: Fields of the payload with the value, list of values or range they must have:
+                ``{"lang": "en", "year": {"gte": 1990}}``. A dot leads into a nested object. The whole language, with
+                any, not and or, is in :mod:`leaf_embed.qdrant.filters`.
             exact: Compare with every full vector: slow and complete.
             mrl: Truncated dimensions to take candidates from; the first of the spec by default.
-            candidates: How many to take; ``max(50, 10 * (limit + offset))`` by default.
+            candidates: How many to take; ``max(50, 10 * (limit + offset))`` by default, and a multiple of it for
+                codes coarser than 4 bits.
+            oversampling: Let the first stage take this many times more by its codes and rank them by its own
+                unquantized vectors. By default it does not, since the second stage does better.
+            hnsw_ef: Width of the walk through the graph; Qdrant's default is ``max(ef_construct, candidates)``.
+            score_threshold: Least score of a hit.
 
         Raises:
             InputError: A value that cannot be used.
@@ -194,41 +206,111 @@ class LeafCollection:
             CollectionError: The engine or the server refused.
         """
         points = self._open_points
-        vector = self._vector(query)
-        plan = plan_search(
-            vector, self.spec, limit=limit, offset=offset, exact=exact, mrl=mrl, candidates=candidates, where=where
+        plan = self._plan(
+            self._vectors([query])[0],
+            limit=limit,
+            offset=offset,
+            where=where,
+            exact=exact,
+            mrl=mrl,
+            candidates=candidates,
+            oversampling=oversampling,
+            hnsw_ef=hnsw_ef,
+            score_threshold=score_threshold,
         )
-        return [hit(found.id, found.score, found.payload) for found in points.query(plan)]
+        return [self._hit(found) for found in points.query(plan)]
 
-    def count(self) -> int:
-        """Number of documents, exact."""
-        return self._open_points.count()
+    def search_batch(self, queries: Sequence[Query], **options: Unpack[SearchOptions]) -> list[list[Hit]]:
+        """:meth:`search` for several queries: texts are encoded together, searches travel together.
 
-    def verify(self) -> CanaryReport:
-        """Prove with the stored canaries that the leaf's query side writes into the collection's space.
+        Args:
+            queries: Texts or vectors, or both.
+            options: Those of :meth:`search`, for all of them.
 
-        Raises:
-            SpaceMismatchError: It does not.
-            InputError: The collection's space has no canaries.
+        Returns:
+            The hits of each query, in the order of the queries.
         """
-        return self.space.verify(self._leaf, floor=LEAF_FLOOR, roles=("query",), name="the leaf")
+        points = self._open_points
+        groups = self._plans(queries, options)
+        return [[self._hit(found) for found in hits] for plans in groups for hits in points.query_batch(plans)]
+
+    def search_mmr(
+        self,
+        query: Query,
+        *,
+        limit: int = 10,
+        fetch: int = 50,
+        diversity: float = 0.5,
+        where: Filter | None = None,
+    ) -> list[Hit]:
+        """Hits that are near to the query and different from each other (maximal marginal relevance).
+
+        The full vectors of ``fetch`` hits are read from the engine; the document encoder is never asked.
+
+        Args:
+            query: As for :meth:`search`.
+            limit: Hits to return, in the order in which they were chosen.
+            fetch: Nearest hits to choose from.
+            diversity: 0 chooses by nearness to the query alone, 1 by distance from what was chosen alone.
+            where: As for :meth:`search`.
+        """
+        plan = self._mmr_plan(query, limit, fetch, where)
+        return self._mmr_hits(self._open_points.query(plan), plan, limit, diversity)
+
+    def get(self, ids: Iterable[str | int], *, with_vectors: bool = False) -> list[StoredDocument]:
+        """Documents by their ids, in the order asked for; those that are not there are left out.
+
+        Args:
+            ids: Ids as they were given to :meth:`index`.
+            with_vectors: Whether to read the full vectors too.
+        """
+        points = self._points_of(ids)
+        found = {record.id: record for record in self._open_points.records(points, vector=with_vectors)}
+        return [self._document(found[point]) for point in points if point in found]
+
+    def iter_documents(
+        self, *, with_vectors: bool = False, where: Filter | None = None, page_size: int = 256
+    ) -> Iterator[StoredDocument]:
+        """Every document, in no particular order, read a page at a time.
+
+        What is written meanwhile may or may not come.
+
+        Args:
+            with_vectors: Whether to read the full vectors too.
+            where: As for :meth:`search`.
+            page_size: Documents in memory at a time.
+        """
+        conditions = self._conditions(where)
+        page = self._open_points.page(None, page_size, conditions, vector=with_vectors)
+        while True:
+            yield from map(self._document, page.records)
+            if page.after is None:
+                return
+            page = self._open_points.page(page.after, page_size, conditions, vector=with_vectors)
+
+    def delete(self, ids: Iterable[str | int]) -> int:
+        """Remove documents, durably.
+
+        Args:
+            ids: Ids as they were given to :meth:`index`; one that is not there is no error.
+
+        Returns:
+            How many were there.
+        """
+        points = self._open_points
+        there = list(points.payloads(self._points_of(ids), ()))
+        if there:
+            points.delete(there)
+        return len(there)
+
+    def count(self, where: Filter | None = None) -> int:
+        """Number of documents, exact; with a filter, of those that it lets through."""
+        return self._open_points.count(self._conditions(where))
 
     def describe(self) -> dict[str, Any]:
         """What the collection is, as JSON values: name, teacher, fingerprint, vectors, points, state of the engine."""
         points = self._open_points
-        return {
-            "name": self.name,
-            "teacher": self.space.teacher,
-            "fingerprint": self.space.fingerprint,
-            "dim": self.space.dim,
-            "distance": self.spec.distance_for(self.space),
-            "vectors": self.spec.vector_dims(self.space),
-            "spec": self.spec.to_dict(),
-            "canaries": 0 if self.space.canaries is None else len(self.space.canaries.texts),
-            "made_by": self._metadata.made_by,
-            "points": points.count(),
-            **points.describe(),
-        }
+        return {**self._described(), "points": points.count(), **points.describe()}
 
     def close(self) -> None:
         """Let go of the collection, so that another process may open it; the client, if any, stays open."""
@@ -244,24 +326,7 @@ class LeafCollection:
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        state = ", closed" if self._closed else ""
-        return f"LeafCollection({self.name!r}, {self.space.describe()}{state})"
-
-    def _vector(self, query: str | Sequence[float] | FloatArray) -> FloatArray:
-        """A checked query vector, shape ``(dim,)``, float32."""
-        source = "the query encoder" if isinstance(query, str) else "the query"
-        rows: list[Any] = [self._leaf.encode_query(query) if isinstance(query, str) else query]
-        checked: FloatArray = vectors.as_vectors(rows, self.space.dim, source=source)[0]
-        return checked
-
     @property
     def _open_points(self) -> Points:
-        if self._closed:
-            raise CollectionError(f"the collection {self.name!r} is closed; open it again with LeafCollection.open")
+        self._require_open()
         return self._points
-
-
-def _check_canaries(space: EmbeddingSpace, leaf: Encoder) -> None:
-    if space.canaries is not None and any(role == "query" for role, _ in space.canaries.texts):
-        space.verify(leaf, floor=LEAF_FLOOR, roles=("query",), name="the leaf")

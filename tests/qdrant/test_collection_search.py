@@ -10,7 +10,7 @@ from qdrant_client import QdrantClient
 
 from leaf_embed.errors import CollectionError, InputError, VectorError
 from leaf_embed.qdrant import CollectionSpec, Document, Hit, LeafCollection
-from leaf_embed.qdrant import backend_edge as edge
+from leaf_embed.qdrant import edge_requests as edge
 from leaf_embed.qdrant.search import Condition, Prefetch, plan_search
 
 GRAPH = CollectionSpec(mrl=(16,), index_from_kb=10)  # 2,000 x 16 x 4 bytes = 125 kB: a graph and codes are built
@@ -165,7 +165,7 @@ def test_the_request_to_the_engine_names_its_limit_and_ignores_codes(leaf: Any) 
     plan = plan_search(
         leaf.encode_query("topic1"), GRAPH, limit=3, offset=4, exact=False, mrl=None, candidates=None, where=None
     )
-    request = edge._request(edge._engine(), plan)
+    request = edge.edge_request(edge.engine(), plan)
     assert [prefetch.limit for prefetch in request.prefetches] == [70]
     assert request.params.quantization.ignore is True
     assert (request.limit, request.offset) == (3, 4)
