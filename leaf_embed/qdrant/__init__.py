@@ -4,8 +4,10 @@ spec.py            what a collection stores: which vectors, how compressed, whic
 metadata.py        what a collection says about itself: name, space with canaries, spec
 documents.py       what goes in and what comes out: Document, Hit, IndexReport
 quantization.py    the ways to compress a vector, and what each needs from a search
+estimate.py        memory and disk before anything is made
 filters.py         the language of ``where``
 search.py          the two stages of a search, as a plan that a backend carries out
+explain.py         what a search sends, and why
 index.py           documents into vectors into points, a checked batch at a time
 collection.py      LeafCollection, the front door
 collection_base.py what it shares with its async twin: all that needs no engine
@@ -22,6 +24,8 @@ flow of the client's calls; it ignores quantization and graphs). No live server 
 
 from leaf_embed.qdrant.collection import LeafCollection
 from leaf_embed.qdrant.documents import Document, Hit, IndexReport, StoredDocument
+from leaf_embed.qdrant.estimate import Estimate, estimate
+from leaf_embed.qdrant.explain import Explanation
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.retry import Retry
 from leaf_embed.qdrant.spec import CollectionSpec
@@ -31,11 +35,14 @@ __all__ = [
     "CollectionMetadata",
     "CollectionSpec",
     "Document",
+    "Estimate",
+    "Explanation",
     "Hit",
     "IndexReport",
     "LeafCollection",
     "Retry",
     "StoredDocument",
+    "estimate",
     "list_collections",
     "read_metadata",
 ]

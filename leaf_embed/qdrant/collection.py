@@ -13,6 +13,7 @@ from leaf_embed.encoders.base import Encoder
 from leaf_embed.qdrant.backend import Points
 from leaf_embed.qdrant.collection_base import CollectionBase, Query, require_canaries, require_leaf, with_vectors
 from leaf_embed.qdrant.documents import Document, Hit, IndexReport, StoredDocument
+from leaf_embed.qdrant.explain import Explanation, explain_plan
 from leaf_embed.qdrant.index import IndexRun, Progress, encoder_source, index_documents
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.search import Filter
@@ -219,6 +220,10 @@ class LeafCollection(CollectionBase):
             score_threshold=score_threshold,
         )
         return [self._hit(found) for found in points.query(plan)]
+
+    def explain(self, query: Query, **options: Unpack[SearchOptions]) -> Explanation:
+        """What :meth:`search` would send for this query, and why; ``print`` it. Nothing is sent."""
+        return explain_plan(self.name, self.spec, self._plan(self._vectors([query])[0], **options))
 
     def search_batch(self, queries: Sequence[Query], **options: Unpack[SearchOptions]) -> list[list[Hit]]:
         """:meth:`search` for several queries: texts are encoded together, searches travel together.
