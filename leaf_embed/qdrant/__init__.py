@@ -11,11 +11,13 @@ explain.py         what a search sends, and why
 index.py           documents into vectors into points, a checked batch at a time
 collection.py      LeafCollection, the front door
 collection_base.py what it shares with its async twin: all that needs no engine
-stores.py          which backend a path or a client stands for, and what is there
+adopt.py           taking over a collection made elsewhere; migrate.py: changing one in use
+layout.py          what the engine really holds, against what the collection says
+stores.py          which backend a path or a client stands for, and what is there; aliases
 backend.py         what a backend has to do
-backend_edge.py    the embedded engine, one directory per collection (edge_requests.py: in its words)
+backend_edge.py    the embedded engine, one directory per collection; edge_points.py, edge_requests.py: its words
 backend_client.py  qdrant_client.QdrantClient: a server, or its local mode
-client_calls.py    what is sent to a client, as values; client_config.py: how a collection is made
+client_calls.py    what is sent to a client, as values; client_config.py, client_stores.py: about collections
 retry.py           asking a busy server again
 
 Tested on: the embedded engine (the real one: graph, quantization, write-ahead log) and the client's local mode (the
@@ -29,7 +31,7 @@ from leaf_embed.qdrant.explain import Explanation
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.retry import Retry
 from leaf_embed.qdrant.spec import CollectionSpec
-from leaf_embed.qdrant.stores import list_collections, read_metadata
+from leaf_embed.qdrant.stores import list_collections, read_metadata, switch_alias
 
 __all__ = [
     "CollectionMetadata",
@@ -45,4 +47,5 @@ __all__ = [
     "estimate",
     "list_collections",
     "read_metadata",
+    "switch_alias",
 ]

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 from leaf_embed.errors import CollectionError, LeafEmbedError
 from leaf_embed.qdrant.filters import Part
+from leaf_embed.qdrant.layout import StoredVector
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.search import SearchPlan
 
@@ -90,8 +91,17 @@ class Points(Protocol):
         """Number of points, exact."""
         ...
 
-    def finish(self) -> None:
-        """Called once after a run of writes: build what is built by hand, make it durable."""
+    def finish(self, *, child: bool = False) -> None:
+        """Called after a run of writes: build what is built by hand (perhaps in a child process), make it durable."""
+
+    def update_vectors(self, rows: Mapping[PointId, Mapping[str, list[float]]]) -> None:
+        """Write named vectors of points that exist; their other vectors and payloads stay."""
+
+    def add_vector(self, metadata: CollectionMetadata, dim: int) -> None:
+        """Make the truncated vector of ``dim`` dimensions, configured as ``metadata`` says; again does no harm."""
+
+    def configure(self, metadata: CollectionMetadata) -> None:
+        """Take over the graphs and codes of ``metadata`` for the truncated vectors."""
 
     def describe(self) -> dict[str, Any]:
         """What the engine says about the collection, as JSON values."""
@@ -113,8 +123,19 @@ class Store(Protocol):
         """Every collection there, sorted."""
         ...
 
+    def resolve(self, alias: str) -> str | None:
+        """Name of the collection that an alias stands for; ``None`` if there is no such alias."""
+        ...
+
     def read(self, name: str) -> Any:
         """The stored metadata as JSON, unchecked; ``None`` if the collection has none."""
+        ...
+
+    def write(self, metadata: CollectionMetadata) -> None:
+        """Replace the stored metadata."""
+
+    def layout(self, name: str) -> dict[str, StoredVector]:
+        """Each named vector as the engine has it."""
         ...
 
     def create(self, metadata: CollectionMetadata) -> Points:

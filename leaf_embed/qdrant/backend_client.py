@@ -12,16 +12,19 @@ import threading
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from leaf_embed._extras import require
 from leaf_embed.errors import CollectionError, CollectionExistsError, InputError
 from leaf_embed.qdrant.backend import Page, Point, PointId, Record, ScoredPoint, mapped_errors
-from leaf_embed.qdrant.client_calls import THERE, Call, PointCalls
-from leaf_embed.qdrant.client_config import creation_calls
+from leaf_embed.qdrant.client_calls import Call, PointCalls
+from leaf_embed.qdrant.client_config import configure_call, creation_calls, new_vector_call
+from leaf_embed.qdrant.client_stores import aliases_call, layout_call, names_call, read_call, switch_call, write_call
 from leaf_embed.qdrant.filters import Part
-from leaf_embed.qdrant.metadata import METADATA_KEY, CollectionMetadata
+from leaf_embed.qdrant.layout import StoredVector
+from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.retry import Retry
 from leaf_embed.qdrant.search import SearchPlan
 
@@ -46,8 +49,8 @@ class Sender:
     def __init__(self, client: QdrantClient, retry: Retry) -> None:
         self._client = client
         self._retry = retry
-        local = "Local" in type(client._client).__name__
-        self._lock = _LOCKS.setdefault(client, threading.RLock()) if local else nullcontext()
+        self.local = "Local" in type(client._client).__name__
+        self._lock = _LOCKS.setdefault(client, threading.RLock()) if self.local else nullcontext()
 
     def send(self, call: Call[T]) -> T:
         retry = self._retry if call.repeatable else Retry(attempts=1)
@@ -74,10 +77,26 @@ class ClientStore:
         return "this Qdrant client"
 
     def names(self) -> list[str]:
-        return self._sender.send(_names_call())
+        return self._sender.send(names_call())
+
+    def resolve(self, alias: str) -> str | None:
+        return self._sender.send(aliases_call()).get(alias)
 
     def read(self, name: str) -> Any:
-        return self._sender.send(_read_call(name))
+        return self._sender.send(read_call(name))
+
+    def write(self, metadata: CollectionMetadata) -> None:
+        self._sender.send(write_call(metadata))
+
+    def layout(self, name: str) -> dict[str, StoredVector]:
+        layout = self._sender.send(layout_call(name))
+        if self._sender.local:
+            return {key: replace(vector, quantization=None, datatype=None) for key, vector in layout.items()}
+        return layout
+
+    def switch_alias(self, alias: str, name: str) -> None:
+        there = alias in self._sender.send(aliases_call())
+        self._sender.send(switch_call(alias, name, replace=there))
 
     def create(self, metadata: CollectionMetadata) -> ClientPoints:
         require_free(metadata.name, self.names())
@@ -124,7 +143,17 @@ class ClientPoints:
     def count(self, conditions: tuple[Part, ...] = ()) -> int:
         return self._sender.send(self._calls.count(conditions))
 
-    def finish(self) -> None:
+    def update_vectors(self, rows: Mapping[PointId, Mapping[str, list[float]]]) -> None:
+        self._sender.send_all(self._calls.update_vectors(rows))
+
+    def add_vector(self, metadata: CollectionMetadata, dim: int) -> None:
+        self._sender.send(new_vector_call(metadata, dim))
+        self.configure(metadata)
+
+    def configure(self, metadata: CollectionMetadata) -> None:
+        self._sender.send(configure_call(metadata))
+
+    def finish(self, *, child: bool = False) -> None:
         """Nothing: every write was waited for, and a server builds its graphs by itself."""
 
     def describe(self) -> dict[str, Any]:
@@ -132,21 +161,6 @@ class ClientPoints:
 
     def close(self) -> None:
         """Nothing: the client belongs to whoever made it."""
-
-
-def _names_call() -> Call[list[str]]:
-    return Call("get_collections", {}, "listing the collections", lambda a: sorted(c.name for c in a.collections))
-
-
-def _read_call(name: str) -> Call[Any]:
-    action = f"reading the metadata of {name!r}"
-    return Call(
-        "get_collection",
-        {"collection_name": name},
-        action,
-        lambda info: (info.config.metadata or {}).get(METADATA_KEY),
-        THERE,
-    )
 
 
 def require_free(name: str, names: Sequence[str]) -> None:

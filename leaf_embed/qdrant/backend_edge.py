@@ -6,8 +6,8 @@
         └── shard/                 the engine's files
 
 What the engine does that a caller must know: it never releases the interpreter's lock, so building a graph stops every
-thread of the process; nothing is built until the end of :meth:`~leaf_embed.qdrant.LeafCollection.index`; and a shard
-belongs to one process at a time.
+thread of the process, unless a child process does it; nothing is built until the end of
+:meth:`~leaf_embed.qdrant.LeafCollection.index`; and a shard belongs to one process at a time.
 """
 
 from __future__ import annotations
@@ -16,18 +16,16 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from leaf_embed._files import write_json
 from leaf_embed.errors import CollectionError, CollectionExistsError
-from leaf_embed.qdrant.backend import Page, Point, PointId, Record, ScoredPoint, mapped_errors
-from leaf_embed.qdrant.edge_requests import edge_config, edge_filter, edge_index_operations, edge_request, engine
-from leaf_embed.qdrant.filters import Part
+from leaf_embed.qdrant.backend import mapped_errors
+from leaf_embed.qdrant.edge_points import EdgePoints
+from leaf_embed.qdrant.edge_requests import edge_config, edge_index_operations, engine
+from leaf_embed.qdrant.layout import StoredVector, read_layout
 from leaf_embed.qdrant.metadata import CollectionMetadata
-from leaf_embed.qdrant.search import SearchPlan, vector_selector
 
 __all__ = ["EdgeStore"]
 
@@ -54,14 +52,27 @@ class EdgeStore:
             if not child.name.startswith(".") and ((child / SIDE_CAR).is_file() or (child / SHARD).is_dir())
         )
 
+    def resolve(self, alias: str) -> str | None:
+        """``None``: the engine has no aliases."""
+        return None
+
     def read(self, name: str) -> Any:
         file = self._root / name / SIDE_CAR
+        return _read_json(file) if file.is_file() else None
+
+    def write(self, metadata: CollectionMetadata) -> None:
+        with mapped_errors(f"describing {metadata.name!r}"):
+            write_json(self._root / metadata.name / SIDE_CAR, metadata.to_dict())
+
+    def layout(self, name: str) -> dict[str, StoredVector]:
+        file = self._root / name / SHARD / "edge_config.json"
         if not file.is_file():
-            return None
-        try:
-            return json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise CollectionError(f"cannot read {file} ({error}); restore it from a backup") from error
+            raise CollectionError(
+                f"the engine cannot open {file.parent}: it is no shard, since {file.name} is missing. Restore the "
+                "directory from a backup, or index the documents again into a new collection."
+            )
+        config = _read_json(file)
+        return read_layout(config.get("vectors") or {}, config.get("hnsw_config"), config.get("quantization_config"))
 
     def create(self, metadata: CollectionMetadata) -> EdgePoints:
         """Make the collection under a hidden name and rename it into place, so that half of one is never seen."""
@@ -85,10 +96,9 @@ class EdgeStore:
         return self.open(metadata)
 
     def open(self, metadata: CollectionMetadata) -> EdgePoints:
-        edge = engine()
         directory = self._root / metadata.name
         try:
-            return EdgePoints(edge, edge.EdgeShard.load(str(directory / SHARD)), metadata)
+            return EdgePoints(directory / SHARD, metadata)
         except Exception as error:  # the engine raises nothing more specific
             if "WouldBlock" in str(error):
                 raise CollectionError(
@@ -102,94 +112,8 @@ class EdgeStore:
             ) from error
 
 
-class EdgePoints:
-    """The points of one shard."""
-
-    def __init__(self, edge: ModuleType, shard: Any, metadata: CollectionMetadata) -> None:
-        self._edge = edge
-        self._shard = shard
-        self._name = metadata.name
-        self._full = metadata.spec.full_name
-
-    def upsert(self, points: Sequence[Point]) -> None:
-        rows = [self._edge.Point(p.id, dict(p.vectors), p.payload) for p in points]
-        with mapped_errors(f"writing {len(rows)} points to {self._name!r}"):
-            self._shard.update(self._edge.UpdateOperation.upsert_points(rows))
-
-    def overwrite_payloads(self, payloads: Mapping[PointId, dict[str, Any]]) -> None:
-        with mapped_errors(f"writing {len(payloads)} payloads to {self._name!r}"):
-            for point, payload in payloads.items():
-                self._shard.update(self._edge.UpdateOperation.overwrite_payload([point], payload))
-
-    def delete(self, ids: Sequence[PointId]) -> None:
-        with mapped_errors(f"deleting {len(ids)} points of {self._name!r}"):
-            self._shard.update(self._edge.UpdateOperation.delete_points(list(ids)))
-
-    def payloads(self, ids: Sequence[PointId], keys: Sequence[str]) -> dict[PointId, Mapping[str, Any]]:
-        with mapped_errors(f"reading {len(ids)} points of {self._name!r}"):
-            records = self._shard.retrieve(list(ids), list(keys), False)
-        return {_point_id(record.id): record.payload or {} for record in records}
-
-    def records(self, ids: Sequence[PointId], *, vector: bool) -> list[Record]:
-        with mapped_errors(f"reading {len(ids)} points of {self._name!r}"):
-            found = self._shard.retrieve(list(ids), True, vector and vector_selector(self._full))
-        return [self._record(record) for record in found]
-
-    def page(self, after: PointId | None, size: int, conditions: tuple[Part, ...], *, vector: bool) -> Page:
-        request = self._edge.ScrollRequest(
-            offset=after,
-            limit=size,
-            filter=edge_filter(self._edge, conditions),
-            with_payload=True,
-            with_vector=vector and vector_selector(self._full),
-        )
-        with mapped_errors(f"reading {self._name!r}"):
-            records, following = self._shard.scroll(request)
-        return Page([self._record(r) for r in records], None if following is None else _point_id(following))
-
-    def query(self, plan: SearchPlan) -> list[ScoredPoint]:
-        with mapped_errors(f"searching {self._name!r}"):
-            return [self._scored(point) for point in self._shard.query(edge_request(self._edge, plan))]
-
-    def query_batch(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
-        requests = [edge_request(self._edge, plan) for plan in plans]
-        with mapped_errors(f"searching {len(plans)} times in {self._name!r}"):
-            answers = self._shard.query_batch(self._edge.QueryBatchRequest(requests))
-        return [[self._scored(point) for point in answer] for answer in answers]
-
-    def count(self, conditions: tuple[Part, ...] = ()) -> int:
-        request = self._edge.CountRequest(exact=True, filter=edge_filter(self._edge, conditions))
-        with mapped_errors(f"counting {self._name!r}"):
-            return int(self._shard.count(request))
-
-    def finish(self) -> None:
-        with mapped_errors(f"optimizing {self._name!r}", "What was written is kept; index again to finish."):
-            self._shard.optimize()  # until then there is no graph and no quantization
-            self._shard.flush()
-
-    def describe(self) -> dict[str, Any]:
-        with mapped_errors(f"asking for the state of {self._name!r}"):
-            info = self._shard.info()
-        return {
-            "backend": "edge",
-            "segments": int(info.segments_count),
-            "indexed_vectors": int(info.indexed_vectors_count),
-        }
-
-    def close(self) -> None:
-        with mapped_errors(f"closing {self._name!r}"):
-            self._shard.close()
-
-    def _record(self, record: Any) -> Record:
-        return Record(_point_id(record.id), record.payload or {}, self._vector(record.vector))
-
-    def _scored(self, point: Any) -> ScoredPoint:
-        return ScoredPoint(_point_id(point.id), point.payload or {}, self._vector(point.vector), float(point.score))
-
-    def _vector(self, value: Any) -> list[float] | None:
-        row: list[float] | None = value.get(self._full) if isinstance(value, dict) else value
-        return row
-
-
-def _point_id(value: Any) -> PointId:
-    return value if isinstance(value, int) else str(value)
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CollectionError(f"cannot read {file} ({error}); restore it from a backup") from error

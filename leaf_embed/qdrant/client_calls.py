@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from leaf_embed._extras import require
 from leaf_embed.qdrant.backend import Page, Point, PointId, Record, ScoredPoint
 from leaf_embed.qdrant.filters import Part, filter_json
-from leaf_embed.qdrant.metadata import METADATA_KEY, CollectionMetadata
+from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.search import Prefetch, SearchPlan, StageParams, vector_selector
 
 __all__ = ["Call", "PointCalls", "client_models"]
@@ -58,7 +58,8 @@ class PointCalls:
         self._rows = max(1, FLOATS_PER_REQUEST // floats)
 
     def upsert(self, points: Sequence[Point]) -> Iterator[Call[None]]:
-        rows = [self._models.PointStruct(id=p.id, vector=dict(p.vectors), payload=p.payload) for p in points]
+        struct = self._models.PointStruct
+        rows = [struct(id=p.id, vector=p.vectors.get("") or dict(p.vectors), payload=p.payload) for p in points]
         for part in _parts(rows, self._rows):
             yield self._write("upsert", f"writing {len(rows)} points", points=part)
 
@@ -149,11 +150,6 @@ class PointCalls:
 
     def info(self) -> Call[Any]:
         return self._call("get_collection", "asking for the state of", lambda info: info)
-
-    def write_metadata(self, metadata: CollectionMetadata) -> Call[Any]:
-        return self._call(
-            "update_collection", "describing", lambda _: None, metadata={METADATA_KEY: metadata.to_dict()}
-        )
 
     def _call(self, method: str, action: str, read: Callable[[Any], T], **kwargs: Any) -> Call[T]:
         return Call(method, {"collection_name": self._name, **kwargs}, f"{action} {self._name!r}", read)

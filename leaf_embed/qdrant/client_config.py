@@ -10,7 +10,7 @@ from leaf_embed.qdrant.metadata import METADATA_KEY, CollectionMetadata
 from leaf_embed.qdrant.quantization import quantization
 from leaf_embed.qdrant.spec import CollectionSpec, mrl_name
 
-__all__ = ["codes_config", "creation_calls", "vectors_config"]
+__all__ = ["configure_call", "creation_calls", "new_vector_call", "vectors_config"]
 
 
 def creation_calls(metadata: CollectionMetadata) -> list[Call[Any]]:
@@ -46,14 +46,14 @@ def vectors_config(metadata: CollectionMetadata) -> dict[str, Any]:
         hnsw_config=models.HnswConfigDiff(m=0),
         **_memory(models, spec.full_memory),
     )
-    return {spec.full_name: full, **{mrl_name(dim): mrl_config(spec, dim) for dim in spec.mrl}}
+    return {spec.full_name: full, **{mrl_name(dim): _mrl(spec, dim) for dim in spec.mrl}}
 
 
-def mrl_config(spec: CollectionSpec, dim: int) -> Any:
+def _mrl(spec: CollectionSpec, dim: int) -> Any:
     """One truncated vector."""
     models = client_models()
     # Quantization is set per vector: set for the whole collection it would cover the full vectors too.
-    codes = codes_config(spec)
+    codes = _codes(spec)
     graph = models.HnswConfigDiff(
         m=spec.m,
         ef_construct=spec.ef_construct,
@@ -71,7 +71,33 @@ def mrl_config(spec: CollectionSpec, dim: int) -> Any:
     )
 
 
-def codes_config(spec: CollectionSpec) -> Any:
+def new_vector_call(metadata: CollectionMetadata, dim: int) -> Call[None]:
+    """What makes a truncated vector in a collection that is there; needs a server of 1.18 or later."""
+    models, name = client_models(), metadata.name
+    config = models.DenseVectorNameConfig(dense=models.DenseVectorConfig(size=dim, distance=models.Distance.COSINE))
+    new = {"collection_name": name, "vector_name": mrl_name(dim), "vector_name_config": config, "wait": True}
+    hint = "A server needs version 1.18 or later for it."
+    return Call("create_vector_name", new, f"adding {mrl_name(dim)!r} to {name!r}", lambda _: None, hint)
+
+
+def configure_call(metadata: CollectionMetadata) -> Call[None]:
+    """What changes graphs and codes of the truncated vectors; a server then rebuilds them while it answers."""
+    models, spec = client_models(), metadata.spec
+    params = {mrl_name(dim): _mrl(spec, dim) for dim in spec.mrl}
+    changes = {
+        name: models.VectorParamsDiff(
+            hnsw_config=new.hnsw_config,
+            quantization_config=new.quantization_config or models.Disabled.DISABLED,
+            on_disk=new.on_disk,
+            memory=new.memory,
+        )
+        for name, new in params.items()
+    }
+    change = {"collection_name": metadata.name, "vectors_config": changes}
+    return Call("update_collection", change, f"changing the configuration of {metadata.name!r}", lambda _: None)
+
+
+def _codes(spec: CollectionSpec) -> Any:
     """The quantization of the truncated vectors; ``None`` for none."""
     models, chosen = client_models(), quantization(spec.quantization)
     tier = {"always_ram": spec.codes_memory == "pinned", "memory": spec.codes_memory}

@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
+from leaf_embed.canaries import TEACHER_FLOOR
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.qdrant.backend import Points
+from leaf_embed.errors import CollectionError
+from leaf_embed.qdrant.adopt import adopted_spec, prove_documents
+from leaf_embed.qdrant.backend import Page, Points, Store
 from leaf_embed.qdrant.collection_base import CollectionBase, Query, require_canaries, require_leaf, with_vectors
 from leaf_embed.qdrant.documents import Document, Hit, IndexReport, StoredDocument
 from leaf_embed.qdrant.explain import Explanation, explain_plan
-from leaf_embed.qdrant.index import IndexRun, Progress, encoder_source, index_documents
+from leaf_embed.qdrant.index import IndexRun, Optimize, Progress, encoder_source, index_documents
 from leaf_embed.qdrant.metadata import CollectionMetadata
+from leaf_embed.qdrant.migrate import truncated_rows, with_mrl, with_quantization
+from leaf_embed.qdrant.retry import Retry
 from leaf_embed.qdrant.search import Filter
 from leaf_embed.qdrant.spec import CollectionSpec
-from leaf_embed.qdrant.stores import read_metadata, store_of
+from leaf_embed.qdrant.stores import check_layout, find_collection, store_of
 from leaf_embed.space import EmbeddingSpace
 
 if TYPE_CHECKING:
@@ -43,9 +48,10 @@ class LeafCollection(CollectionBase):
     Nothing here ever drops or recreates a collection.
     """
 
-    def __init__(self, points: Points, metadata: CollectionMetadata, leaf: Encoder) -> None:
+    def __init__(self, store: Store, points: Points, metadata: CollectionMetadata, leaf: Encoder) -> None:
         """Called by :meth:`create` and :meth:`open`, which check what is given here."""
         super().__init__(metadata, leaf)
+        self._store = store
         self._points = points
 
     @classmethod
@@ -58,6 +64,7 @@ class LeafCollection(CollectionBase):
         client: QdrantClient | None = None,
         spec: CollectionSpec | None = None,
         check_canaries: bool = True,
+        retry: Retry | None = None,
     ) -> LeafCollection:
         """Make an empty collection of the leaf's space.
 
@@ -69,6 +76,7 @@ class LeafCollection(CollectionBase):
             spec: Which vectors to store; :meth:`CollectionSpec.for_space` by default.
             check_canaries: Whether the leaf has to prove by the canaries of its space (four short queries) that it
                 writes into it. A space without canaries cannot be asked; the fingerprint alone guards it.
+            retry: How often a busy server is asked again; see :class:`~leaf_embed.qdrant.Retry`.
 
         Raises:
             CollectionExistsError: There is a collection of this name.
@@ -77,11 +85,11 @@ class LeafCollection(CollectionBase):
             SpaceMismatchError: The leaf does not write into the space it declares.
         """
         space = leaf.space
-        store = store_of(path, client)
+        store = store_of(path, client, retry)
         metadata = CollectionMetadata(name, space, spec or CollectionSpec.for_space(space))
         if check_canaries:
             require_canaries(space, leaf)
-        return cls(store.create(metadata), metadata, leaf)
+        return cls(store, store.create(metadata), metadata, leaf)
 
     @classmethod
     def open(
@@ -92,8 +100,12 @@ class LeafCollection(CollectionBase):
         path: str | os.PathLike[str] | None = None,
         client: QdrantClient | None = None,
         check_canaries: bool = True,
+        retry: Retry | None = None,
     ) -> LeafCollection:
         """Open a collection, if the leaf belongs to it. See :meth:`create` for the arguments.
+
+        Behind a client ``name`` may be an alias; the collection then has the name that the alias stands for. The
+        engine's own configuration is compared with what the collection says.
 
         Raises:
             CollectionNotFoundError: There is none of this name; the message lists those that are there.
@@ -101,10 +113,64 @@ class LeafCollection(CollectionBase):
             SpaceMismatchError: The leaf declares another space, or its vectors of the canaries stored with the
                 collection show that it is another model.
         """
-        store = store_of(path, client)
-        metadata = read_metadata(name, path=path, client=client)
+        store = store_of(path, client, retry)
+        found = find_collection(store, name)
+        metadata = CollectionMetadata.from_dict(store.read(found), name=found)
         require_leaf(metadata, leaf, canaries=check_canaries)
-        return cls(store.open(metadata), metadata, leaf)
+        check_layout(store, metadata)
+        return cls(store, store.open(metadata), metadata, leaf)
+
+    @classmethod
+    def adopt(
+        cls,
+        name: str,
+        leaf: Encoder,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        client: QdrantClient | None = None,
+        text_key: str = "text",
+        vector: str | None = None,
+        sample: int = 32,
+        floor: float = TEACHER_FLOOR,
+        retry: Retry | None = None,
+    ) -> LeafCollection:
+        """Take over a collection made elsewhere, once its own vectors prove that it belongs to the leaf's space.
+
+        ``sample`` stored texts are embedded again by the document encoder and compared with what is stored. Nothing
+        but metadata is written. Afterwards :meth:`open` opens it. Its documents keep their ids and payloads, and
+        filters name fields of the payload as they are stored.
+
+        Args:
+            name: Its name.
+            leaf: A leaf with its teacher, such as ``leaf_embed.load(..., document="teacher")``.
+            path: As for :meth:`create`.
+            client: As for :meth:`create`.
+            text_key: Field of the payload that holds the text that was embedded.
+            vector: Name of the full vector (``""`` for the one without a name); found by its size by default.
+            sample: Texts to embed again.
+            floor: Mean cosine that they have to reach.
+            retry: As for :meth:`create`.
+
+        Raises:
+            CollectionNotFoundError: There is none of this name.
+            CollectionError: It says already which model wrote it, or holds no vector that fits.
+            SpaceMismatchError: Its vectors are not those of the document encoder.
+            InputError: No text under ``text_key``.
+        """
+        store = store_of(path, client, retry)
+        found = find_collection(store, name)
+        if store.read(found) is not None:
+            raise CollectionError(f"the collection {found!r} says already which model wrote it; use open")
+        spec = adopted_spec(found, store.layout(found), leaf.space, vector)
+        metadata = CollectionMetadata(found, leaf.space, spec, text_key=text_key)
+        points = store.open(metadata)
+        try:
+            records = points.page(None, sample, (), vector=True).records
+            prove_documents(records, leaf, metadata, floor)
+        finally:
+            points.close()
+        store.write(metadata)
+        return cls.open(found, leaf, path=path, client=client, retry=retry)
 
     def index(
         self,
@@ -112,6 +178,7 @@ class LeafCollection(CollectionBase):
         *,
         batch_size: int = 256,
         progress: Progress | None = None,
+        optimize: Optimize = "here",
     ) -> IndexReport:
         """Bring documents into the collection; those that are there unchanged cost no embedding.
 
@@ -123,6 +190,10 @@ class LeafCollection(CollectionBase):
                 join the payload. A generator is read a batch at a time.
             batch_size: Documents in memory at a time. An id may occur once per batch; in a later batch it replaces.
             progress: Called after each batch with the documents done and, if ``docs`` has a length, their total.
+            optimize: Where the embedded engine builds graphs and codes at the end. ``"here"``: in this process, whose
+                every thread stands still meanwhile (minutes for some 100,000 documents). ``"child"``: in a child
+                process; other threads go on, but those that use the collection wait. ``"later"``: not now; call
+                :meth:`optimize` when all is in. A server builds by itself.
 
         Returns:
             How many documents were new, changed and unchanged.
@@ -134,7 +205,7 @@ class LeafCollection(CollectionBase):
             CollectionError: The engine or the server refused.
         """
         run = IndexRun(self._metadata, docs, batch_size, progress)
-        return index_documents(self._open_points, run, encoder_source(self._leaf, self._metadata))
+        return index_documents(self._open_points, run, encoder_source(self._leaf, self._metadata), optimize)
 
     def index_vectors(
         self,
@@ -144,6 +215,7 @@ class LeafCollection(CollectionBase):
         space: EmbeddingSpace | None = None,
         batch_size: int = 256,
         progress: Progress | None = None,
+        optimize: Optimize = "here",
     ) -> IndexReport:
         """:meth:`index` with vectors that are there already: the document encoder is never asked.
 
@@ -157,6 +229,7 @@ class LeafCollection(CollectionBase):
                 tell the vectors of another model from the right ones.
             batch_size: Documents in memory at a time.
             progress: As for :meth:`index`.
+            optimize: As for :meth:`index`.
 
         Raises:
             InputError: As for :meth:`index`, or not one vector a document.
@@ -165,7 +238,57 @@ class LeafCollection(CollectionBase):
             CollectionError: The engine or the server refused.
         """
         documents, source = with_vectors(docs, vectors, space, self._metadata)
-        return index_documents(self._open_points, IndexRun(self._metadata, documents, batch_size, progress), source)
+        run = IndexRun(self._metadata, documents, batch_size, progress)
+        return index_documents(self._open_points, run, source, optimize)
+
+    def optimize(self, *, child: bool = False) -> None:
+        """Build the embedded engine's graphs and codes, here or in a child process; see :meth:`index`."""
+        self._open_points.finish(child=child)
+
+    def add_mrl(self, dim: int, *, first: bool = False, page_size: int = 256, progress: Progress | None = None) -> None:
+        """Add a truncated vector, filled from the stored full vectors: no teacher is asked.
+
+        Searches go on meanwhile; documents that others write meanwhile need a second call, which does no harm. Killed
+        and called again, it goes on. A server needs version 1.18 or later.
+
+        Args:
+            dim: Dimensions, below those of the space.
+            first: Whether searches take candidates from it by default.
+            page_size: Documents in memory at a time.
+            progress: Called after each page with the documents done and their total.
+
+        Raises:
+            InputError: The dimension does not fit, or the collection's only vector has no name.
+            CollectionError: The engine or the server refused.
+        """
+        points = self._open_points
+        metadata = with_mrl(self._metadata, dim, first=first)
+        total, done = points.count(), 0
+        points.add_vector(metadata, dim)
+        page = points.page(None, page_size, (), vector=True)
+        while page.records:
+            points.update_vectors(truncated_rows(page.records, dim))
+            done += len(page.records)
+            if progress is not None:
+                progress(done, total)
+            page = Page([], None) if page.after is None else points.page(page.after, page_size, (), vector=True)
+        self._migrated(metadata)
+
+    def change_quantization(self, name: str) -> None:
+        """Compress the truncated vectors otherwise; see :class:`CollectionSpec`. The embedded engine rebuilds them now.
+
+        Raises:
+            InputError: There is no such quantization, or no truncated vector.
+            CollectionError: The engine or the server refused.
+        """
+        metadata = with_quantization(self._metadata, name)
+        self._open_points.configure(metadata)
+        self._migrated(metadata)
+
+    def _migrated(self, metadata: CollectionMetadata) -> None:
+        self._points.finish()
+        self._store.write(metadata)
+        self._metadata = metadata
 
     def search(
         self,

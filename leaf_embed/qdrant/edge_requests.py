@@ -42,12 +42,13 @@ def edge_config(edge: Any, metadata: CollectionMetadata) -> Any:
     """The whole configuration of a shard."""
     spec, space = metadata.spec, metadata.space
     distance = edge.Distance.Dot if spec.distance_for(space) == "dot" else edge.Distance.Cosine
+    no_graph = edge.HnswIndexConfig(m=0, ef_construct=spec.ef_construct, full_scan_threshold=spec.index_from_kb)
     full = edge.EdgeVectorParams(
         size=space.dim,
         distance=distance,
         memory=_memory(edge, spec.full_memory),
         datatype=None if spec.datatype == "float32" else edge.VectorStorageDatatype.Float16,
-        hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=spec.ef_construct, full_scan_threshold=spec.index_from_kb),
+        hnsw_config=None if spec.full_graph else no_graph,  # one made elsewhere stays as it is
     )
     return edge.EdgeConfig(
         vectors={spec.full_name: full, **{mrl_name(dim): _mrl_config(edge, spec, dim) for dim in spec.mrl}},

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from numpy.typing import ArrayLike
 
@@ -25,9 +25,10 @@ from leaf_embed.qdrant.documents import HASH, PAYLOAD, Document, IndexReport, as
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.spec import mrl_name
 
-__all__ = ["Changes", "IndexRun", "Progress", "VectorSource", "encoder_source", "index_documents"]
+__all__ = ["Changes", "IndexRun", "Optimize", "Progress", "VectorSource", "encoder_source", "index_documents"]
 
 Progress: TypeAlias = Callable[[int, "int | None"], None]
+Optimize: TypeAlias = Literal["here", "child", "later"]
 VectorSource: TypeAlias = Callable[[Sequence[Document]], ArrayLike]
 
 COMPARED = (HASH, PAYLOAD)  # what of the stored payload tells whether a document changed
@@ -145,8 +146,10 @@ class IndexRun:
         return IndexReport(**self._counts, seconds=time.perf_counter() - self._started)
 
 
-def index_documents(points: Points, run: IndexRun, source: VectorSource) -> IndexReport:
+def index_documents(points: Points, run: IndexRun, source: VectorSource, optimize: Optimize) -> IndexReport:
     """Bring documents into a collection; see :meth:`leaf_embed.qdrant.LeafCollection.index`."""
+    if optimize not in ("here", "child", "later"):
+        raise InputError(f"optimize must be 'here', 'child' or 'later'; got {optimize!r}")
     for batch in run.batches():
         changes = run.changes(batch, points.payloads(list(batch), COMPARED))
         if rows := run.points(changes, source):
@@ -155,7 +158,8 @@ def index_documents(points: Points, run: IndexRun, source: VectorSource) -> Inde
             points.overwrite_payloads(payloads)
         run.done(changes)
     run.require_any()
-    points.finish()  # even if nothing was written: an interrupted run may have left it undone
+    if optimize != "later":
+        points.finish(child=optimize == "child")  # even if nothing was written: an interrupted run may have left it
     return run.report()
 
 
