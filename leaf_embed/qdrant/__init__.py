@@ -10,7 +10,8 @@ search.py          the two stages of a search, as a plan that a backend carries 
 explain.py         what a search sends, and why
 index.py           documents into vectors into points, a checked batch at a time
 collection.py      LeafCollection, the front door
-collection_base.py what it shares with its async twin: all that needs no engine
+async_collection.py AsyncLeafCollection, the same over AsyncQdrantClient
+collection_base.py what the two share: all that needs no engine
 adopt.py           taking over a collection made elsewhere; migrate.py: changing one in use
 layout.py          what the engine really holds, against what the collection says
 stores.py          which backend a path or a client stands for, and what is there; aliases
@@ -24,6 +25,7 @@ Tested on: the embedded engine (the real one: graph, quantization, write-ahead l
 flow of the client's calls; it ignores quantization and graphs). No live server took part.
 """
 
+from leaf_embed.qdrant.async_collection import AsyncLeafCollection
 from leaf_embed.qdrant.collection import LeafCollection
 from leaf_embed.qdrant.documents import Document, Hit, IndexReport, StoredDocument
 from leaf_embed.qdrant.estimate import Estimate, estimate
@@ -34,6 +36,7 @@ from leaf_embed.qdrant.spec import CollectionSpec
 from leaf_embed.qdrant.stores import list_collections, read_metadata, switch_alias
 
 __all__ = [
+    "AsyncLeafCollection",
     "CollectionMetadata",
     "CollectionSpec",
     "Document",

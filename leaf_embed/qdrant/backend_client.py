@@ -12,16 +12,26 @@ import threading
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from leaf_embed._extras import require
-from leaf_embed.errors import CollectionError, CollectionExistsError, InputError
+from leaf_embed.errors import InputError
 from leaf_embed.qdrant.backend import Page, Point, PointId, Record, ScoredPoint, mapped_errors
 from leaf_embed.qdrant.client_calls import Call, PointCalls
 from leaf_embed.qdrant.client_config import configure_call, creation_calls, new_vector_call
-from leaf_embed.qdrant.client_stores import aliases_call, layout_call, names_call, read_call, switch_call, write_call
+from leaf_embed.qdrant.client_stores import (
+    aliases_call,
+    describe_info,
+    is_local,
+    layout_call,
+    names_call,
+    read_call,
+    require_free,
+    require_kept,
+    switch_call,
+    write_call,
+)
 from leaf_embed.qdrant.filters import Part
 from leaf_embed.qdrant.layout import StoredVector
 from leaf_embed.qdrant.metadata import CollectionMetadata
@@ -49,7 +59,7 @@ class Sender:
     def __init__(self, client: QdrantClient, retry: Retry) -> None:
         self._client = client
         self._retry = retry
-        self.local = "Local" in type(client._client).__name__
+        self.local = is_local(client)
         self._lock = _LOCKS.setdefault(client, threading.RLock()) if self.local else nullcontext()
 
     def send(self, call: Call[T]) -> T:
@@ -89,10 +99,7 @@ class ClientStore:
         self._sender.send(write_call(metadata))
 
     def layout(self, name: str) -> dict[str, StoredVector]:
-        layout = self._sender.send(layout_call(name))
-        if self._sender.local:
-            return {key: replace(vector, quantization=None, datatype=None) for key, vector in layout.items()}
-        return layout
+        return self._sender.send(layout_call(name, local=self._sender.local))
 
     def switch_alias(self, alias: str, name: str) -> None:
         there = alias in self._sender.send(aliases_call())
@@ -161,30 +168,3 @@ class ClientPoints:
 
     def close(self) -> None:
         """Nothing: the client belongs to whoever made it."""
-
-
-def require_free(name: str, names: Sequence[str]) -> None:
-    """Refuse a name that is taken."""
-    if name in names:
-        raise CollectionExistsError(
-            f"the collection {name!r} exists already; choose another name, or remove it yourself"
-        )
-
-
-def require_kept(name: str, stored: Any) -> None:
-    """Refuse a server that does not keep what a collection says about itself."""
-    if stored is None:
-        raise CollectionError(
-            f"the server made the collection {name!r} but did not keep its metadata, which says which model "
-            "writes its vectors. Qdrant keeps it since version 1.16: update the server, then remove this empty "
-            "collection and create it again."
-        )
-
-
-def describe_info(info: Any) -> dict[str, Any]:
-    """The state of a collection behind a client, as JSON values."""
-    return {
-        "backend": "client",
-        "segments": int(info.segments_count),
-        "indexed_vectors": int(info.indexed_vectors_count or 0),
-    }

@@ -15,6 +15,7 @@ from leaf_embed.qdrant.search import Prefetch, SearchPlan, StageParams, vector_s
 __all__ = ["Call", "PointCalls", "client_models"]
 
 T = TypeVar("T")
+Answer = TypeVar("Answer", covariant=True)
 
 FLOATS_PER_REQUEST = 250_000  # about 3 MB of JSON; a server refuses bodies above 32 MB
 THERE = "Is the server there?"
@@ -22,7 +23,7 @@ AGAIN = "Do the same again to go on where it stopped."
 
 
 @dataclass(frozen=True)
-class Call(Generic[T]):
+class Call(Generic[Answer]):
     """One call of a client's method.
 
     Attributes:
@@ -37,7 +38,7 @@ class Call(Generic[T]):
     method: str
     kwargs: dict[str, Any]
     action: str
-    read: Callable[[Any], T]
+    read: Callable[[Any], Answer]
     hint: str = THERE
     repeatable: bool = True
 

@@ -18,12 +18,13 @@ from leaf_embed.qdrant.collection_base import CollectionBase, Query, require_can
 from leaf_embed.qdrant.documents import Document, Hit, IndexReport, StoredDocument
 from leaf_embed.qdrant.explain import Explanation, explain_plan
 from leaf_embed.qdrant.index import IndexRun, Optimize, Progress, encoder_source, index_documents
+from leaf_embed.qdrant.layout import check_layout
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.migrate import truncated_rows, with_mrl, with_quantization
 from leaf_embed.qdrant.retry import Retry
 from leaf_embed.qdrant.search import Filter
 from leaf_embed.qdrant.spec import CollectionSpec
-from leaf_embed.qdrant.stores import check_layout, find_collection, store_of
+from leaf_embed.qdrant.stores import find_collection, store_of
 from leaf_embed.space import EmbeddingSpace
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class LeafCollection(CollectionBase):
         found = find_collection(store, name)
         metadata = CollectionMetadata.from_dict(store.read(found), name=found)
         require_leaf(metadata, leaf, canaries=check_canaries)
-        check_layout(store, metadata)
+        check_layout(metadata, store.layout(found))
         return cls(store, store.open(metadata), metadata, leaf)
 
     @classmethod
@@ -393,8 +394,7 @@ class LeafCollection(CollectionBase):
             with_vectors: Whether to read the full vectors too.
         """
         points = self._points_of(ids)
-        found = {record.id: record for record in self._open_points.records(points, vector=with_vectors)}
-        return [self._document(found[point]) for point in points if point in found]
+        return self._in_order(points, self._open_points.records(points, vector=with_vectors))
 
     def iter_documents(
         self, *, with_vectors: bool = False, where: Filter | None = None, page_size: int = 256

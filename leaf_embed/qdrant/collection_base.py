@@ -121,6 +121,10 @@ class CollectionBase:
         vector = None if record.vector is None else np.asarray(record.vector, dtype=np.float32)
         return stored_document(record.id, record.payload, vector, self._metadata.text_key)
 
+    def _in_order(self, points: Sequence[PointId], records: Iterable[Record]) -> list[StoredDocument]:
+        found = {record.id: record for record in records}
+        return [self._document(found[point]) for point in points if point in found]
+
     def _points_of(self, ids: Iterable[str | int]) -> list[PointId]:
         if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
             raise InputError(f"expected a list of document ids; got a single {type(ids).__name__}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.quantization import QUANTIZATIONS
 from leaf_embed.qdrant.spec import CollectionSpec, mrl_name
 
-__all__ = ["StoredVector", "differences", "read_layout", "require_layout", "truncated_dims"]
+__all__ = ["StoredVector", "check_layout", "read_layout", "truncated_dims"]
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,18 @@ def truncated_dims(layout: Mapping[str, StoredVector]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def require_layout(metadata: CollectionMetadata, layout: Mapping[str, StoredVector]) -> None:
-    """Refuse a collection that cannot answer as it says.
+def check_layout(metadata: CollectionMetadata, layout: Mapping[str, StoredVector]) -> None:
+    """Refuse a collection that cannot answer as it says; warn of what is merely otherwise.
 
     Raises:
         CollectionError: A vector is missing, or of another size or distance.
     """
+    _require_vectors(metadata, layout)
+    for difference in _differences(metadata.spec, layout):
+        warnings.warn(f"collection {metadata.name!r}: {difference}", UserWarning, stacklevel=3)
+
+
+def _require_vectors(metadata: CollectionMetadata, layout: Mapping[str, StoredVector]) -> None:
     spec, space = metadata.spec, metadata.space
     for name, size in spec.vector_dims(space).items():
         distance = spec.distance_for(space) if name == spec.full_name else "cosine"
@@ -104,7 +111,7 @@ def require_layout(metadata: CollectionMetadata, layout: Mapping[str, StoredVect
             )
 
 
-def differences(spec: CollectionSpec, layout: Mapping[str, StoredVector]) -> list[str]:
+def _differences(spec: CollectionSpec, layout: Mapping[str, StoredVector]) -> list[str]:
     """What is otherwise than the collection says but does not change its answers' order, one sentence each."""
     found = []
     for name in (mrl_name(dim) for dim in spec.mrl):

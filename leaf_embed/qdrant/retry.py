@@ -53,7 +53,11 @@ class Retry:
 
     async def call_async(self, function: Callable[[], Awaitable[T]]) -> T:
         """:meth:`call` for a function to await."""
-        result: T = await _tenacity().AsyncRetrying(**self._rules())(function)
+
+        async def attempt() -> T:
+            return await function()
+
+        result: T = await _tenacity().AsyncRetrying(**self._rules())(attempt)
         return result
 
     def _rules(self) -> dict[str, Any]:

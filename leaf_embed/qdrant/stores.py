@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import TYPE_CHECKING
 
 from leaf_embed.errors import CollectionNotFoundError, InputError
 from leaf_embed.qdrant.backend import Store
-from leaf_embed.qdrant.layout import differences, require_layout
 from leaf_embed.qdrant.metadata import CollectionMetadata, check_name
 from leaf_embed.qdrant.retry import Retry
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-__all__ = ["find_collection", "list_collections", "read_metadata", "store_of", "switch_alias"]
+__all__ = ["find_collection", "list_collections", "read_metadata", "require_found", "store_of", "switch_alias"]
 
 
 def store_of(path: str | os.PathLike[str] | None, client: QdrantClient | None, retry: Retry | None = None) -> Store:
@@ -64,33 +62,22 @@ def find_collection(store: Store, name: str) -> str:
     names = store.names()
     if check_name(name) in names:
         return name
-    found = store.resolve(name)
-    return found if found is not None else not_found(store.place, name, names)
+    return require_found(store.place, name, names, store.resolve(name))
 
 
-def not_found(place: str, name: str, names: list[str]) -> str:
-    """Say which collections there are instead.
+def require_found(place: str, name: str, names: list[str], resolved: str | None) -> str:
+    """What an alias stands for, or else an error that says which collections there are.
 
     Raises:
-        CollectionNotFoundError: Always.
+        CollectionNotFoundError: It stands for nothing.
     """
+    if resolved is not None:
+        return resolved
     there = ", ".join(map(repr, names)) or "none"
     raise CollectionNotFoundError(
         f"{place} holds no collection {name!r}; collections there: {there}. "
         "Make one with LeafCollection.create (or: leaf-embed index)."
     )
-
-
-def check_layout(store: Store, metadata: CollectionMetadata) -> None:
-    """Compare a collection with its engine: refuse what cannot answer, warn of what is merely otherwise.
-
-    Raises:
-        CollectionError: A vector is missing, or of another size or distance.
-    """
-    layout = store.layout(metadata.name)
-    require_layout(metadata, layout)
-    for difference in differences(metadata.spec, layout):
-        warnings.warn(f"collection {metadata.name!r}: {difference}", UserWarning, stacklevel=4)
 
 
 def switch_alias(alias: str, name: str, *, client: QdrantClient) -> None:
