@@ -4,7 +4,7 @@ spec.py            what a collection stores: which vectors, how compressed, whic
 metadata.py        what a collection says about itself: name, space with canaries, spec
 documents.py       what goes in and what comes out: Document, Hit, IndexReport
 quantization.py    the ways to compress a vector, and what each needs from a search
-estimate.py        memory and disk before anything is made
+sizes.py           memory and disk before anything is made
 filters.py         the language of ``where``
 search.py          the two stages of a search, as a plan that a backend carries out
 explain.py         what a search sends, and why
@@ -13,6 +13,7 @@ collection.py      LeafCollection, the front door
 async_collection.py AsyncLeafCollection, the same over AsyncQdrantClient
 collection_base.py what the two share: all that needs no engine
 adopt.py           taking over a collection made elsewhere; migrate.py: changing one in use
+tuning.py          recall and milliseconds of settings, on a collection's own queries
 layout.py          what the engine really holds, against what the collection says
 stores.py          which backend a path or a client stands for, and what is there; aliases
 backend.py         what a backend has to do
@@ -28,12 +29,13 @@ flow of the client's calls; it ignores quantization and graphs). No live server 
 from leaf_embed.qdrant.async_collection import AsyncLeafCollection
 from leaf_embed.qdrant.collection import LeafCollection
 from leaf_embed.qdrant.documents import Document, Hit, IndexReport, StoredDocument
-from leaf_embed.qdrant.estimate import Estimate, estimate
 from leaf_embed.qdrant.explain import Explanation
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.retry import Retry
+from leaf_embed.qdrant.sizes import Estimate, estimate
 from leaf_embed.qdrant.spec import CollectionSpec
 from leaf_embed.qdrant.stores import list_collections, read_metadata, switch_alias
+from leaf_embed.qdrant.tuning import TuneGrid, TuneReport, TuneRow, tune
 
 __all__ = [
     "AsyncLeafCollection",
@@ -47,8 +49,12 @@ __all__ = [
     "LeafCollection",
     "Retry",
     "StoredDocument",
+    "TuneGrid",
+    "TuneReport",
+    "TuneRow",
     "estimate",
     "list_collections",
     "read_metadata",
     "switch_alias",
+    "tune",
 ]
