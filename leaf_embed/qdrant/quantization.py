@@ -6,6 +6,7 @@ stage two compares those with the full vectors anyway. Coarse codes therefore as
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +25,7 @@ class Quantization:
         option: What the kind is told: a bit size, an encoding or a ratio.
         bits: Bits a dimension in memory.
         candidates: How many times more candidates stage one takes than with exact vectors.
+        extra: Bytes a vector beside its codes, measured on the embedded engine.
     """
 
     name: str
@@ -31,6 +33,13 @@ class Quantization:
     option: str
     bits: float
     candidates: int = 1
+    extra: int = 0
+
+    def size(self, dim: int) -> int:
+        """Bytes in memory of one vector's codes."""
+        coded = math.ceil(dim * self.bits / 8)
+        words = 16 if self.family == "binary" else 1  # binary codes fill whole words of 128 bits
+        return words * math.ceil(coded / words) + self.extra
 
 
 # Candidates: on 30,000 x 768 vectors int8 and turbo4 lose nothing, turbo2 needs 4 times oversampling for .976, and
@@ -39,12 +48,12 @@ QUANTIZATIONS = {
     entry.name: entry
     for entry in (
         Quantization("none", "none", "", 32),
-        Quantization("int8", "scalar", "int8", 8),
-        Quantization("turbo8", "turbo", "bits8", 8),
-        Quantization("turbo4", "turbo", "bits4", 4),
-        Quantization("turbo2", "turbo", "bits2", 2, 4),
-        Quantization("turbo1.5", "turbo", "bits1_5", 1.5, 6),
-        Quantization("turbo1", "turbo", "bits1", 1, 8),
+        Quantization("int8", "scalar", "int8", 8, extra=4),
+        Quantization("turbo8", "turbo", "bits8", 8, extra=4),
+        Quantization("turbo4", "turbo", "bits4", 4, extra=8),
+        Quantization("turbo2", "turbo", "bits2", 2, 4, 8),
+        Quantization("turbo1.5", "turbo", "bits1_5", 1.5, 6, 8),
+        Quantization("turbo1", "turbo", "bits1", 1, 8, 8),
         Quantization("binary2", "binary", "two_bits", 2, 8),
         Quantization("binary1.5", "binary", "one_and_half_bits", 1.5, 12),
         Quantization("binary", "binary", "one_bit", 1, 16),

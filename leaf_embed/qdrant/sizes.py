@@ -76,8 +76,7 @@ def estimate(spec: CollectionSpec, space: EmbeddingSpace, documents: int, *, tex
     if documents < 1:
         raise InputError(f"an estimate needs at least one document; got {documents}")
     spec.require_fit(space)
-    bits = quantization(spec.quantization).bits
-    codes = sum(math.ceil(dim * bits / 8) for dim in spec.mrl)
+    codes = sum(quantization(spec.quantization).size(dim) for dim in spec.mrl)
     link = math.ceil(math.log2(max(documents, 2))) / 8  # Qdrant packs a neighbour's number into as few bits as it needs
     graph = len(spec.mrl) * 2 * spec.m * FILL * link
     full = space.dim * (2 if spec.datatype == "float16" else 4)

@@ -47,8 +47,9 @@ class CollectionSpec:
         mrl: Dimensions of the truncated vectors, each below that of the space. The first one answers searches by
             default. ``()`` means no first stage: every search is exact, over all of ``full``.
         quantization: Of the truncated vectors, by what a dimension costs in memory: ``"none"`` 32 bits; ``"int8"`` or
-            ``"turbo8"`` 8 (the latter is not in every server: Qdrant's published OpenAPI does not name it); ``"turbo4"`` 4; ``"turbo2"`` or ``"binary2"`` 2; ``"turbo1.5"`` or ``"binary1.5"``;
-            ``"turbo1"`` or ``"binary"`` 1; ``"product4"``, ``8``, ``16``, ``32`` or ``64``: that part of 32 bits.
+            ``"turbo8"`` 8 (the latter is missing in Qdrant's published OpenAPI, so perhaps in your server);
+            ``"turbo4"`` 4; ``"turbo2"`` or ``"binary2"`` 2; ``"turbo1.5"`` or ``"binary1.5"``; ``"turbo1"`` or
+            ``"binary"`` 1; ``"product4"``, ``8``, ``16``, ``32`` or ``64``: that part of 32 bits.
         distance: Of ``full``. ``"auto"``: cosine if the space's vectors have unit norm, else dot product, because
             Qdrant normalises what it stores under cosine and the teacher's norms would be lost. If your teacher has no
             unit norm but is meant to be compared by cosine, say ``"cosine"``. Truncated vectors always use cosine, so
