@@ -50,6 +50,7 @@ def _first_stage(spec: CollectionSpec, plan: SearchPlan) -> Iterator[str]:
         f"prefetch.limit is {stage.limit} for {plan.limit + plan.offset} hits: Qdrant's default of 10 would leave "
         "stage two nothing to choose from."
     )
+    yield f"hnsw_ef is {stage.params.hnsw_ef}: a walk that is no wider than the candidates misses whole clusters."
     if codes.candidates > 1:
         yield f"That is {codes.candidates} times more than for exact vectors, because the codes are coarse."
     if stage.params.rescore:

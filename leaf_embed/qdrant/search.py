@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Condition", "Filter", "Prefetch", "SearchOptions", "SearchPlan", "StageParams", "plan_search"]
 
-MIN_CANDIDATES = 50  # measured on 30,000 x 768: mrl_256 int8, 50 candidates: recall@10 .9996
-CANDIDATES_PER_HIT = 10
+# Measured on 100,000 x 768 in clusters, mrl_256 int8, limit 10: with 100 candidates and Qdrant's own width of the walk
+# 99.0 % of answers are those of exhaustive search, with 200 99.7 %, with 200 and one and a half times the width 100 %.
+MIN_CANDIDATES = 100
+CANDIDATES_PER_HIT = 20
+WALK = 1.5  # hnsw_ef a candidate: a narrower walk misses whole clusters
 
 
 class SearchOptions(TypedDict, total=False):
@@ -159,10 +162,10 @@ def plan_search(
         offset: Hits to skip.
         exact: Compare with every full vector.
         mrl: Truncated dimensions of stage one; the spec's first by default.
-        candidates: Candidates of stage one; by default ``max(50, 10 * (limit + offset))``, and more for coarse codes.
+        candidates: Candidates of stage one; by default ``max(100, 20 * (limit + offset))``, and more for coarse codes.
         where: See :mod:`leaf_embed.qdrant.filters`.
         oversampling: Let stage one rescore by its own originals, after taking this many times more by the codes.
-        hnsw_ef: Width of the walk through the graph; at least the candidates by Qdrant's default.
+        hnsw_ef: Width of the walk through the graph; one and a half times the candidates by default.
         score_threshold: Least score of a hit.
         prefix: What leads to the caller's payload in the stored one.
         with_vector: Whether hits carry their full vector.
@@ -179,7 +182,9 @@ def plan_search(
     if spec.mrl and not exact:
         dim = spec.mrl[0] if mrl is None else mrl
         number = _candidates(candidates, limit + offset, quantization(spec.quantization).candidates)
-        first = StageParams(rescore=oversampling is not None, oversampling=oversampling, hnsw_ef=hnsw_ef)
+        first = StageParams(
+            rescore=oversampling is not None, oversampling=oversampling, hnsw_ef=hnsw_ef or round(WALK * number)
+        )
         prefetch = Prefetch(mrl_name(dim), vectors.truncate(vector, dim).tolist(), number, first)
         final = StageParams(ignore_codes=True)
     elif spec.full_graph and not exact:

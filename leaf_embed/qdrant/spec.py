@@ -55,7 +55,8 @@ class CollectionSpec:
             unit norm but is meant to be compared by cosine, say ``"cosine"``. Truncated vectors always use cosine, so
             under a dot product raise ``candidates`` when you search.
         m: Edges per node of the graph over the truncated vectors.
-        ef_construct: Neighbours considered while the graph is built.
+        ef_construct: Neighbours considered while the graph is built. Qdrant's own default of 100 leaves clusters that
+            a search does not reach (measured: 98.0 % of answers as by exhaustive search, 99.0 % with 200).
         index_from_kb: Kilobytes of truncated vectors per segment from which a graph is built and used; below it a scan
             is as fast. Qdrant's own default is 10,000.
         datatype: Of ``full``: ``"float16"`` halves its disk and changes a cosine by less than 1e-3.
@@ -81,7 +82,7 @@ class CollectionSpec:
     quantization: str = "int8"
     distance: Literal["auto", "cosine", "dot"] = "auto"
     m: int = 16
-    ef_construct: int = 100
+    ef_construct: int = 200
     index_from_kb: int = 10_000
     datatype: Literal["float32", "float16"] = "float32"
     binary_query: Literal["default", "binary", "scalar4bits", "scalar8bits"] = "default"
@@ -131,11 +132,12 @@ class CollectionSpec:
     def preset(cls, name: Literal["balanced", "small", "exact"], space: EmbeddingSpace) -> CollectionSpec:
         """A named choice. Bytes in memory are those of codes and graph for a vector of 768 dimensions.
 
-        ``balanced``: a third of the dimensions as int8, then ``full`` as float32. 256 + 60 bytes a vector, a tenth of
+        ``balanced``: a third of the dimensions as int8, then ``full`` as float32. 260 + 48 bytes a vector, a tenth of
         float32 in memory; answers as good as exhaustive search. Disk: 4 kB a vector.
 
-        ``small``: the same dimensions as 4-bit TurboQuant, then ``full`` as float16. 128 + 60 bytes a vector, a
-        sixteenth; costs a little recall at the same candidates, and scores change in the fourth digit. Disk: 2.7 kB.
+        ``small``: the same dimensions as 4-bit TurboQuant, then ``full`` as float16. 136 + 48 bytes a vector,
+        less than a sixteenth; costs a little recall at the same candidates, and scores change in the fourth digit.
+        Disk: 2.7 kB.
 
         ``exact``: every search compares with every full vector. No memory and no graph; time grows with the
         collection: for up to some ten thousand documents, or as the truth to measure the others by.

@@ -117,10 +117,10 @@ def test_an_estimate_by_hand(make_encoder: Any) -> None:
     assert (balanced.codes, small.codes, exact.codes) == (26_000_000, 13_600_000, 0)
     assert balanced.float32 == 307_200_000
     assert balanced.pinned * 8 <= balanced.float32
-    assert small.pinned * 15 <= small.float32
+    assert small.pinned * 16 <= small.float32
     assert exact.pinned == 0
     assert small.disk < balanced.disk
-    assert str(balanced).startswith("100,000 documents: about 36 MB of memory (26 MB codes, ")
+    assert str(balanced).startswith("100,000 documents: about 35 MB of memory (26 MB codes, ")
     with pytest.raises(InputError):
         estimate(CollectionSpec.preset("exact", space), space, 0)
 
@@ -139,14 +139,14 @@ def test_explain_shows_what_is_sent_and_why(leaf: Any, monkeypatch: pytest.Monke
         exact = docs.explain("topic1", exact=True)
     stage = explained.request["prefetch"]
     assert models.Prefetch.model_validate(stage) == sent[0]["prefetch"]
-    assert stage["limit"] == 8 * 50
+    assert stage["limit"] == 4 * 100
     assert stage["params"]["quantization"] == {"ignore": False, "rescore": True, "oversampling": 2.0}
     assert models.SearchParams.model_validate(explained.request["params"]) == sent[0]["search_params"]
     text = str(explained)
     assert text.startswith("POST /collections/docs/points/query")
     for part in (
         "turbo1 codes, 1 bits",
-        "8 times more",
+        "4 times more",
         "both stages",
         "quantization.ignore",
         "below 0.5",
