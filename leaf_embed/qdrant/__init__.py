@@ -9,7 +9,7 @@ filters.py         the language of ``where``
 search.py          the two stages of a search, as a plan that a backend carries out
 explain.py         what a search sends, and why
 index.py           documents into vectors into points, a checked batch at a time
-collection.py      LeafCollection, the front door
+collection.py      LeafCollection, the front door; collection_search.py: its reading half
 async_collection.py AsyncLeafCollection, the same over AsyncQdrantClient
 collection_base.py what the two share: all that needs no engine
 adopt.py           taking over a collection made elsewhere; migrate.py: changing one in use

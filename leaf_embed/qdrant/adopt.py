@@ -11,13 +11,14 @@ import numpy as np
 from leaf_embed import vectors
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import CollectionError, InputError, SpaceMismatchError
-from leaf_embed.qdrant.backend import Record
+from leaf_embed.qdrant.backend import Record, Store
 from leaf_embed.qdrant.layout import StoredVector, truncated_dims
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.spec import FULL, CollectionSpec
+from leaf_embed.qdrant.stores import find_collection
 from leaf_embed.space import EmbeddingSpace
 
-__all__ = ["AdoptReport", "adopted_spec", "prove_documents"]
+__all__ = ["AdoptReport", "adopt_collection", "adopted_spec", "prove_documents"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,27 @@ class AdoptReport:
     documents: int
     mean: float
     lowest: float
+
+
+def adopt_collection(
+    store: Store, name: str, leaf: Encoder, text_key: str, vector: str | None, sample: int, floor: float
+) -> str:
+    """Prove and describe a collection made elsewhere; its name, aliases resolved.
+
+    See :meth:`leaf_embed.qdrant.LeafCollection.adopt` for arguments and errors.
+    """
+    found = find_collection(store, name)
+    if store.read(found) is not None:
+        raise CollectionError(f"the collection {found!r} says already which model wrote it; use open")
+    spec = adopted_spec(found, store.layout(found), leaf.space, vector)
+    metadata = CollectionMetadata(found, leaf.space, spec, text_key=text_key)
+    points = store.open(metadata)
+    try:
+        prove_documents(points.page(None, sample, (), vector=True).records, leaf, metadata, floor)
+    finally:
+        points.close()
+    store.write(metadata)
+    return found
 
 
 def adopted_spec(

@@ -13,12 +13,13 @@ import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed.errors import InputError
-from leaf_embed.qdrant.backend import PointId, Record
+from leaf_embed.qdrant.backend import PointId, Points, Record
+from leaf_embed.qdrant.index import Progress
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.quantization import quantization
 from leaf_embed.qdrant.spec import mrl_name
 
-__all__ = ["truncated_rows", "with_mrl", "with_quantization"]
+__all__ = ["backfill", "with_mrl", "with_quantization"]
 
 
 def with_mrl(metadata: CollectionMetadata, dim: int, *, first: bool) -> CollectionMetadata:
@@ -49,7 +50,21 @@ def with_quantization(metadata: CollectionMetadata, name: str) -> CollectionMeta
     return replace(metadata, spec=replace(metadata.spec, quantization=name))
 
 
-def truncated_rows(records: list[Record], dim: int) -> Mapping[PointId, Mapping[str, list[float]]]:
+def backfill(points: Points, dim: int, page_size: int, progress: Progress | None) -> None:
+    """Fill a truncated vector of every point from its full one, a page at a time."""
+    total, done = points.count(), 0
+    page = points.page(None, page_size, (), vector=True)
+    while page.records:
+        points.update_vectors(_truncated(page.records, dim))
+        done += len(page.records)
+        if progress is not None:
+            progress(done, total)
+        if page.after is None:
+            return
+        page = points.page(page.after, page_size, (), vector=True)
+
+
+def _truncated(records: list[Record], dim: int) -> Mapping[PointId, Mapping[str, list[float]]]:
     """The truncated vector of each record that has a full one, by point id."""
     known = [(record.id, record.vector) for record in records if record.vector is not None]
     if not known:
