@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def measure(name: str, rows: FloatArray, queries: FloatArray, truth: list[list[i
             written = time.perf_counter()
             docs.optimize()
             built = time.perf_counter()
-            found, engine_ms, helper_ms = zip(*searches(docs, queries), strict=True)
+            found, times = searches(docs, queries)
             indexed = docs.describe()["indexed_vectors"]
         size = weigh(Path(directory) / "bench" / "shard", spec)
     pairs = list(zip(found, truth, strict=True))
@@ -103,9 +103,8 @@ def measure(name: str, rows: FloatArray, queries: FloatArray, truth: list[list[i
     return {
         "spec": spec.to_dict(),
         "recall_at_10": round(float(np.mean([len(set(a) & set(b)) / LIMIT for a, b in pairs])), 5),
-        "identical": round(float(np.mean([list(a) == b for a, b in pairs])), 5),
-        "engine_ms": percentiles(engine_ms),
-        "search_ms": percentiles(helper_ms),
+        "identical": round(float(np.mean([a == b for a, b in pairs])), 5),
+        **times,
         "indexed_vectors": indexed,
         **size,
         "estimated_pinned_bytes": expected.pinned,
@@ -115,17 +114,26 @@ def measure(name: str, rows: FloatArray, queries: FloatArray, truth: list[list[i
     }
 
 
-def searches(docs: LeafCollection, queries: FloatArray) -> Iterator[tuple[list[Any], float, float]]:
-    """Ids, milliseconds in the engine, milliseconds of the whole ``search``, after a warm-up."""
-    for query in queries[:20]:
-        docs.search(query, limit=LIMIT)
-    for query in queries:
-        plan = docs._plan(query, limit=LIMIT)
-        started = time.perf_counter()
-        docs._points.query(plan)
-        between = time.perf_counter()
-        hits = docs.search(query, limit=LIMIT)
-        yield [hit.id for hit in hits], 1000 * (between - started), 1000 * (time.perf_counter() - between)
+def searches(docs: LeafCollection, queries: FloatArray) -> tuple[list[list[Any]], dict[str, Any]]:
+    """Ids, and percentiles of milliseconds.
+
+    ``first_ms`` is the engine's time when a query comes for the first time and reads full vectors that are not yet in
+    the page cache; ``engine_ms`` the same when they are; ``search_ms`` that of the whole ``search``.
+    """
+    plans = [docs._plan(query, limit=LIMIT) for query in queries]
+    first = [timed(docs._points.query, plan)[1] for plan in plans]
+    engine = [timed(docs._points.query, plan)[1] for plan in plans]
+    answers = [timed(docs.search, query) for query in queries]
+    helper = [ms for _, ms in answers]
+    times = {"first_ms": percentiles(first), "engine_ms": percentiles(engine), "search_ms": percentiles(helper)}
+    return [[hit.id for hit in hits] for hits, _ in answers], times
+
+
+def timed(function: Callable[[Any], Any], argument: Any) -> tuple[Any, float]:
+    """The answer of a call and its milliseconds."""
+    started = time.perf_counter()
+    answer = function(argument)
+    return answer, 1000 * (time.perf_counter() - started)
 
 
 def weigh(shard: Path, spec: CollectionSpec) -> dict[str, Any]:
@@ -166,7 +174,7 @@ def main() -> None:
         "dim": DIM,
         "float32_bytes": 4 * DIM * options.documents,
         "engine": f"qdrant-edge-py {version('qdrant-edge-py')}",
-        "machine": {"cpus": os.cpu_count(), "processor": platform.processor() or platform.machine()},
+        "machine": {"cpus": os.cpu_count(), "kind": platform.machine(), "load": [round(x, 1) for x in os.getloadavg()]},
         "commit": subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip(),
         "results": results,
     }

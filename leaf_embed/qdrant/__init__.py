@@ -15,6 +15,7 @@ collection_base.py what the two share: all that needs no engine
 adopt.py           taking over a collection made elsewhere; migrate.py: changing one in use
 tuning.py          recall and milliseconds of settings, on a collection's own queries
 layout.py          what the engine really holds, against what the collection says
+sources.py         documents with vectors, from parquet
 stores.py          which backend a path or a client stands for, and what is there; aliases
 backend.py         what a backend has to do
 backend_edge.py    the embedded engine, one directory per collection; edge_points.py, edge_requests.py: its words
@@ -33,6 +34,7 @@ from leaf_embed.qdrant.explain import Explanation
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.retry import Retry
 from leaf_embed.qdrant.sizes import Estimate, estimate
+from leaf_embed.qdrant.sources import parquet_documents
 from leaf_embed.qdrant.spec import CollectionSpec
 from leaf_embed.qdrant.stores import list_collections, read_metadata, switch_alias
 from leaf_embed.qdrant.tuning import TuneGrid, TuneReport, TuneRow, tune
@@ -54,6 +56,7 @@ __all__ = [
     "TuneRow",
     "estimate",
     "list_collections",
+    "parquet_documents",
     "read_metadata",
     "switch_alias",
     "tune",
