@@ -3,7 +3,7 @@
 ``onnx`` needs the base install only; ``transformer`` needs the extra ``train``.
 """
 
-from leaf_embed.encoders.base import BaseEncoder, Encoder
+from leaf_embed.encoders.base import BaseEncoder, Encoder, Metered
 from leaf_embed.encoders.leaf import LeafEncoder, load
 
-__all__ = ["BaseEncoder", "Encoder", "LeafEncoder", "load"]
+__all__ = ["BaseEncoder", "Encoder", "LeafEncoder", "Metered", "load"]
