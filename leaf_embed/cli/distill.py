@@ -118,6 +118,9 @@ def command(
             progress=progress,
         )
     show(report)
+    if options.stored:
+        texts = len(report.space.canaries.texts) if report.space.canaries else 0
+        output.print(f"canaries    {texts} texts of yours, readable in leaf.json: they recognise the teacher")
 
 
 def show(report: DistillReport) -> None:
