@@ -4,6 +4,7 @@
 """
 
 from leaf_embed.encoders.base import BaseEncoder, Encoder, Metered
+from leaf_embed.encoders.functions import CallableEncoder, langchain_encoder
 from leaf_embed.encoders.leaf import LeafEncoder, load
 
-__all__ = ["BaseEncoder", "Encoder", "LeafEncoder", "Metered", "load"]
+__all__ = ["BaseEncoder", "CallableEncoder", "Encoder", "LeafEncoder", "Metered", "langchain_encoder", "load"]

@@ -58,10 +58,6 @@ class Metered(Protocol):
         """Texts that go into one call."""
         ...
 
-    def estimate_tokens(self, texts: Sequence[str], role: Role) -> int:
-        """About how many tokens these texts would be billed for, prompts included."""
-        ...
-
 
 class BaseEncoder(ABC):
     """Checks texts and handles one or many; a subclass turns clean texts of one role into a matrix."""
