@@ -7,6 +7,8 @@
     │   └── VectorError                        a vector of the wrong size, or holding NaN or only zeros
     ├── NotALeafError                          a directory or file that is no leaf, or of an unknown format
     ├── SpaceMismatchError                     two things that live in different embedding spaces meet
+    ├── TeacherError                           a teacher (an API, a function) that failed or answered nonsense
+    │   └── BudgetError                        the next call would cost more tokens than are left
     ├── CacheError                             a teacher cache that is locked, damaged or of another space
     ├── TrainingError                          a distillation that cannot go on
     ├── ParityError                            an exported graph that differs from the model it came from
@@ -20,6 +22,7 @@ Each message says what came, what was expected and what to do next.
 from __future__ import annotations
 
 __all__ = [
+    "BudgetError",
     "CacheError",
     "CollectionError",
     "CollectionExistsError",
@@ -31,6 +34,7 @@ __all__ = [
     "NotALeafError",
     "ParityError",
     "SpaceMismatchError",
+    "TeacherError",
     "TrainingError",
     "VectorError",
 ]
@@ -62,6 +66,14 @@ class NotALeafError(LeafEmbedError):
 
 class SpaceMismatchError(LeafEmbedError):
     """Two things that live in different embedding spaces were about to be mixed."""
+
+
+class TeacherError(LeafEmbedError):
+    """A teacher that failed, or whose answer does not fit the question."""
+
+
+class BudgetError(TeacherError):
+    """The next call would cost more tokens than the budget has left; what was paid for is kept in the cache."""
 
 
 class CacheError(LeafEmbedError):

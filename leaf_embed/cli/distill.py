@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from leaf_embed.cli.console import kilobytes, load_torch_encoder, numbers, output, progress_bar
+from leaf_embed.cli.console import kilobytes, numbers, output, progress_bar
+from leaf_embed.cli.teacher import (
+    Collection,
+    DocumentPrompt,
+    FromQdrant,
+    QueryPrompt,
+    TeacherOptions,
+    TextKey,
+    TitleKey,
+    VectorName,
+    Vectors,
+    Where,
+    open_teacher,
+)
+from leaf_embed.errors import InputError
 
 if TYPE_CHECKING:
     from leaf_embed.distill import DistillReport
@@ -24,9 +38,14 @@ class Recipe(str, Enum):
 
 
 def command(
-    teacher: Annotated[str, typer.Option(help="Teacher: a sentence-transformers directory or hub id.")],
-    corpus: Annotated[list[Path], typer.Option(help="Texts: .txt, .jsonl, .csv, .parquet; several may follow.")],
     output_dir: Annotated[Path, typer.Option("--output", help="Leaf directory to write; must not exist.")],
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="Teacher: a sentence-transformers directory or hub id. Beside stored vectors, its name."),
+    ] = None,
+    corpus: Annotated[
+        list[Path] | None, typer.Option(help="Texts: .txt, .jsonl, .csv, .parquet; several may follow.")
+    ] = None,
     student: Annotated[
         str | None, typer.Option(help="Model the student starts from. Default: the teacher with half its layers.")
     ] = None,
@@ -41,6 +60,15 @@ def command(
     seed: Annotated[int, typer.Option(help="Of the order of the texts.")] = 0,
     cache: Annotated[Path | None, typer.Option(help="Teacher cache to use. Default: OUTPUT.work/cache.")] = None,
     export: Annotated[bool, typer.Option(help="Export ONNX graphs when done.")] = True,
+    from_qdrant: FromQdrant = None,
+    collection: Collection = None,
+    text_key: TextKey = "text",
+    title_key: TitleKey = None,
+    vector_name: VectorName = None,
+    where: Where = None,
+    vectors: Vectors = None,
+    query_prompt: QueryPrompt = "",
+    document_prompt: DocumentPrompt = "",
 ) -> None:
     """Distil a leaf: a small student aligned to a teacher by an L2 loss on plain text.
 
@@ -53,7 +81,22 @@ def command(
         "learning_rate": learning_rate,
     }
     chosen = numbers(layers, "--layers")
-    encoder = load_torch_encoder(teacher)
+    options = TeacherOptions(
+        teacher,
+        bool(corpus),
+        from_qdrant=from_qdrant,
+        collection=collection,
+        text_key=text_key,
+        title_key=title_key,
+        vector_name=vector_name,
+        where=tuple(where or ()),
+        vectors=tuple(vectors or ()),
+        query_prompt=query_prompt,
+        document_prompt=document_prompt,
+    )
+    if student is None and not options.is_model:
+        raise InputError("name a --student: this teacher is no model whose layers could become one")
+    encoder: Any = open_teacher(options)
     from leaf_embed.distill import DistillConfig, distill
 
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -75,6 +118,9 @@ def command(
             progress=progress,
         )
     show(report)
+    if options.stored:
+        texts = len(report.space.canaries.texts) if report.space.canaries else 0
+        output.print(f"canaries    {texts} texts of yours, readable in leaf.json: they recognise the teacher")
 
 
 def show(report: DistillReport) -> None:

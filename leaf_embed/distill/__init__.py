@@ -3,9 +3,11 @@
 from leaf_embed.distill.cache import CachedEncoder, TeacherCache
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.corpus import Corpus, Text
+from leaf_embed.distill.existing import StoredVectors
 from leaf_embed.distill.export import Floor, Parity, export
 from leaf_embed.distill.pipeline import DistillReport, distill
 from leaf_embed.distill.student import build_student
+from leaf_embed.distill.vector_files import VectorFiles
 
 __all__ = [
     "CachedEncoder",
@@ -14,8 +16,10 @@ __all__ = [
     "DistillReport",
     "Floor",
     "Parity",
+    "StoredVectors",
     "TeacherCache",
     "Text",
+    "VectorFiles",
     "build_student",
     "distill",
     "export",

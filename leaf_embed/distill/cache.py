@@ -9,23 +9,23 @@ Rows are addressed by content: the key is a hash of prompt and text, and one cac
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from leaf_embed import vectors
 from leaf_embed._extras import require
 from leaf_embed._files import replacing_file, write_json
 from leaf_embed.distill.corpus import Text
-from leaf_embed.encoders.base import BaseEncoder, Encoder
-from leaf_embed.errors import CacheError, NotALeafError
+from leaf_embed.distill.keys import Key, KeyIndex, content_key, pack, unpack
+from leaf_embed.distill.vector_blocks import check_pairs, embed_texts
+from leaf_embed.encoders.base import BaseEncoder, Encoder, clean
+from leaf_embed.errors import CacheError, NotALeafError, VectorError
 from leaf_embed.space import EmbeddingSpace, Role
 from leaf_embed.vectors import FloatArray
 
@@ -33,8 +33,9 @@ __all__ = ["CachedEncoder", "Rows", "TeacherCache"]
 
 FORMAT = "leaf-embed/teacher-cache"
 VERSION = 1
-Key: TypeAlias = tuple[int, int]
 Rows: TypeAlias = NDArray[np.int64]
+FillProgress: TypeAlias = Callable[[int, int], object]
+T = TypeVar("T")
 
 
 class TeacherCache:
@@ -68,7 +69,7 @@ class TeacherCache:
         self.dtype = self._open(dtype)
         self._shards: list[NDArray[Any]] = []
         self._starts: list[int] = [0]
-        self._index = _KeyIndex()
+        self._index = KeyIndex()
         for number in range(self._count_shards()):
             self._attach(number)
 
@@ -117,7 +118,7 @@ class TeacherCache:
                 f"shard {array} holds {block.shape}; expected {(len(keys), self.space.dim)}. "
                 "Delete the shard's two files and fill again."
             )
-        self._index.add([_unpack(key) for key in keys])
+        self._index.add([unpack(key) for key in keys])
         self._shards.append(block)
         self._starts.append(self._starts[-1] + len(keys))
 
@@ -126,18 +127,16 @@ class TeacherCache:
         return stem.with_suffix(".parquet"), stem.with_suffix(".npy")
 
     def key(self, text: Text) -> Key:
-        """The content address of a text: 128 bits of a hash over the teacher's prompt and the text."""
-        prompted = f"{self.space.prompt(text.kind)}\0{text.text}"
-        return _unpack(hashlib.sha256(prompted.encode()).digest()[:16])
+        """The content address of a text under this space's prompts."""
+        return content_key(self.space.prompt(text.kind), text.text)
 
-    def fill(
-        self, texts: Iterable[Text], teacher: Encoder, progress: Callable[[int, int], object] | None = None
-    ) -> Rows:
+    def fill(self, texts: Iterable[Text], teacher: Encoder, progress: FillProgress | None = None) -> Rows:
         """Make sure that every text is there; ask the teacher only for those that are not.
 
         Args:
             texts: What to learn from, read once, in bounded memory.
-            teacher: An encoder of this cache's space.
+            teacher: An encoder of this cache's space. What a :class:`~leaf_embed.encoders.Metered` one was paid for
+                is kept call by call, whatever ends the next call.
             progress: Called with the number of texts seen and of texts embedded so far.
 
         Returns:
@@ -151,22 +150,69 @@ class TeacherCache:
         self.space.require_same(
             teacher.space, mine="the cache", theirs="the teacher", advice="Open a cache of the teacher's own space."
         )
+        return self._fill(
+            ((text, None) for text in texts),
+            lambda new: embed_texts(teacher, [text for text, _ in new], self.space.dim),
+            progress,
+        )
+
+    def fill_pairs(self, pairs: Iterable[tuple[Text | str, ArrayLike]], progress: FillProgress | None = None) -> Rows:
+        """Take texts with vectors that exist already; no teacher is asked.
+
+        Args:
+            pairs: Each text with its vector ``(dim,)`` of this cache's space, read once, in bounded memory. A ``str``
+                is a document. Of a text that comes twice the first vector stays.
+            progress: Called with the number of pairs seen and of pairs written so far.
+
+        Returns:
+            The row of each distinct text, in the order of first occurrence, shape ``(n,)``.
+
+        Raises:
+            CacheError: Another process is writing.
+            VectorError: A vector of the wrong size, of NaN or zeros, or not of unit norm in a space that has it; the
+                message names its text. Pairs of the shards before it are kept.
+        """
+        named = ((Text(clean(text)) if isinstance(text, str) else text, vector) for text, vector in pairs)
+        return self._fill(named, lambda new: iter([check_pairs(new, self.space)]), progress)
+
+    def _fill(
+        self,
+        items: Iterable[tuple[Text, T]],
+        vectors_of: Callable[[list[tuple[Text, T]]], Iterator[FloatArray]],
+        progress: FillProgress | None,
+    ) -> Rows:
         rows: list[Rows] = [np.empty(0, dtype=np.int64)]
-        seen = embedded = 0
+        seen = written = 0
         with self._lock():
             self._catch_up()
-            for chunk in _chunks(texts, self.shard_rows):
+            for chunk in _chunks(items, self.shard_rows):
                 seen += len(chunk)
-                keys = [self.key(text) for text in chunk]
-                new = {key: text for key, text in zip(keys, chunk, strict=True) if self._index.find(key) is None}
-                if new:
-                    self._write(list(new), list(new.values()), teacher)
-                    embedded += len(new)
+                keys = [self.key(text) for text, _ in chunk]
+                new: dict[Key, tuple[Text, T]] = {}
+                for key, item in zip(keys, chunk, strict=True):
+                    if self._index.find(key) is None:
+                        new.setdefault(key, item)
+                self._write_new(new, vectors_of)
+                written += len(new)
                 rows.append(np.fromiter(map(self._row, keys), dtype=np.int64, count=len(keys)))
                 if progress is not None:
-                    progress(seen, embedded)
+                    progress(seen, written)
         distinct, first = np.unique(np.concatenate(rows), return_index=True)
         return distinct[np.argsort(first)]
+
+    def _write_new(
+        self, new: dict[Key, tuple[Text, T]], vectors_of: Callable[[list[tuple[Text, T]]], Iterator[FloatArray]]
+    ) -> None:
+        """Write a shard of what came, even if it ends early: what came may have been paid for."""
+        ordered = sorted(new.items(), key=lambda item: item[1][0].kind)  # one role after the other: whole calls
+        blocks: list[FloatArray] = []
+        try:
+            for block in vectors_of([item for _, item in ordered]) if ordered else ():
+                blocks.append(block)
+        finally:
+            done = sum(map(len, blocks))
+            if done:
+                self._write([k for k, _ in ordered[:done]], [t for _, (t, _) in ordered[:done]], np.concatenate(blocks))
 
     def _catch_up(self) -> None:
         """Learn what another process wrote since we looked, and clear what a killed one left half-written."""
@@ -197,13 +243,19 @@ class TeacherCache:
         except filelock.Timeout as error:
             raise CacheError(f"another process is writing to the cache {self.path}; wait for it to end") from error
 
-    def _write(self, keys: Sequence[Key], texts: Sequence[Text], teacher: Encoder) -> None:
+    def _write(self, keys: Sequence[Key], texts: Sequence[Text], rows: FloatArray) -> None:
+        """Write a shard: ``rows`` are the texts' vectors, shape ``(n, dim)``."""
         pyarrow = require("pyarrow", "train", "A teacher cache")
         parquet = require("pyarrow.parquet", "train", "A teacher cache")
-        block = _embed(teacher, texts, self.space.dim).astype(self.dtype)
+        if self.dtype == "float16" and float(np.abs(rows).max()) > float(np.finfo(np.float16).max):
+            raise VectorError(
+                f"a vector holds numbers up to {float(np.abs(rows).max()):.3g}, beyond float16; "
+                "open the cache with dtype='float32'"
+            )
+        block = rows.astype(self.dtype)
         table = pyarrow.table(
             {
-                "key": pyarrow.array([_pack(key) for key in keys], pyarrow.binary(16)),
+                "key": pyarrow.array([pack(key) for key in keys], pyarrow.binary(16)),
                 "kind": [text.kind for text in texts],
                 "text": [text.text for text in texts],
             }
@@ -273,67 +325,7 @@ class CachedEncoder(BaseEncoder):
         return self._cache.vectors(self._cache.rows(wanted))
 
 
-class _KeyIndex:
-    """From 128-bit keys to row numbers: sorted arrays for what is old, a dictionary for what is new."""
-
-    def __init__(self) -> None:
-        self._high = np.empty(0, dtype=np.uint64)
-        self._low = np.empty(0, dtype=np.uint64)
-        self._rows = np.empty(0, dtype=np.int64)
-        self._recent: dict[Key, int] = {}
-        self._size = 0
-
-    def add(self, keys: Sequence[Key]) -> None:
-        for key in keys:
-            self._recent.setdefault(key, self._size)
-            self._size += 1
-        if len(self._recent) > 1 << 16:
-            self._merge()
-
-    def _merge(self) -> None:
-        keys = np.array(list(self._recent), dtype=np.uint64).reshape(-1, 2)
-        high = np.concatenate([self._high, keys[:, 0]])
-        order = np.argsort(high, kind="stable")
-        self._high = high[order]
-        self._low = np.concatenate([self._low, keys[:, 1]])[order]
-        new = np.fromiter(self._recent.values(), dtype=np.int64, count=len(self._recent))
-        self._rows = np.concatenate([self._rows, new])[order]
-        self._recent.clear()
-
-    def find(self, key: Key) -> int | None:
-        recent = self._recent.get(key)
-        if recent is not None:
-            return recent
-        high, low = np.uint64(key[0]), np.uint64(key[1])
-        place = int(np.searchsorted(self._high, high))
-        while place < len(self._high) and self._high[place] == high:
-            if self._low[place] == low:
-                return int(self._rows[place])
-            place += 1
-        return None
-
-
-def _embed(teacher: Encoder, texts: Sequence[Text], dim: int) -> FloatArray:
-    """Teacher vectors of texts of both kinds, shape ``(len(texts), dim)``."""
-    block = np.empty((len(texts), dim), dtype=np.float32)
-    for kind, encode in (("query", teacher.encode_query), ("document", teacher.encode_document)):
-        places = [place for place, text in enumerate(texts) if text.kind == kind]
-        if places:
-            words = [texts[place].text for place in places]
-            shown = [f"{word[:60]}..." if len(word) > 60 else word for word in words]
-            block[places] = vectors.as_vectors(encode(words), dim, source="the teacher", ids=shown)
-    return block
-
-
-def _chunks(texts: Iterable[Text], size: int) -> Iterator[list[Text]]:
-    iterator = iter(texts)
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
-
-
-def _pack(key: Key) -> bytes:
-    return key[0].to_bytes(8, "big") + key[1].to_bytes(8, "big")
-
-
-def _unpack(key: bytes) -> Key:
-    return int.from_bytes(key[:8], "big"), int.from_bytes(key[8:], "big")

@@ -11,15 +11,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from leaf_embed._extras import require
 from leaf_embed.encoders.base import clean
 from leaf_embed.errors import CorpusError
 from leaf_embed.space import Role
 
-__all__ = ["Corpus", "Text"]
+__all__ = ["Corpus", "Counted", "Text", "as_text", "read_records"]
 
+T = TypeVar("T")
 SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")
 
 
@@ -74,14 +75,27 @@ class Corpus(Iterable[Text]):
         for file in self.files:
             default: Role = "query" if file.name.startswith("queries") else "document"
             try:
-                for place, record in _records(file):
-                    text = _text(record, default, f"{file}:{place}")
+                for place, record in read_records(file):
+                    text = as_text(record, default, f"{file}:{place}")
                     if text.text:
                         yield text
                     else:
                         self.skipped["empty text"] += 1
             except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
                 raise CorpusError(f"cannot read {file}: {error}. Is it whole, and UTF-8?") from error
+
+
+class Counted(Iterable[T]):
+    """Items that are counted as they go by."""
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self._items = items
+        self.count = 0
+
+    def __iter__(self) -> Iterator[T]:
+        for item in self._items:
+            self.count += 1
+            yield item
 
 
 def _files(path: Path) -> list[Path]:
@@ -102,7 +116,7 @@ def _format(path: Path) -> str | None:
     return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
 
 
-def _records(file: Path) -> Iterator[tuple[int, Any]]:
+def read_records(file: Path) -> Iterator[tuple[int, Any]]:
     """Line or row numbers from 1, with what stands there: a ``str`` or a mapping."""
     kind = _format(file)
     if kind == ".parquet":
@@ -145,7 +159,12 @@ def _parquet_rows(file: Path) -> Iterator[tuple[int, Any]]:
         raise CorpusError(f"cannot read {file} as parquet: {error}") from error
 
 
-def _text(record: Any, default: Role, where: str) -> Text:
+def as_text(record: Any, default: Role, where: str) -> Text:
+    """A line or record as a text.
+
+    Raises:
+        CorpusError: It has none; the message says where.
+    """
     if isinstance(record, str):
         return Text(clean(record), default)
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
@@ -155,4 +174,6 @@ def _text(record: Any, default: Role, where: str) -> Text:
     if kind not in ("query", "document"):
         raise CorpusError(f"{where} has kind {kind!r}; expected 'query' or 'document'")
     title = record.get("title") or ""
+    if not isinstance(title, str):
+        raise CorpusError(f"{where} has a title of type {type(title).__name__}; expected a string")
     return Text(clean(f"{title} {record['text']}".strip()), kind)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,8 +19,9 @@ from leaf_embed._files import replacing_directory
 from leaf_embed.canaries import Canaries
 from leaf_embed.distill.cache import Rows, TeacherCache
 from leaf_embed.distill.config import DistillConfig
-from leaf_embed.distill.corpus import Corpus, Text
+from leaf_embed.distill.corpus import Corpus, Counted, Text
 from leaf_embed.distill.data import TokenizedTexts, cut_texts, tokenize
+from leaf_embed.distill.existing import StoredVectors
 from leaf_embed.distill.export import Parity, export
 from leaf_embed.distill.student import build_student, warm_start
 from leaf_embed.distill.train import Alignment, measure_alignment, train
@@ -35,10 +37,12 @@ if TYPE_CHECKING:
 __all__ = ["DistillReport", "Progress", "distill"]
 
 Progress: TypeAlias = Callable[[str, int, "int | None", str], object]
-"""Hears (stage, done, total or None, note), where stage is "teacher", "warm start", "train" or "export"."""
+"""Hears (stage, done, total or None, note), where stage is "vectors", "teacher", "warm start", "train" or "export"."""
 
 MAX_HELD_OUT = 1000
 PARITY_TEXTS = 256
+SAME_TEXT = "the same text again"
+EMPTY_TEXT = "empty text"
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class DistillReport:
 
 def distill(
     teacher: Encoder | str | os.PathLike[str],
-    corpus: Iterable[Text] | Sequence[str | os.PathLike[str]],
+    corpus: Iterable[Text] | Sequence[str | os.PathLike[str]] | None,
     student: str | os.PathLike[str] | SentenceTransformer,
     output: str | os.PathLike[str],
     config: DistillConfig | None = None,
@@ -90,8 +94,10 @@ def distill(
     output. The same call goes on where it was stopped. The output appears only when it is whole.
 
     Args:
-        teacher: An encoder, or the path or hub id of a sentence-transformers model.
-        corpus: Texts, or the paths of corpus files; see :class:`leaf_embed.distill.Corpus`.
+        teacher: An encoder, or the path or hub id of a sentence-transformers model; or vectors that exist already,
+            as :class:`leaf_embed.distill.StoredVectors`, with which no teacher is called.
+        corpus: Texts, or the paths of corpus files; see :class:`leaf_embed.distill.Corpus`. With stored vectors
+            ``None``, or further texts for the teacher behind them.
         student: The model whose transformer the student starts from.
         output: Directory to write; must not exist.
         config: The recipe; the paper's by default.
@@ -119,7 +125,7 @@ def distill(
     work = target.with_name(target.name + ".work")
     texts = _texts(corpus)
     stored = TeacherCache(cache or work / "cache", space)
-    rows = _fill(stored, texts, encoder, model, config, tell)
+    rows, skipped = _fill(stored, texts, encoder, model, config, tell)
     learned, held_out = _split(rows, stored, model, config)
     result = _align(model, learned, held_out, config, _ready(work) / "checkpoint.pt", tell)
     recipe = {"student": _student_name(student), "layers": _plain(layers), "config": config.to_dict()}
@@ -139,7 +145,7 @@ def distill(
         warm_start=result.measured["warm_start"],
         final=result.measured["final"],
         parity=parity,
-        skipped=dict(texts.skipped) if isinstance(texts, Corpus) else {},
+        skipped=skipped,
     )
 
 
@@ -208,7 +214,9 @@ def _silence(stage: str, done: int, total: int | None, note: str) -> None:
 
 
 def _texts(corpus: Any) -> Iterable[Text]:
-    """Texts as they are; paths as a corpus."""
+    """Texts as they are; paths as a corpus; nothing as no texts."""
+    if corpus is None:
+        return ()
     if isinstance(corpus, (str, os.PathLike)):
         return Corpus([corpus])
     if isinstance(corpus, Sequence) and all(isinstance(item, (str, os.PathLike)) for item in corpus):
@@ -229,15 +237,26 @@ def _fill(
     model: SentenceTransformer,
     config: DistillConfig,
     tell: Progress,
-) -> Rows:
-    """Have the teacher's vector of every text, cut to what the student will read."""
+) -> tuple[Rows, dict[str, int]]:
+    """Have the teacher's vector of every text, cut to what the student will read; and what was left out, and why."""
     limit = min(config.max_tokens, model.max_seq_length or config.max_tokens)
-    cut = cut_texts(texts, model.tokenizer, cache.space, limit)
+    given = Counted(texts)
+    cut = Counted(cut_texts(given, model.tokenizer, cache.space, limit))
     total = len(texts) if isinstance(texts, Sized) else None
-    rows = cache.fill(cut, teacher, lambda seen, new: tell("teacher", seen, total, f"{new} embedded, rest known"))
+    skipped: Counter[str] = Counter()
+    rows: Rows = np.empty(0, dtype=np.int64)
+    if isinstance(teacher, StoredVectors):
+        pairs = Counted(teacher)
+        whole = teacher.total
+        rows = cache.fill_pairs(pairs, lambda seen, new: tell("vectors", seen, whole, f"{new} taken over, rest known"))
+        skipped += teacher.skipped + Counter({SAME_TEXT: pairs.count - len(rows)})
+    asked = cache.fill(cut, teacher, lambda seen, new: tell("teacher", seen, total, f"{new} embedded, rest known"))
+    skipped += Counter(getattr(texts, "skipped", {}))
+    skipped += Counter({EMPTY_TEXT: given.count - cut.count, SAME_TEXT: cut.count - len(asked)})
+    rows = np.concatenate([rows, asked[~np.isin(asked, rows)]])
     if not len(rows):
         raise CorpusError("the corpus holds no text; expected at least one that is not empty")
-    return rows
+    return rows, dict(skipped)
 
 
 def _split(

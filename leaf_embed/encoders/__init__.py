@@ -3,7 +3,8 @@
 ``onnx`` needs the base install only; ``transformer`` needs the extra ``train``.
 """
 
-from leaf_embed.encoders.base import BaseEncoder, Encoder
+from leaf_embed.encoders.base import BaseEncoder, Encoder, Metered
+from leaf_embed.encoders.functions import CallableEncoder, langchain_encoder
 from leaf_embed.encoders.leaf import LeafEncoder, load
 
-__all__ = ["BaseEncoder", "Encoder", "LeafEncoder", "load"]
+__all__ = ["BaseEncoder", "CallableEncoder", "Encoder", "LeafEncoder", "Metered", "langchain_encoder", "load"]

@@ -12,7 +12,7 @@ from leaf_embed.errors import InputError
 from leaf_embed.space import EmbeddingSpace, Role
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["BaseEncoder", "Encoder", "check_texts"]
+__all__ = ["BaseEncoder", "Encoder", "Metered", "check_texts", "clean"]
 
 
 @runtime_checkable
@@ -42,6 +42,20 @@ class Encoder(Protocol):
     def encode_document(self, texts: Sequence[str]) -> FloatArray: ...
     def encode_document(self, texts: str | Sequence[str]) -> FloatArray:
         """Vectors of passages, with the space's document prompt put before each."""
+        ...
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """An encoder whose calls cost money or time worth saving one by one, such as an API.
+
+    A teacher cache asks it for no more than ``texts_per_call`` texts at once and keeps each answer, even if the next
+    call fails.
+    """
+
+    @property
+    def texts_per_call(self) -> int:
+        """Texts that go into one call."""
         ...
 
 

@@ -16,6 +16,7 @@ adopt.py           taking over a collection made elsewhere; migrate.py: changing
 tuning.py          recall and milliseconds of settings, on a collection's own queries
 layout.py          what the engine really holds, against what the collection says
 sources.py         documents with vectors, from parquet
+pairs.py           any collection as (text, vector) pairs to distil from; scroll.py: reading it page by page
 stores.py          which backend a path or a client stands for, and what is there; aliases
 backend.py         what a backend has to do
 backend_edge.py    the embedded engine, one directory per collection; edge_points.py, edge_requests.py: its words
@@ -32,6 +33,7 @@ from leaf_embed.qdrant.collection import LeafCollection
 from leaf_embed.qdrant.documents import Document, Hit, IndexReport, StoredDocument
 from leaf_embed.qdrant.explain import Explanation
 from leaf_embed.qdrant.metadata import CollectionMetadata
+from leaf_embed.qdrant.pairs import CollectionPairs
 from leaf_embed.qdrant.retry import Retry
 from leaf_embed.qdrant.sizes import Estimate, estimate
 from leaf_embed.qdrant.sources import parquet_documents
@@ -42,6 +44,7 @@ from leaf_embed.qdrant.tuning import TuneGrid, TuneReport, TuneRow, tune
 __all__ = [
     "AsyncLeafCollection",
     "CollectionMetadata",
+    "CollectionPairs",
     "CollectionSpec",
     "Document",
     "Estimate",

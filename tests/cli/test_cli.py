@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import get_type_hints
 
 import pytest
 
@@ -64,14 +65,8 @@ def test_spread():
 
 def test_every_option_has_help():
     for command in app.registered_commands:
-        for name, value in command.callback.__annotations__.items():
-            assert (
-                "help=" in str(value)
-                or name == "return"
-                or "Path_" in str(value)
-                or "Url" in str(value)
-                or ("CollectionName" in str(value))
-            ), f"{command.name}: {name}"
+        for name, hint in get_type_hints(command.callback, include_extras=True).items():
+            assert name == "return" or any(note.help for note in hint.__metadata__), f"{command.name}: {name}"
 
 
 def test_the_whole_line(capsys, teacher_path, corpus, beir, tmp_path):
