@@ -82,6 +82,19 @@ class DistillConfig:
         }
         return cls(**(defaults | changes))
 
+    @classmethod
+    def static(cls, **changes: Any) -> DistillConfig:
+        """For a student of one vector a token: one pass of large batches at a high rate."""
+        defaults: dict[str, Any] = {
+            "batch_size": 256,
+            "learning_rate": 1e-3,
+            "final_learning_rate": 1e-4,
+            "cycles": 1,
+            "epochs": 1,
+            "warmup_steps": 0,
+        }
+        return cls(**(defaults | changes))
+
     def steps(self, texts: int) -> int:
         """Optimiser steps for a number of training texts."""
         whole = self.cycles * self.epochs * max(1, texts // self.batch_size)
