@@ -144,7 +144,7 @@ def train_static(
 ) -> int:
     """Align a static student, in place: LEAF's loss, with an optimiser that touches only the tokens of a batch.
 
-    More than a pass or two fits the training texts better and new ones no better (examples/LOG.md).
+    Some hundred steps are enough; more fit the training texts better and new ones hardly (examples/LOG.md).
 
     Returns:
         The number of steps.

@@ -14,7 +14,7 @@ from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError, NotALeafError
 from tests.conftest import sentences, texts
 
-CONFIG = DistillConfig.static(epochs=20, batch_size=64, learning_rate=3e-3, holdout=0.1)
+CONFIG = DistillConfig.static(max_steps=160, batch_size=64, learning_rate=3e-3, holdout=0.1)
 
 
 @pytest.fixture(scope="module")
