@@ -10,7 +10,13 @@ import typer
 
 from leaf_embed.cli.console import kilobytes, numbers, output, progress_bar
 from leaf_embed.cli.teacher import (
+    Api,
+    ApiItems,
+    ApiKeyEnv,
+    ApiModel,
+    Budget,
     Collection,
+    Dimensions,
     DocumentPrompt,
     FromQdrant,
     QueryPrompt,
@@ -82,6 +88,12 @@ def command(
     vectors: Vectors = None,
     query_prompt: QueryPrompt = "",
     document_prompt: DocumentPrompt = "",
+    api: Api = None,
+    api_model: ApiModel = None,
+    api_key_env: ApiKeyEnv = "OPENAI_API_KEY",
+    api_items: ApiItems = 256,
+    budget: Budget = None,
+    dimensions: Dimensions = None,
 ) -> None:
     """Distil a leaf: a small student aligned to a teacher by an L2 loss on plain text.
 
@@ -106,15 +118,22 @@ def command(
         vectors=tuple(vectors or ()),
         query_prompt=query_prompt,
         document_prompt=document_prompt,
+        api=api,
+        api_model=api_model,
+        api_key_env=api_key_env,
+        api_items=api_items,
+        budget=budget,
+        dimensions=dimensions,
     )
     if student is None and not options.is_model:
         raise InputError("name a --student: this teacher is no model whose layers could become one")
-    encoder: Any = open_teacher(options)
-    from leaf_embed.distill import DistillConfig, distill
+    from leaf_embed.distill import Corpus, DistillConfig, distill
 
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     named = recipe or (Recipe.static if student == "static" else Recipe.paper)
     config: DistillConfig = getattr(DistillConfig, named.value)(seed=seed, **changes)
+    texts = Corpus(corpus) if corpus else None
+    encoder: Any = open_teacher(options, texts or (), config.max_tokens)
     if student is None and chosen is None:
         from leaf_embed.distill.student import half_the_layers
 
@@ -122,7 +141,7 @@ def command(
     with progress_bar() as progress:
         report = distill(
             encoder,
-            corpus,
+            texts,
             student or encoder.model,
             output_dir,
             config,
@@ -133,9 +152,11 @@ def command(
             progress=progress,
         )
     show(report)
+    if api is not None and hasattr(encoder, "spent"):
+        output.print(f"spent       {encoder.spent:,} tokens now")
     if options.stored:
-        texts = len(report.space.canaries.texts) if report.space.canaries else 0
-        output.print(f"canaries    {texts} texts of yours, readable in leaf.json: they recognise the teacher")
+        kept = len(report.space.canaries.texts) if report.space.canaries else 0
+        output.print(f"canaries    {kept} texts of yours, readable in leaf.json: they recognise the teacher")
 
 
 def show(report: DistillReport) -> None:

@@ -1,4 +1,4 @@
-"""Who the teacher is: a model, vectors in a collection, or vectors in files."""
+"""Who the teacher is: a model, an API, vectors in a collection, or vectors in files."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from leaf_embed.cli.console import load_torch_encoder, output
 from leaf_embed.errors import InputError
 
 if TYPE_CHECKING:
-    from leaf_embed.distill import StoredVectors
+    from leaf_embed.distill import StoredVectors, Text
     from leaf_embed.encoders import Encoder
 
 __all__ = [
+    "Api",
+    "ApiItems",
+    "ApiKeyEnv",
+    "ApiModel",
+    "Budget",
     "Collection",
+    "Dimensions",
     "DocumentPrompt",
     "FromQdrant",
     "QueryPrompt",
@@ -33,6 +39,7 @@ __all__ = [
 ]
 
 VECTORS = "Vectors that exist already"
+API = "An API as the teacher"
 
 FromQdrant = Annotated[
     str | None,
@@ -53,10 +60,19 @@ Vectors = Annotated[
     list[Path] | None,
     typer.Option(help=".parquet (text, vector), or a text file with a .npy beside it.", rich_help_panel=VECTORS),
 ]
-QueryPrompt = Annotated[str, typer.Option(help="What the teacher puts before queries.", rich_help_panel=VECTORS)]
-DocumentPrompt = Annotated[
-    str, typer.Option(help="What the teacher put before these documents.", rich_help_panel=VECTORS)
+Api = Annotated[
+    str | None,
+    typer.Option(help="OpenAI-compatible endpoint, as in https://api.openai.com/v1.", rich_help_panel=API),
 ]
+ApiModel = Annotated[str | None, typer.Option(help="Name of the model there.", rich_help_panel=API)]
+ApiKeyEnv = Annotated[str, typer.Option(help="Environment variable that holds the key.", rich_help_panel=API)]
+ApiItems = Annotated[int, typer.Option(help="Texts a request at most; some services take 96.", rich_help_panel=API)]
+Budget = Annotated[int | None, typer.Option(help="Tokens to spend at most.", rich_help_panel=API)]
+Dimensions = Annotated[int | None, typer.Option(help="Ask the API for shorter vectors.", rich_help_panel=API)]
+QueryPrompt = Annotated[
+    str, typer.Option(help="What an API, or who wrote the vectors, puts before queries.", rich_help_panel=API)
+]
+DocumentPrompt = Annotated[str, typer.Option(help="What it puts before documents.", rich_help_panel=API)]
 
 
 @dataclass(frozen=True)
@@ -78,18 +94,28 @@ class TeacherOptions:
     vectors: tuple[Path, ...] = ()
     query_prompt: str = ""
     document_prompt: str = ""
+    api: str | None = None
+    api_model: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    api_items: int = 256
+    budget: int | None = None
+    dimensions: int | None = None
 
     def __post_init__(self) -> None:
         if self.from_qdrant is not None and self.vectors:
             raise InputError("give either --from-qdrant or --vectors, not both")
         if self.from_qdrant is not None and self.collection is None:
             raise InputError("--from-qdrant needs --collection, the name of the collection")
-        if not self.stored and self.teacher is None:
-            raise InputError("who is the teacher? Give --teacher, --from-qdrant or --vectors")
+        if self.api is not None and (self.teacher is not None or self.api_model is None):
+            raise InputError("--api needs --api-model, the name of the model there, and no --teacher")
+        if self.api is None and (self.api_model, self.budget, self.dimensions) != (None, None, None):
+            raise InputError("--api-model, --budget and --dimensions are for an --api; its address is missing")
+        if not self.stored and self.teacher is None and self.api is None:
+            raise InputError("who is the teacher? Give --teacher, --api, --from-qdrant or --vectors")
         if not self.stored and not self.has_corpus:
             raise InputError("--corpus is missing: texts to learn from. Only stored vectors bring their own")
-        if self.stored and self.has_corpus and self.teacher is None:
-            raise InputError("a --corpus beside stored vectors needs the --teacher that wrote them, to embed it")
+        if self.stored and self.has_corpus and self.teacher is None and self.api is None:
+            raise InputError("a --corpus beside stored vectors needs the --teacher or --api that wrote them")
 
     @property
     def stored(self) -> bool:
@@ -99,22 +125,53 @@ class TeacherOptions:
     @property
     def is_model(self) -> bool:
         """Whether the teacher is a model on this machine, whose layers may become a student."""
-        return not self.stored
+        return not self.stored and self.api is None
 
 
-def open_teacher(options: TeacherOptions) -> Encoder:
-    """The teacher: a model, or stored vectors."""
+def open_teacher(options: TeacherOptions, corpus: Iterable[Text], max_tokens: int) -> Encoder:
+    """The teacher: a model, an API, or stored vectors.
+
+    Args:
+        options: Who it is.
+        corpus: What it will be asked for; an API's cost is estimated on it before the first call.
+        max_tokens: Where these texts are cut.
+    """
     if options.stored:
-        return _stored(options)
-    return load_torch_encoder(str(options.teacher))
+        return _stored(options, corpus, max_tokens)
+    return _asked(options, corpus, max_tokens)
 
 
-def _stored(options: TeacherOptions) -> StoredVectors:
+def _asked(options: TeacherOptions, corpus: Iterable[Text], max_tokens: int) -> Encoder:
+    """A teacher that embeds texts."""
+    if options.api is None:
+        return load_torch_encoder(str(options.teacher))
+    from leaf_embed.distill import estimate_cost
+    from leaf_embed.encoders.api import ApiEncoder, ApiOptions
+
+    prompts: dict[str, Any] = {"query_prompt": options.query_prompt, "document_prompt": options.document_prompt}
+    encoder = ApiEncoder(
+        options.api,
+        str(options.api_model),
+        dimensions=options.dimensions,
+        budget=options.budget,
+        options=ApiOptions(key_env=options.api_key_env, items=options.api_items),
+        **prompts,
+    )
+    cost = estimate_cost(corpus, max_tokens=max_tokens, **prompts)
+    limit = "no budget set" if options.budget is None else f"budget {options.budget:,}"
+    output.print(
+        f"cost        about {cost.tokens:,} tokens for {cost.texts:,} distinct texts, less what is cached; {limit}",
+        highlight=False,
+    )
+    return encoder
+
+
+def _stored(options: TeacherOptions, corpus: Iterable[Text], max_tokens: int) -> StoredVectors:
     from leaf_embed.distill import StoredVectors
 
     pairs, space, name = _collection(options) if options.from_qdrant is not None else _files(options)
     if options.has_corpus:
-        return StoredVectors(pairs, load_torch_encoder(str(options.teacher)))
+        return StoredVectors(pairs, _asked(options, corpus, max_tokens))
     if space is not None and options.teacher is None:
         return StoredVectors(pairs, space)
     stored = StoredVectors(

@@ -3,6 +3,7 @@
 from leaf_embed.distill.cache import CachedEncoder, TeacherCache
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.corpus import Corpus, Text
+from leaf_embed.distill.estimate import Cost, estimate_cost
 from leaf_embed.distill.existing import StoredVectors
 from leaf_embed.distill.export import Floor, Parity, export
 from leaf_embed.distill.pipeline import DistillReport, distill
@@ -12,6 +13,7 @@ from leaf_embed.distill.vector_files import VectorFiles
 __all__ = [
     "CachedEncoder",
     "Corpus",
+    "Cost",
     "DistillConfig",
     "DistillReport",
     "Floor",
@@ -22,5 +24,6 @@ __all__ = [
     "VectorFiles",
     "build_student",
     "distill",
+    "estimate_cost",
     "export",
 ]

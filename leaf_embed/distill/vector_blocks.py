@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,20 @@ __all__ = ["check_pairs", "embed_texts", "shown"]
 
 
 def embed_texts(teacher: Encoder, texts: Sequence[Text], dim: int) -> Iterator[FloatArray]:
-    """Teacher vectors of texts of both kinds, in order: one block ``(n, dim)``, or one a call if calls are paid for.
+    """Teacher vectors of texts of both kinds, in order: one block ``(n, dim)``, or one a call of a metered teacher.
 
     Raises:
         VectorError: The teacher gave a vector that cannot be used; the message names its text.
     """
-    step = teacher.texts_per_call if isinstance(teacher, Metered) else len(texts)
-    for start in range(0, len(texts), max(1, step)):
-        yield _block(teacher, texts[start : start + step], dim)
+    if not isinstance(teacher, Metered):
+        yield _block(teacher, texts, dim)
+        return
+    for kind, group in groupby(texts, key=lambda text: text.kind):
+        same = list(group)
+        start = 0
+        for size in teacher.call_sizes([text.text for text in same], kind):
+            yield _block(teacher, same[start : start + size], dim)
+            start += size
 
 
 def _block(teacher: Encoder, texts: Sequence[Text], dim: int) -> FloatArray:

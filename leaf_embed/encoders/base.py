@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, overload, runtime_checkable
 
 import numpy as np
@@ -49,13 +49,11 @@ class Encoder(Protocol):
 class Metered(Protocol):
     """An encoder whose calls cost money or time worth saving one by one, such as an API.
 
-    A teacher cache asks it for no more than ``texts_per_call`` texts at once and keeps each answer, even if the next
-    call fails.
+    A teacher cache asks it for the texts of one call at once and keeps each answer, even if the next call fails.
     """
 
-    @property
-    def texts_per_call(self) -> int:
-        """Texts that go into one call."""
+    def call_sizes(self, texts: Sequence[str], role: Role) -> Iterable[int]:
+        """How many of these texts, in their order, go into the first call, the second, and so on."""
         ...
 
 

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -67,7 +67,7 @@ class CallableEncoder(BaseEncoder):
             raise InputError(f"expected a function from texts to vectors; got {type(function).__name__}")
         if texts_per_call < 1:
             raise InputError(f"texts_per_call must be at least 1; got {texts_per_call}")
-        self.texts_per_call = texts_per_call
+        self._per_call = texts_per_call
         self._functions: dict[Role, VectorFunction] = {"query": query_function or function, "document": function}
         self._adds_prompts = query_function is None
         if query_function is not None:
@@ -88,6 +88,10 @@ class CallableEncoder(BaseEncoder):
     @property
     def space(self) -> EmbeddingSpace:
         return self._space
+
+    def call_sizes(self, texts: Sequence[str], role: Role) -> Iterator[int]:
+        """How many of these texts go into each call."""
+        return (min(self._per_call, len(texts) - start) for start in range(0, len(texts), self._per_call))
 
     def _settle_roles(self, query_prompt: str | None, document_prompt: str) -> str:
         """The query prompt for the leaf; queries that are embedded like documents go the documents' way."""
@@ -112,7 +116,7 @@ class CallableEncoder(BaseEncoder):
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         words = [self._words(text, self.space.prompt(role)) for text in texts]
-        step = self.texts_per_call
+        step = self._per_call
         blocks = [self._ask(words[i : i + step], role, self.space.teacher) for i in range(0, len(words), step)]
         return vectors.as_vectors(np.concatenate(blocks), self.space.dim, source=f"the teacher {self.space.teacher}")
 
@@ -126,7 +130,7 @@ class CallableEncoder(BaseEncoder):
             raise TeacherError(
                 f"the teacher {name} failed on {len(words)} texts: {type(error).__name__}: {error}"
             ) from error
-        found = vectors.as_vectors(answer, source=f"the teacher {name}", ids=None)
+        found = vectors.as_vectors(answer, source=f"the teacher {name}")
         if len(found) != len(words):
             raise TeacherError(
                 f"the teacher {name} gave {len(found)} vectors for {len(words)} texts; expected one each"

@@ -13,6 +13,7 @@ from leaf_embed.cli import run
 from leaf_embed.cli.app import spread
 from leaf_embed.format import read_leaf
 from tests.conftest import sentences
+from tests.encoders.api_server import serving
 
 QUICK = ["--recipe", "quick", "--max-steps", 20, "--learning-rate", 2e-3, "--no-export"]
 
@@ -76,6 +77,40 @@ def test_files_of_vectors_and_queries_for_their_teacher(capsys, teacher_path, em
     assert re.search(r"training +121 texts", out)
 
 
+def test_an_api_with_a_budget(capsys, monkeypatch, teacher_path, tmp_path):
+    monkeypatch.setenv("LEAF_TEST_KEY", "sk-secret")
+    (tmp_path / "docs.txt").write_text("\n".join([*sentences(40), sentences(1)[0]]))
+    with serving() as api:
+        line = [
+            *(
+                "distill",
+                "--api",
+                api.url,
+                "--api-model",
+                "embed-1",
+                "--api-key-env",
+                "LEAF_TEST_KEY",
+                "--api-items",
+                8,
+            ),
+            *("--dimensions", 8, "--corpus", tmp_path / "docs.txt", "--student", teacher_path, "--layers", 1, *QUICK),
+            *("--output", tmp_path / "leaf"),
+        ]
+        code, out, err = call(capsys, *line, "--budget", 200)
+        assert code == 1
+        assert re.search(r"cost +about [\d,]+ tokens for 40 distinct texts, .*; budget 200", out)
+        assert "goes on where this one stopped" in " ".join(err.split())
+        first = len(api.texts)
+        assert 8 < first < 48
+        code, out, err = call(capsys, *line)
+        assert code == 0, err
+        assert len(api.texts) - first == 8 + 40 - (first - 8), "the canaries again, and what was missing"
+        assert re.search(r"spent +[\d,]+ tokens", out)
+        assert set(api.keys) == {"Bearer sk-secret"}
+    assert read_leaf(tmp_path / "leaf").space.teacher == "embed-1"
+    assert "sk-secret" not in out + err
+
+
 def test_bad_options_are_one_clear_line(capsys, teacher_path, collection, tmp_path):
     vectors = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": ["a"], "vector": [[1.0, 2.0]]}), vectors)
@@ -90,8 +125,11 @@ def test_bad_options_are_one_clear_line(capsys, teacher_path, collection, tmp_pa
         (["--from-qdrant", collection, "--collection", "none"], "no collection 'none'; it has ['docs']"),
         (qdrant, "no text under 'text'"),
         ([*qdrant, "--where", "even"], "--where takes key=value"),
-        (["--vectors", vectors, "--corpus", vectors], "needs the --teacher that wrote them"),
+        (["--vectors", vectors, "--corpus", vectors], "needs the --teacher or --api that wrote them"),
         (["--vectors", "/none.parquet"], "there is no file"),
+        (["--api", "http://localhost:9"], "--api needs --api-model"),
+        (["--budget", 3, "--teacher", teacher_path, "--corpus", vectors], "are for an --api"),
+        (["--api", "localhost:9", "--api-model", "m", "--corpus", vectors], "address must be like"),
     ]
     for arguments, message in cases:
         code, out, err = call(capsys, "distill", *arguments, *student)
