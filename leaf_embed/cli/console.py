@@ -16,9 +16,18 @@ from leaf_embed.errors import InputError
 if TYPE_CHECKING:
     from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 
-__all__ = ["errors", "kilobytes", "load_torch_encoder", "numbers", "output", "progress_bar"]
+__all__ = [
+    "errors",
+    "kilobytes",
+    "load_torch_encoder",
+    "many_numbers",
+    "numbers",
+    "output",
+    "progress_bar",
+    "quiet_transformers",
+]
 
-output = Console()
+output = Console(soft_wrap=True)
 errors = Console(stderr=True)
 
 
@@ -65,8 +74,8 @@ def quiet_transformers() -> None:
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
@@ -81,6 +90,11 @@ def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise InputError(f"{option} takes numbers with commas between them, as in 0,2,5; got {text!r}") from error
+
+
+def many_numbers(texts: list[str] | None, option: str) -> tuple[int, ...]:
+    """``["128,64", "32"]`` as a tuple of numbers, ``()`` for nothing."""
+    return tuple(number for text in texts or [] for number in numbers(text, option) or ())
 
 
 def kilobytes(path: Path) -> int:

@@ -43,11 +43,11 @@ def command(
 
 
 def _texts(corpus: list[Path] | None) -> list[Text]:
-    from leaf_embed.demo.stdlib import build_corpus
+    from leaf_embed.demo import load_demo_corpus
     from leaf_embed.distill import Corpus, Text
 
     if corpus:
         return list(islice(Corpus(corpus), TEXTS))
-    demo = build_corpus().train
+    demo = load_demo_corpus().train
     step = max(1, len(demo) // TEXTS)
     return [Text(text, kind) for kind, text in demo[::step]][:TEXTS]

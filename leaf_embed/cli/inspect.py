@@ -1,3 +1,81 @@
 """``leaf-embed inspect``: what is it, and does it belong together."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from leaf_embed.cli.console import kilobytes, output
+from leaf_embed.cli.place import Path_, Url, place
+from leaf_embed.errors import InputError
+from leaf_embed.format import GRAPHS, PARITY_FILE, read_leaf
+from leaf_embed.space import EmbeddingSpace
+
+__all__ = ["command"]
+
+
+def command(
+    leaf: Annotated[Path | None, typer.Argument(help="Leaf directory.", metavar="[DIR]")] = None,
+    collection: Annotated[str | None, typer.Option(help="Name of a collection.")] = None,
+    path: Path_ = None,
+    url: Url = None,
+) -> None:
+    """Show a leaf, a collection, or both, and prove with the canaries that they are what they say.
+
+    Exit code 1 if a leaf does not write into its space, or if leaf and collection do not belong together.
+    """
+    if leaf is None and collection is None:
+        raise InputError("name a leaf directory, or a collection with --collection and --path or --url")
+    if leaf is not None:
+        _show_leaf(leaf)
+    if collection is not None:
+        _show_collection(collection, place(path, url), leaf)
+
+
+def _show_leaf(directory: Path) -> None:
+    info = read_leaf(directory)
+    import leaf_embed
+
+    output.print(f"leaf         {directory}")
+    _show_space(info.space)
+    output.print(f"max tokens   {info.max_tokens}")
+    recipe = dict(info.recipe)
+    output.print(f"student      {recipe.get('student')}, layers {recipe.get('layers') or 'all'}", markup=False)
+    for variant, file in GRAPHS.items():
+        graph = directory / file
+        size = f"{kilobytes(graph) / 1000:.1f} MB" if graph.is_file() else "not exported"
+        output.print(f"{variant:<12} {size}")
+    if (directory / PARITY_FILE).is_file():
+        for variant, parity in json.loads((directory / PARITY_FILE).read_text()).items():
+            cosines = f"mean {parity['mean_cosine']:.5f}, lowest {parity['min_cosine']:.5f}"
+            output.print(f"parity       {variant}: {cosines}, {parity['texts']} texts")
+    if any((directory / file).is_file() for file in GRAPHS.values()) and info.space.canaries is not None:
+        output.print(f"leaf         {leaf_embed.load(directory).verify()}")
+
+
+def _show_collection(name: str, where: dict[str, Any], leaf: Path | None) -> None:
+    import leaf_embed
+    from leaf_embed.qdrant import LeafCollection, read_metadata
+
+    metadata = read_metadata(name, **where)
+    output.print(f"collection   {name}, made by {metadata.made_by}")
+    _show_space(metadata.space)
+    output.print(f"vectors      {metadata.spec.vector_dims(metadata.space)}, {metadata.spec.quantization}")
+    if leaf is None:
+        output.print("not opened: name a leaf directory too, to see whether it belongs to the collection")
+        return
+    with LeafCollection.open(name, leaf_embed.load(leaf), check_canaries=False, **where) as found:
+        output.print(f"documents    {found.count()}")
+        if metadata.space.canaries is not None:
+            output.print(f"belongs      {found.verify()}")
+
+
+def _show_space(space: EmbeddingSpace) -> None:
+    output.print(f"space        {space.describe()}", markup=False, highlight=False)
+    output.print(f"revision     {space.revision}")
+    norm = "unit norm" if space.unit_norm else "norm not fixed"
+    output.print(f"teacher      {norm}, reads {space.max_tokens} tokens")
+    output.print(f"prompts      query {space.query_prompt!r}, document {space.document_prompt!r}", markup=False)

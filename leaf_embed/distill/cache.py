@@ -24,12 +24,12 @@ from leaf_embed import vectors
 from leaf_embed._extras import require
 from leaf_embed._files import replacing_file, write_json
 from leaf_embed.distill.corpus import Text
-from leaf_embed.encoders.base import Encoder
+from leaf_embed.encoders.base import BaseEncoder, Encoder
 from leaf_embed.errors import CacheError, NotALeafError
-from leaf_embed.space import EmbeddingSpace
+from leaf_embed.space import EmbeddingSpace, Role
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["TeacherCache"]
+__all__ = ["CachedEncoder", "Rows", "TeacherCache"]
 
 FORMAT = "leaf-embed/teacher-cache"
 VERSION = 1
@@ -175,9 +175,18 @@ class TeacherCache:
         for leftover in (self.path / "shards").glob(".*.tmp"):
             leftover.unlink(missing_ok=True)
 
+    def rows(self, texts: Iterable[Text]) -> Rows:
+        """The row of each text, repeats included, shape ``(n,)``.
+
+        Raises:
+            CacheError: A text is not there.
+        """
+        return np.fromiter((self._row(self.key(text)) for text in texts), dtype=np.int64)
+
     def _row(self, key: Key) -> int:
         row = self._index.find(key)
-        assert row is not None, "a text just written must be found"
+        if row is None:
+            raise CacheError(f"a text is not in the cache {self.path}; fill it first")
         return row
 
     def _lock(self) -> Any:
@@ -244,6 +253,24 @@ class TeacherCache:
                 "missing); fill it with the documents, or index with the teacher"
             )
         return self.vectors(np.array(found, dtype=np.int64))
+
+
+class CachedEncoder(BaseEncoder):
+    """A teacher that looks into a cache first: no text is embedded twice, in this process or a later one."""
+
+    def __init__(self, cache: TeacherCache, teacher: Encoder) -> None:
+        """Put a cache before a teacher of its space."""
+        self._cache = cache
+        self._teacher = teacher
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        return self._cache.space
+
+    def _encode(self, texts: list[str], role: Role) -> FloatArray:
+        wanted = [Text(text, role) for text in texts]
+        self._cache.fill(wanted, self._teacher)
+        return self._cache.vectors(self._cache.rows(wanted))
 
 
 class _KeyIndex:

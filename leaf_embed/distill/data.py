@@ -72,7 +72,7 @@ class TokenizedTexts:
 
 def tokenize(tokenizer: Any, cache: TeacherCache, rows: Rows, max_tokens: int) -> TokenizedTexts:
     """Tokenise the texts of some cache rows, prompts included."""
-    ids: list[NDArray[np.uint32]] = []
+    ids = [np.empty(0, dtype=np.uint32)]
     kinds: list[Role] = []
     for start in range(0, len(rows), 8192):
         texts = cache.texts(rows[start : start + 8192])
@@ -80,7 +80,7 @@ def tokenize(tokenizer: Any, cache: TeacherCache, rows: Rows, max_tokens: int) -
         encoded = tokenizer(prompted, truncation=True, max_length=max_tokens, return_attention_mask=False)
         ids.extend(np.asarray(tokens, dtype=np.uint32) for tokens in encoded["input_ids"])
         kinds.extend(text.kind for text in texts)
-    starts = np.concatenate([[0], np.cumsum([len(tokens) for tokens in ids])]).astype(np.int64)
+    starts = np.concatenate([[0], np.cumsum([len(tokens) for tokens in ids[1:]])]).astype(np.int64)
     names = [name for name in tokenizer.model_input_names if name in ("input_ids", "attention_mask", "token_type_ids")]
     return TokenizedTexts(
         np.concatenate(ids), starts, rows, tuple(kinds), cache, tokenizer.pad_token_id or 0, tuple(names)

@@ -18,10 +18,9 @@ from leaf_embed._extras import require
 from leaf_embed._files import replacing_directory, write_json
 from leaf_embed.distill.corpus import Text
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.encoders.onnx import OUTPUT, OnnxEncoder
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError, ParityError
-from leaf_embed.format import GRAPHS, PARITY_FILE, read_leaf
+from leaf_embed.format import GRAPH_OUTPUT, GRAPHS, PARITY_FILE, read_leaf
 from leaf_embed.vectors import FloatArray
 
 if TYPE_CHECKING:
@@ -94,6 +93,8 @@ def export(
     if not texts:
         raise InputError("an export needs some real texts to prove itself on; got none")
     require("onnxscript", "train", "An export")
+    from leaf_embed.encoders.onnx import OnnxEncoder
+
     reference = SentenceTransformerEncoder(path, precision="float32", device="cpu")
     expected = _vectors(reference, texts)
     parity: dict[str, Parity] = {}
@@ -139,7 +140,7 @@ def write_graph(model: SentenceTransformer, file: Path) -> None:
             dynamo=True,
             dynamic_shapes={"inputs": tuple(shape for _ in names)},
             input_names=names,
-            output_names=[OUTPUT],
+            output_names=[GRAPH_OUTPUT],
             opset_version=OPSET,
             external_data=False,
             verbose=False,

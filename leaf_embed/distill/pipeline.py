@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -24,7 +24,7 @@ from leaf_embed.distill.export import Parity, export
 from leaf_embed.distill.student import build_student, warm_start
 from leaf_embed.distill.train import Alignment, measure_alignment, train
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.encoders.transformer import SentenceTransformerEncoder, wants_bfloat16
+from leaf_embed.encoders.transformer import SentenceTransformerEncoder, wants_bfloat16, weights_digest
 from leaf_embed.errors import CorpusError, InputError
 from leaf_embed.format import LeafInfo, write_leaf
 from leaf_embed.space import EmbeddingSpace
@@ -108,7 +108,7 @@ def distill(
     """
     require("sentence_transformers", "train", "Distillation")
     config = config or DistillConfig()
-    tell: Progress = progress or (lambda stage, done, total, note: None)
+    tell = progress or _silence
     target = Path(output)
     if target.exists():
         raise InputError(f"{target} exists already; choose another --output, or move it away")
@@ -121,11 +121,56 @@ def distill(
     stored = TeacherCache(cache or work / "cache", space)
     rows = _fill(stored, texts, encoder, model, config, tell)
     learned, held_out = _split(rows, stored, model, config)
+    result = _align(model, learned, held_out, config, _ready(work) / "checkpoint.pt", tell)
+    recipe = {"student": _student_name(student), "layers": _plain(layers), "config": config.to_dict()}
+    metrics = {"texts": len(learned), **{name: value and asdict(value) for name, value in result.measured.items()}}
+    info = LeafInfo(space, model.max_seq_length, recipe, metrics)
+    sample = _sample(held_out if len(held_out) else learned) if export_graphs else []
+    parity = _save(target, model, info, sample, tell)
+    (work / "checkpoint.pt").unlink(missing_ok=True)
+    return DistillReport(
+        output=target,
+        space=space,
+        texts=len(learned),
+        parameters=sum(p.numel() for p in model.parameters()),
+        steps=config.steps(len(learned)),
+        seconds=result.seconds,
+        texts_per_second=result.steps * min(config.batch_size, len(learned)) / max(result.seconds, 1e-9),
+        warm_start=result.measured["warm_start"],
+        final=result.measured["final"],
+        parity=parity,
+        skipped=dict(texts.skipped) if isinstance(texts, Corpus) else {},
+    )
+
+
+@dataclass(frozen=True)
+class _Aligned:
+    """What training took now, without what a checkpoint spared, and what it reached."""
+
+    steps: int
+    seconds: float
+    measured: dict[str, Alignment | None]
+
+
+def _align(
+    model: SentenceTransformer,
+    learned: TokenizedTexts,
+    held_out: TokenizedTexts,
+    config: DistillConfig,
+    checkpoint: Path,
+    tell: Progress,
+) -> _Aligned:
+    """Warm start, then training; the student is changed in place."""
     bfloat16 = wants_bfloat16(config.precision, model.device)
+    identity = _identity(config, learned, model)
+
+    def measure() -> Alignment | None:
+        return measure_alignment(model, held_out, bfloat16) if len(held_out) else None
+
     if config.warm_start_texts:
         tell("warm start", 0, None, "")
         warm_start(model, lambda: _first_batches(learned, config, model), bfloat16)
-    before = measure_alignment(model, held_out, bfloat16) if len(held_out) else None
+    before = measure()
     tell("warm start", 1, 1, f"held-out loss {before.loss:.4f}, cosine {before.cosine:.4f}" if before else "")
     began = time.monotonic()
     steps = train(
@@ -134,38 +179,32 @@ def distill(
         held_out,
         config,
         bfloat16=bfloat16,
-        checkpoint=_ready(work) / "checkpoint.pt",
-        identity=_identity(config, rows, model, space),
-        progress=lambda info: tell(
-            "train", info.step, info.total, f"loss {info.loss:.4f}  {info.texts_per_second:.0f} texts/s"
-        ),
+        checkpoint=checkpoint,
+        identity=identity,
+        progress=lambda at: tell("train", at.step, at.total, f"loss {at.loss:.4f}  {at.texts_per_second:.0f} texts/s"),
     )
-    seconds = time.monotonic() - began
-    after = measure_alignment(model, held_out, bfloat16) if len(held_out) else None
-    recipe = {"student": _student_name(student), "layers": _plain(layers), "config": config.to_dict()}
-    metrics = {"texts": len(learned), "warm_start": before and asdict(before), "final": after and asdict(after)}
+    return _Aligned(steps, time.monotonic() - began, {"warm_start": before, "final": measure()})
+
+
+def _save(
+    target: Path, model: SentenceTransformer, info: LeafInfo, sample: Sequence[Text], tell: Progress
+) -> dict[str, Parity]:
+    """Write the leaf whole or not at all; with texts to prove them on, its graphs too."""
     parity: dict[str, Parity] = {}
     with replacing_directory(target) as folder:
         model.save_pretrained(str(folder), create_model_card=False)
-        write_leaf(folder, LeafInfo(space, model.max_seq_length, recipe, metrics))
-        if export_graphs:
+        for file in folder.rglob("*.safetensors"):
+            file.chmod(0o644)  # safetensors makes it unreadable for a server that runs as somebody else
+        write_leaf(folder, info)
+        if sample:
             tell("export", 0, None, "")
-            parity = export(folder, _sample(held_out if len(held_out) else learned))
+            parity = export(folder, sample)
             tell("export", 1, 1, "")
-    (work / "checkpoint.pt").unlink(missing_ok=True)
-    return DistillReport(
-        output=target,
-        space=space,
-        texts=len(learned),
-        parameters=sum(p.numel() for p in model.parameters()),
-        steps=config.steps(len(learned)),
-        seconds=seconds,
-        texts_per_second=steps * min(config.batch_size, len(learned)) / max(seconds, 1e-9),
-        warm_start=before,
-        final=after,
-        parity=parity,
-        skipped=dict(texts.skipped) if isinstance(texts, Corpus) else {},
-    )
+    return parity
+
+
+def _silence(stage: str, done: int, total: int | None, note: str) -> None:
+    """The progress of somebody who does not want to hear it."""
 
 
 def _texts(corpus: Any) -> Iterable[Text]:
@@ -194,7 +233,8 @@ def _fill(
     """Have the teacher's vector of every text, cut to what the student will read."""
     limit = min(config.max_tokens, model.max_seq_length or config.max_tokens)
     cut = cut_texts(texts, model.tokenizer, cache.space, limit)
-    rows = cache.fill(cut, teacher, lambda seen, new: tell("teacher", seen, None, f"{new} embedded, rest known"))
+    total = len(texts) if isinstance(texts, Sized) else None
+    rows = cache.fill(cut, teacher, lambda seen, new: tell("teacher", seen, total, f"{new} embedded, rest known"))
     if not len(rows):
         raise CorpusError("the corpus holds no text; expected at least one that is not empty")
     return rows
@@ -224,10 +264,12 @@ def _sample(texts: TokenizedTexts) -> list[Text]:
     return texts.cache.texts(np.random.default_rng(0).permutation(texts.rows)[:PARITY_TEXTS])
 
 
-def _identity(config: DistillConfig, rows: Rows, model: SentenceTransformer, space: EmbeddingSpace) -> str:
+def _identity(config: DistillConfig, texts: TokenizedTexts, model: SentenceTransformer) -> str:
     """Names a run: a checkpoint is taken up only by the same texts, student and recipe."""
-    digest = hashlib.sha256(json.dumps([config.to_dict(), space.fingerprint, str(model)]).encode())
-    digest.update(np.sort(rows).tobytes())
+    facts = [config.to_dict(), texts.cache.space.fingerprint, str(model), weights_digest(model)]
+    digest = hashlib.sha256(json.dumps(facts).encode())
+    digest.update(texts.rows.tobytes())
+    digest.update(texts.ids.tobytes())
     return digest.hexdigest()
 
 

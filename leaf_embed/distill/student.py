@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["build_student", "choose_layers", "forward", "warm_start"]
+__all__ = ["build_student", "choose_layers", "forward", "half_the_layers", "warm_start"]
 
 RIDGE = 1e-3  # of the mean eigenvalue of the features' second moment: steadies it without biasing the fit
 
@@ -44,6 +44,12 @@ def choose_layers(available: int, wanted: int | Sequence[int] | None) -> tuple[i
     if not chosen or list(chosen) != sorted(set(chosen)) or not 0 <= chosen[0] <= chosen[-1] < available:
         raise InputError(f"layers {list(chosen)} are not a rising list of numbers from 0 to {available - 1}")
     return chosen
+
+
+def half_the_layers(model: SentenceTransformer) -> tuple[int, ...]:
+    """The default student of a teacher: the bottom layers and the top one, half of them in all."""
+    total = int(_transformer(model).auto_model.config.num_hidden_layers)
+    return choose_layers(total, max(1, total // 2))
 
 
 def build_student(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from leaf_embed.canaries import LEAF_FLOOR, TEACHER_FLOOR
+from leaf_embed.canaries import LEAF_FLOOR, TEACHER_FLOOR, CanaryReport
 from leaf_embed.encoders.base import BaseEncoder, Encoder
 from leaf_embed.errors import InputError, NotALeafError
 from leaf_embed.format import read_leaf
@@ -93,14 +93,14 @@ class LeafEncoder(BaseEncoder):
             self.space.verify(document, floor=TEACHER_FLOOR, name="the document encoder")
         return document
 
-    def verify(self) -> None:
+    def verify(self) -> CanaryReport:
         """Prove with the space's canaries that the query side writes into the space.
 
         Raises:
             SpaceMismatchError: It does not.
             InputError: The space has no canaries.
         """
-        self.space.verify(self._query, floor=LEAF_FLOOR, name="the leaf")
+        return self.space.verify(self._query, floor=LEAF_FLOOR, name="the leaf")
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         if role == "query":

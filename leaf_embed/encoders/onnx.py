@@ -15,7 +15,7 @@ from tokenizers import Encoding, Tokenizer
 from leaf_embed.encoders.base import BaseEncoder
 from leaf_embed.encoders.batching import TokenBudget, token_batches
 from leaf_embed.errors import InputError, NotALeafError
-from leaf_embed.format import GRAPHS, LeafInfo, read_leaf
+from leaf_embed.format import GRAPH_OUTPUT, GRAPHS, LeafInfo, read_leaf
 from leaf_embed.space import EmbeddingSpace, Role
 from leaf_embed.vectors import FloatArray
 
@@ -23,7 +23,6 @@ __all__ = ["OnnxEncoder", "Variant"]
 
 Variant: TypeAlias = Literal["auto", "int8", "float32"]
 
-OUTPUT = "sentence_embedding"
 MAX_CHARACTERS_PER_TOKEN = 512  # far above any real text; keeps a text of many megabytes from being tokenised whole
 
 
@@ -93,7 +92,7 @@ class OnnxEncoder(BaseEncoder):
             mask[row, : len(token)] = 1
         values = {"input_ids": ids, "attention_mask": mask}
         feeds = {name: values[name] if name in values else np.zeros_like(ids) for name in self._inputs}
-        output: Any = self._session.run([OUTPUT], feeds)[0]
+        output: Any = self._session.run([GRAPH_OUTPUT], feeds)[0]
         return np.asarray(output, dtype=np.float32)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["Precision", "SentenceTransformerEncoder", "wants_bfloat16"]
+__all__ = ["Precision", "SentenceTransformerEncoder", "wants_bfloat16", "weights_digest"]
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
@@ -171,10 +171,11 @@ def _revision(name: str, model: SentenceTransformer) -> str:
                     digest.update(block)
         return f"sha256:{digest.hexdigest()[:32]}"
     commit = getattr(getattr(model[0], "config", None), "_commit_hash", None)
-    return str(commit) if commit else _weights_digest(model)
+    return str(commit) if commit else weights_digest(model)
 
 
-def _weights_digest(model: SentenceTransformer) -> str:
+def weights_digest(model: SentenceTransformer) -> str:
+    """``"sha256:..."`` over all weights as float32, names left out since they differ between releases."""
     digest = hashlib.sha256()
     for tensor in model.state_dict().values():
         digest.update(tensor.detach().float().cpu().numpy().tobytes())
@@ -190,5 +191,5 @@ def wants_bfloat16(precision: Precision, device: torch.device) -> bool:
     if precision != "auto":
         return precision == "bfloat16"
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

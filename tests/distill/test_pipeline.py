@@ -1,0 +1,137 @@
+"""From texts to a leaf directory: whole or not there at all, and never paid for twice."""
+
+import json
+
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from leaf_embed.distill import DistillConfig, Text, distill
+from leaf_embed.distill import train as training
+from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+from leaf_embed.errors import CorpusError, InputError
+from leaf_embed.format import read_leaf
+from tests.conftest import make_model, sentences, texts
+
+CONFIG = DistillConfig.quick(max_steps=20, learning_rate=2e-3, precision="float32", holdout=0.1)
+
+
+class Spy(SentenceTransformerEncoder):
+    """A teacher that counts the texts it is asked for."""
+
+    asked = 0
+
+    def _encode(self, words, role):
+        self.asked += len(words)
+        return super()._encode(words, role)
+
+
+def test_a_leaf_directory_is_an_ordinary_model_and_says_what_it_is(leaf_path, teacher_path):
+    info = read_leaf(leaf_path)
+    assert info.space.fingerprint == SentenceTransformerEncoder(teacher_path).space.fingerprint
+    assert info.recipe["config"]["max_steps"] == 150
+    assert info.recipe["layers"] == 2
+    assert info.metrics["final"]["loss"] < info.metrics["warm_start"]["loss"]
+    model = SentenceTransformer(str(leaf_path), device="cpu")
+    assert model.encode("red stone").shape == (32,)
+    assert {"model.onnx", "model_quantized.onnx"} == {file.name for file in (leaf_path / "onnx").iterdir()}
+
+
+def test_the_leaf_resembles_its_teacher_on_new_texts(leaf_path, teacher_path):
+    new = sentences(100, seed=99)
+    student = SentenceTransformer(str(leaf_path), device="cpu").encode(new)
+    teacher = SentenceTransformer(str(teacher_path), device="cpu").encode(new)
+    assert (student * teacher).sum(axis=1).mean() > 0.9
+    nearest = (student @ teacher.T).argmax(axis=1)
+    assert (nearest == np.arange(100)).mean() > 0.9, "a student that gives every text one vector would find 1 in 100"
+
+
+def test_report_and_progress(teacher_path, tmp_path):
+    stages = []
+    report = distill(
+        teacher_path,
+        texts(200),
+        teacher_path,
+        tmp_path / "leaf",
+        CONFIG,
+        layers=[0, 3],
+        export_graphs=False,
+        progress=lambda stage, done, total, note: stages.append(stage),
+    )
+    assert (report.texts, report.steps) == (180, 20)
+    assert report.final.texts == 20
+    assert report.texts_per_second > 0
+    assert list(dict.fromkeys(stages)) == ["teacher", "warm start", "train"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["leaf", "leaf.work"]
+
+
+def test_files_as_corpus_and_what_was_skipped(teacher_path, tmp_path):
+    (tmp_path / "a.txt").write_text("\n".join([*sentences(40), "", "  "]))
+    report = distill(teacher_path, [tmp_path / "a.txt"], teacher_path, tmp_path / "leaf", CONFIG, export_graphs=False)
+    assert report.texts == 36
+    assert report.skipped == {"empty text": 2}
+
+
+def test_vectors_without_unit_norm(tmp_path):
+    raw = make_model(tmp_path / "raw", normalize=False)
+    report = distill(raw, texts(300), raw, tmp_path / "leaf", CONFIG, layers=2)
+    assert not report.space.unit_norm
+    model = SentenceTransformer(str(tmp_path / "leaf"), device="cpu")
+    norms = np.linalg.norm(model.encode(sentences(20)), axis=1)
+    expected = np.linalg.norm(SentenceTransformer(str(raw), device="cpu").encode(sentences(20)), axis=1)
+    assert norms.mean() == pytest.approx(expected.mean(), rel=0.3)
+    assert abs(norms.mean() - 1) > 0.5
+
+
+def test_an_interrupted_distillation_leaves_no_leaf_and_goes_on(teacher_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    teacher = Spy(teacher_path)
+
+    def stop(stage, done, total, note):
+        if stage == "train" and done == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distill(teacher, texts(200), teacher_path, tmp_path / "leaf", CONFIG, layers=2, progress=stop)
+    assert [f.name for f in tmp_path.iterdir()] == ["leaf.work"]
+    paid, steps = teacher.asked, []
+    report = distill(
+        teacher,
+        texts(200),
+        teacher_path,
+        tmp_path / "leaf",
+        CONFIG,
+        layers=2,
+        export_graphs=False,
+        progress=lambda stage, done, total, note: steps.append(done) if stage == "train" else None,
+    )
+    assert report.steps == 20
+    assert steps == list(range(12, 21))
+    assert teacher.asked - paid <= 8, "only the canaries may be asked again"
+    assert not (tmp_path / "leaf.work" / "checkpoint.pt").exists()
+
+
+def test_two_texts_are_enough_to_run(teacher_path, tmp_path):
+    report = distill(teacher_path, texts(2), teacher_path, tmp_path / "leaf", CONFIG)
+    assert (report.texts, report.warm_start, report.final) == (2, None, None)
+    assert report.parity["float32"].texts == 2
+
+
+def test_an_existing_output_is_left_alone(teacher_path, tmp_path):
+    (tmp_path / "leaf").mkdir()
+    (tmp_path / "leaf" / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="exists already"):
+        distill(teacher_path, texts(50), teacher_path, tmp_path / "leaf", CONFIG)
+    assert (tmp_path / "leaf" / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("corpus", [[], [Text(""), Text("  ")]])
+def test_an_empty_corpus(teacher_path, tmp_path, corpus):
+    with pytest.raises(CorpusError):
+        distill(teacher_path, corpus, teacher_path, tmp_path / "leaf", CONFIG)
+    assert not (tmp_path / "leaf").exists()
+
+
+def test_leaf_json_is_on_one_page(leaf_path):
+    value = json.loads((leaf_path / "leaf.json").read_text())
+    assert sorted(value) == ["format", "max_tokens", "metrics", "recipe", "space", "version"]

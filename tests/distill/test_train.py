@@ -1,0 +1,145 @@
+"""Training: the schedule at its corners, a student that approaches its teacher, resume, and errors."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from leaf_embed.distill import DistillConfig, TeacherCache, build_student
+from leaf_embed.distill import train as training
+from leaf_embed.distill.data import tokenize
+from leaf_embed.distill.train import learning_rate, measure_alignment, train
+from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+from leaf_embed.errors import InputError, TrainingError
+from tests.conftest import texts
+
+CONFIG = DistillConfig.quick(max_steps=60, learning_rate=2e-3, precision="float32", batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def data(teacher_path, tmp_path_factory):
+    teacher = SentenceTransformerEncoder(teacher_path, precision="float32")
+    cache = TeacherCache(tmp_path_factory.mktemp("cache"), teacher.space)
+    rows = cache.fill(texts(300), teacher)
+    tokenizer = teacher.model.tokenizer
+    return tokenize(tokenizer, cache, rows[:260], 64), tokenize(tokenizer, cache, rows[260:], 64)
+
+
+@pytest.fixture
+def student(teacher_path, data):
+    return build_student(teacher_path, data[0].cache.space, layers=2)
+
+
+def run(student, data, tmp_path, config=CONFIG, progress=None, identity="a"):
+    learned, held_out = data
+    options = {"bfloat16": False, "checkpoint": tmp_path / "checkpoint.pt", "identity": identity}
+    return train(student, learned, held_out, config, progress=progress, **options)
+
+
+def test_learning_rate_at_the_corners_of_its_cycles():
+    config = DistillConfig(cycles=3, warmup_steps=0)
+    rates = [learning_rate(step, 300, config) for step in range(300)]
+    for start in (0, 100, 200):
+        assert rates[start] == pytest.approx(1e-4)
+        assert rates[start + 99] == pytest.approx(1e-5)
+    assert rates[50] == pytest.approx((rates[49] + rates[51]) / 2)
+
+
+def test_warm_up_takes_a_tenth_of_a_short_run_at_most():
+    config = DistillConfig(cycles=1, warmup_steps=100)
+    rates = [learning_rate(step, 100, config) for step in range(100)]
+    assert rates[0] < rates[5] < rates[10]
+    assert max(rates) == rates[10]
+
+
+def test_a_student_approaches_its_teacher(student, data, tmp_path):
+    before = measure_alignment(student, data[1], bfloat16=False)
+    assert run(student, data, tmp_path) == 60
+    after = measure_alignment(student, data[1], bfloat16=False)
+    assert after.cosine > before.cosine + 0.2
+    assert after.loss < before.loss / 2
+
+
+def test_same_seed_same_weights(teacher_path, data, tmp_path):
+    states = []
+    for turn in range(2):
+        student = build_student(teacher_path, data[0].cache.space, layers=2)
+        run(student, data, tmp_path / str(turn))
+        states.append(student.state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(teacher_path, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    whole = build_student(teacher_path, data[0].cache.space, layers=2)
+    run(whole, data, tmp_path / "whole")
+
+    def stop(info):
+        if info.step == 37:
+            raise KeyboardInterrupt
+
+    first = build_student(teacher_path, data[0].cache.space, layers=2)
+    with pytest.raises(KeyboardInterrupt):
+        run(first, data, tmp_path / "broken", progress=stop)
+    second = build_student(teacher_path, data[0].cache.space, layers=2)
+    assert run(second, data, tmp_path / "broken") == 60 - 36  # the checkpoint of step 36 was the last one written
+    expected = whole.state_dict()
+    assert all(torch.equal(expected[name], tensor) for name, tensor in second.state_dict().items())
+
+
+def test_a_checkpoint_of_another_run_is_not_taken_up(student, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    run(student, data, tmp_path, DistillConfig.quick(max_steps=5, precision="float32"), identity="a")
+    assert run(student, data, tmp_path, DistillConfig.quick(max_steps=5, precision="float32"), identity="b") == 5
+
+
+def test_a_damaged_checkpoint_is_named(student, data, tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"half")
+    with pytest.raises(TrainingError, match=r"checkpoint\.pt cannot be read"):
+        run(student, data, tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(student, data, tmp_path):
+    with torch.no_grad():
+        student[2].linear.weight.fill_(math.nan)
+    with pytest.raises(TrainingError, match="the loss became nan at step 0"):
+        run(student, data, tmp_path)
+
+
+def test_the_best_weights_are_kept(student, data, tmp_path):
+    """With a rate that wrecks the student late in the run, the weights from before are given back."""
+    losses = []
+    original = measure_alignment
+
+    def spy(model, held_out, bfloat16):
+        losses.append(original(model, held_out, bfloat16).loss)
+        return original(model, held_out, bfloat16)
+
+    config = DistillConfig.quick(max_steps=40, learning_rate=0.5, final_learning_rate=0.5, precision="float32")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(training, "measure_alignment", spy)
+    run(student, data, tmp_path, config)
+    patch.undo()
+    assert original(student, data[1], bfloat16=False).loss == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_bfloat16_learns_too(student, data, tmp_path):
+    learned, held_out = data
+    train(student, learned, held_out, CONFIG, bfloat16=True, checkpoint=tmp_path / "c.pt", identity="a")
+    assert measure_alignment(student, held_out, bfloat16=False).cosine > 0.7
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"batch_size": 0}, {"learning_rate": 0}, {"max_steps": -1}, {"holdout": 1.0}, {"max_tokens": 2}],
+)
+def test_impossible_recipes(change):
+    with pytest.raises(InputError, match=next(iter(change))):
+        DistillConfig(**change)
+
+
+def test_steps_of_the_paper_recipe():
+    assert DistillConfig.paper().steps(6_400) == 3 * 10 * 200
+    assert DistillConfig.paper(max_steps=7).steps(6_400) == 7
+    assert np.isclose(DistillConfig.paper().learning_rate, 1e-4)

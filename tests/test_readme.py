@@ -1,0 +1,80 @@
+"""The README's blocks run, and the documentation names what there is."""
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from leaf_embed.cli import run
+from leaf_embed.cli.app import app
+from tests.conftest import sentences
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"<!-- run -->\n```(bash|python)\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch, teacher_path):
+    """A directory with what the README's reader is said to have: a teacher, texts, a retrieval set."""
+    shutil.copytree(teacher_path, tmp_path / "teacher")
+    words = sentences(120, seed=11)
+    documents = [{"_id": f"d{i}", "title": "", "text": text} for i, text in enumerate(words)]
+    queries = [{"_id": f"q{i}", "text": " ".join(text.split()[:3])} for i, text in enumerate(words[:10])]
+    beir = tmp_path / "my-beir-set"
+    (beir / "qrels").mkdir(parents=True)
+    for file, records in (
+        (tmp_path / "docs.jsonl", documents),
+        (beir / "corpus.jsonl", documents),
+        (beir / "queries.jsonl", queries),
+    ):
+        file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    judgements = "".join(f"q{i}\td{i}\t1\n" for i in range(10))
+    (beir / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + judgements)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_blocks_run_from_top_to_bottom(workplace, capsys):
+    assert [language for language, _ in BLOCKS] == ["bash", "python", "python", "python", "python"]
+    for language, code in BLOCKS:
+        if language == "python":
+            exec(compile(code, "README.md", "exec"), {})
+            continue
+        for line in code.strip().splitlines():
+            command, *arguments = shlex.split(line)
+            assert command == "leaf-embed"
+            assert run(arguments) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/leaf-directory.md", "examples/LOG.md"])
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_every_command_and_verb_is_documented():
+    text = README + (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for command in app.registered_commands:
+        assert re.search(rf"\b{command.name}\b", text), command.name
+    verbs = re.findall(r"^([a-z-]+): ", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for verb in set(verbs) - {"clean"}:
+        assert f"`make {verb}`" in contributing, verb
+
+
+def test_documented_fingerprint_can_be_reimplemented():
+    """From docs/leaf-directory.md alone."""
+    import hashlib
+
+    from leaf_embed import EmbeddingSpace
+
+    space = EmbeddingSpace("org/t", 8, "abc", query_prompt="q: ", max_tokens=64)
+    value = ["leaf-embed/space", 1, {
+        "dim": 8, "max_tokens": 64, "prompts": ["q: ", ""], "revision": "abc", "rotation": None, "teacher": "org/t",
+        "unit_norm": True,
+    }]  # fmt: skip
+    assert space.fingerprint == hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
