@@ -4,6 +4,7 @@
 """
 
 from leaf_embed.encoders.base import BaseEncoder, Encoder
+from leaf_embed.encoders.function import FunctionEncoder
 from leaf_embed.encoders.leaf import LeafEncoder, load
 
-__all__ = ["BaseEncoder", "Encoder", "LeafEncoder", "load"]
+__all__ = ["BaseEncoder", "Encoder", "FunctionEncoder", "LeafEncoder", "load"]
