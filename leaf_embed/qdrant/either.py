@@ -11,6 +11,7 @@ from leaf_embed.errors import CollectionNotFoundError, InputError
 from leaf_embed.qdrant.async_collection import AsyncLeafCollection
 from leaf_embed.qdrant.collection import LeafCollection
 from leaf_embed.qdrant.collection_base import CollectionBase
+from leaf_embed.qdrant.documents import StoredDocument
 from leaf_embed.qdrant.filters import Filter
 from leaf_embed.qdrant.spec import CollectionSpec
 
@@ -68,15 +69,15 @@ class EitherCollection:
             return await getattr(self._async_collection, method)(*args, **options)
         return await asyncio.to_thread(getattr(self.blocking, method), *args, **options)
 
-    def ids_where(self, where: Filter | None) -> list[str | int]:
-        """Ids of the documents that a filter lets through."""
-        return [document.id for document in self.blocking.iter_documents(where=where)]
+    def documents(self, where: Filter | None = None) -> list[StoredDocument]:
+        """The documents that a filter lets through, without vectors."""
+        return list(self.blocking.iter_documents(where=where))
 
-    async def aids_where(self, where: Filter | None) -> list[str | int]:
-        """:meth:`ids_where`, awaited."""
+    async def adocuments(self, where: Filter | None = None) -> list[StoredDocument]:
+        """:meth:`documents`, awaited."""
         if self._async_collection is None:
-            return await asyncio.to_thread(self.ids_where, where)
-        return [document.id async for document in self._async_collection.iter_documents(where=where)]
+            return await asyncio.to_thread(self.documents, where)
+        return [document async for document in self._async_collection.iter_documents(where=where)]
 
 
 def open_or_create(

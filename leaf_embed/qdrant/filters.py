@@ -75,10 +75,11 @@ def comparison(key: str, operator: str, value: Any) -> Filter:
     Raises:
         InputError: A sign that is not one of ``==  !=  >  >=  <  <=  in  not in``.
     """
+    equal = {key: {"gte": value, "lte": value} if isinstance(value, float) else value}
     if operator in ("==", "in"):
-        return {key: value}
+        return equal
     if operator in ("!=", "not in", "nin"):
-        return {key: {"not": value}}
+        return {"$not": equal}
     if operator in SIGNS:
         return {key: {SIGNS[operator]: value}}
     raise InputError(f"filter {key!r}: the operator {operator!r} is unknown; expected ==, !=, >, >=, <, <=, in, not in")
