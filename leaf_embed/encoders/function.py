@@ -1,4 +1,4 @@
-"""Functions that stand in for an encoder of a space that is known; callables.py makes a teacher with a space of its own."""
+"""Functions that stand in for an encoder of a known space; callables.py makes a teacher with a space of its own."""
 
 from __future__ import annotations
 
