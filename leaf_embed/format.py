@@ -15,13 +15,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from leaf_embed._files import write_json
 from leaf_embed.errors import NotALeafError
 from leaf_embed.space import EmbeddingSpace
 
-__all__ = ["GRAPHS", "GRAPH_OUTPUT", "LEAF_FILE", "PARITY_FILE", "LeafInfo", "read_leaf", "write_leaf"]
+__all__ = ["GRAPHS", "GRAPH_OUTPUT", "LEAF_FILE", "Kind", "PARITY_FILE", "LeafInfo", "read_leaf", "write_leaf"]
+
+Kind: TypeAlias = Literal["transformer", "static"]
 
 FORMAT = "leaf-embed/leaf"
 VERSION = 1
@@ -40,23 +42,33 @@ class LeafInfo:
         max_tokens: Number of tokens after which the leaf stops reading, special tokens included.
         recipe: How it was made: student, layers, optimiser settings, number of texts.
         metrics: What was measured while it was made.
+        kind: ``"transformer"`` or ``"static"`` (one vector a token, no graph).
     """
 
     space: EmbeddingSpace
     max_tokens: int
     recipe: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    kind: Kind = "transformer"
 
     def to_dict(self) -> dict[str, Any]:
         """The versioned JSON form."""
         return {
             "format": FORMAT,
             "version": VERSION,
+            "kind": self.kind,
             "space": self.space.to_dict(),
             "max_tokens": self.max_tokens,
             "recipe": dict(self.recipe),
             "metrics": dict(self.metrics),
         }
+
+
+def _kind(name: Any) -> Kind:
+    if name not in get_args(Kind):
+        raise ValueError(f"unknown kind {name!r}")
+    kind: Kind = name
+    return kind
 
 
 def write_leaf(directory: str | os.PathLike[str], info: LeafInfo) -> None:
@@ -89,6 +101,6 @@ def read_leaf(directory: str | os.PathLike[str]) -> LeafInfo:
         )
     try:
         space = EmbeddingSpace.from_dict(value["space"], source=str(file))
-        return LeafInfo(space, int(value["max_tokens"]), value["recipe"], value["metrics"])
+        return LeafInfo(space, int(value["max_tokens"]), value["recipe"], value["metrics"], _kind(value["kind"]))
     except (KeyError, TypeError, ValueError) as error:
         raise NotALeafError(f"{file} lacks or spoils a field ({error!r}); the file is damaged") from error

@@ -19,6 +19,7 @@ __all__ = [
     "as_vectors",
     "cosine",
     "is_unit_norm",
+    "max_marginal_relevance",
     "normalize",
     "rotate",
     "truncate",
@@ -125,3 +126,31 @@ def cosine(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Cosine of each row of ``a`` with the same row of ``b``, shape ``(n,)`` for ``(n, dim)`` inputs."""
     product = normalize(a) * normalize(b)
     return np.asarray(product.sum(axis=-1), dtype=np.float32)
+
+
+def max_marginal_relevance(query: ArrayLike, candidates: ArrayLike, limit: int, diversity: float) -> list[int]:
+    """Choose rows that are near to the query and far from each other, one after the other.
+
+    Source: Carbonell and Goldstein, The Use of MMR, SIGIR 1998; similarities are cosines.
+
+    Args:
+        query: Shape ``(dim,)``.
+        candidates: Shape ``(n, dim)``.
+        limit: Rows to choose, at most n are.
+        diversity: 0 ranks by nearness alone, 1 by distance from what was chosen alone.
+
+    Returns:
+        Row numbers, the best first.
+    """
+    rows = normalize(candidates)
+    relevance = rows @ normalize(query)
+    redundancy = np.full(len(rows), -1.0, dtype=np.float32)  # of the first choice there is none: relevance decides
+    chosen: list[int] = []
+    left = np.ones(len(rows), dtype=bool)
+    for step in range(min(limit, len(rows))):
+        worth = relevance if step == 0 else (1 - diversity) * relevance - diversity * redundancy
+        best = int(np.argmax(np.where(left, worth, -np.inf)))
+        chosen.append(best)
+        left[best] = False
+        redundancy = np.maximum(redundancy, rows @ rows[best])
+    return chosen

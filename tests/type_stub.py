@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from qdrant_client import AsyncQdrantClient
 
 import leaf_embed
 from leaf_embed import EmbeddingSpace, Encoder, LeafEncoder
 from leaf_embed.distill import DistillConfig, DistillReport, Text, distill
-from leaf_embed.qdrant import Document, Hit, LeafCollection
+from leaf_embed.qdrant import (
+    AsyncLeafCollection,
+    CollectionSpec,
+    Document,
+    Hit,
+    LeafCollection,
+    Retry,
+    StoredDocument,
+    TuneReport,
+    estimate,
+    tune,
+)
 from leaf_embed.vectors import FloatArray
 
 
@@ -41,3 +53,27 @@ def search() -> list[Hit]:
     with LeafCollection.create("docs", leaf_embed.load("leaf"), path="collections") as docs:
         docs.index([Document(id=1, text="a passage", payload={"lang": "en"})])
         return docs.search("a question", limit=3, where={"lang": "en"})
+
+
+def documents(collection: LeafCollection) -> list[StoredDocument]:
+    collection.delete(["a", 1])
+    nearest: list[list[Hit]] = collection.search_batch(["one", np.zeros(2, np.float32)], limit=2, score_threshold=0.5)
+    diverse: list[Hit] = collection.search_mmr("a question", fetch=20, where={"year": {"gte": 1990}})
+    print(nearest, diverse)
+    return [*collection.get(["a"]), *collection.iter_documents(with_vectors=True)]
+
+
+def operate(collection: LeafCollection) -> TuneReport:
+    spec = CollectionSpec.preset("small", collection.space)
+    print(estimate(spec, collection.space, 1_000_000), collection.explain("a question", limit=3))
+    collection.add_mrl(64, first=True)
+    collection.change_quantization("turbo4")
+    collection.index_vectors(collection.iter_documents(with_vectors=True), space=collection.space, optimize="child")
+    return tune(collection, ["a question"], specs={"small": spec})
+
+
+async def asynchronous(client: AsyncQdrantClient) -> list[Hit]:
+    leaf = leaf_embed.load("leaf")
+    async with await AsyncLeafCollection.open("docs", leaf, client=client, retry=Retry(attempts=3)) as docs:
+        print([document.id async for document in docs.iter_documents()])
+        return await docs.search("a question", limit=3)

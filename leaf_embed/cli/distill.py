@@ -41,6 +41,7 @@ class Recipe(str, Enum):
 
     paper = "paper"
     quick = "quick"
+    static = "static"
 
 
 def command(
@@ -53,12 +54,24 @@ def command(
         list[Path] | None, typer.Option(help="Texts: .txt, .jsonl, .csv, .parquet; several may follow.")
     ] = None,
     student: Annotated[
-        str | None, typer.Option(help="Model the student starts from. Default: the teacher with half its layers.")
+        str | None,
+        typer.Option(
+            help="Model the student starts from, or 'static' for one vector a token. "
+            "Default: the teacher with half its layers."
+        ),
     ] = None,
     layers: Annotated[
         str | None, typer.Option(help="Layers of the student to keep, as in 0,2,5. Default: all of --student's.")
     ] = None,
-    recipe: Annotated[Recipe, typer.Option(help="paper: 30 epochs. quick: 3 epochs at a higher rate.")] = Recipe.paper,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="For a static student: the model of its tokenizer. Default: the teacher.")
+    ] = None,
+    recipe: Annotated[
+        Recipe | None,
+        typer.Option(
+            help="paper: 30 epochs (default). quick: 3 epochs at a higher rate. static: for --student static."
+        ),
+    ] = None,
     max_steps: Annotated[int | None, typer.Option(help="Optimiser steps at most; the schedule fits itself.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Cut training texts to this many tokens.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Texts a step.")] = None,
@@ -117,7 +130,8 @@ def command(
     from leaf_embed.distill import Corpus, DistillConfig, distill
 
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    config = (DistillConfig.paper if recipe is Recipe.paper else DistillConfig.quick)(seed=seed, **changes)
+    named = recipe or (Recipe.static if student == "static" else Recipe.paper)
+    config: DistillConfig = getattr(DistillConfig, named.value)(seed=seed, **changes)
     texts = Corpus(corpus) if corpus else None
     encoder: Any = open_teacher(options, texts or (), config.max_tokens)
     if student is None and chosen is None:
@@ -132,6 +146,7 @@ def command(
             output_dir,
             config,
             layers=chosen,
+            tokenizer=tokenizer,
             cache=cache,
             export_graphs=export,
             progress=progress,

@@ -289,6 +289,23 @@ class TeacherCache:
             result[here] = self._shards[number][rows[here] - self._starts[number]]
         return result
 
+    def document_vectors(self, texts: Sequence[str]) -> FloatArray:
+        """The teacher's vectors of documents that are in the cache, shape ``(len(texts), dim)``, float32.
+
+        Give this method to ``LeafCollection.index_vectors`` to index without a teacher.
+
+        Raises:
+            CacheError: A text is not there.
+        """
+        found = [self._index.find(self.key(Text(text, "document"))) for text in texts]
+        missing = [text for text, row in zip(texts, found, strict=True) if row is None]
+        if missing:
+            raise CacheError(
+                f"the cache {self.path} holds no document {missing[0]!r:.80} ({len(missing)} of {len(texts)} are "
+                "missing); fill it with the documents, or index with the teacher"
+            )
+        return self.vectors(np.array(found, dtype=np.int64))
+
 
 class CachedEncoder(BaseEncoder):
     """A teacher that looks into a cache first: no text is embedded twice, in this process or a later one."""

@@ -21,6 +21,7 @@ class DistillConfig:
         final_learning_rate: At the end of each cycle, reached linearly. Paper: 1e-5.
         cycles: Times the learning rate starts again. Paper: 3.
         epochs: Passes over the texts in a cycle. Paper: 10.
+        min_steps: Optimiser steps at least: a small corpus is read more often. Does not bind ``max_steps``.
         max_steps: Optimiser steps in all; ``None`` takes what cycles and epochs give. The schedule fits itself to it.
         warmup_steps: Steps at the start of training over which the learning rate grows from 0. Unpublished.
         weight_decay: AdamW's, on matrices only. Unpublished.
@@ -40,6 +41,7 @@ class DistillConfig:
     final_learning_rate: float = 1e-5
     cycles: int = 3
     epochs: int = 10
+    min_steps: int = 0
     max_steps: int | None = None
     warmup_steps: int = 100
     weight_decay: float = 0.01
@@ -55,7 +57,7 @@ class DistillConfig:
         for name in positive:
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} must be above 0; got {getattr(self, name)}")
-        for name in ("final_learning_rate", "warmup_steps", "weight_decay", "warm_start_texts"):
+        for name in ("final_learning_rate", "warmup_steps", "weight_decay", "warm_start_texts", "min_steps"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} must not be negative; got {getattr(self, name)}")
         if self.max_steps is not None and self.max_steps < 0:
@@ -82,10 +84,24 @@ class DistillConfig:
         }
         return cls(**(defaults | changes))
 
+    @classmethod
+    def static(cls, **changes: Any) -> DistillConfig:
+        """For a student of one vector a token: large batches at a high rate, one pass or 800 steps (examples/LOG.md)."""
+        defaults: dict[str, Any] = {
+            "batch_size": 256,
+            "learning_rate": 1e-3,
+            "final_learning_rate": 1e-4,
+            "cycles": 1,
+            "epochs": 1,
+            "warmup_steps": 0,
+            "min_steps": 800,
+        }
+        return cls(**(defaults | changes))
+
     def steps(self, texts: int) -> int:
         """Optimiser steps for a number of training texts."""
         whole = self.cycles * self.epochs * max(1, texts // self.batch_size)
-        return whole if self.max_steps is None else self.max_steps
+        return max(whole, self.min_steps) if self.max_steps is None else self.max_steps
 
     def to_dict(self) -> dict[str, Any]:
         """For ``leaf.json``."""

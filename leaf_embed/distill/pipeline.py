@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,13 +17,13 @@ from leaf_embed.canaries import Canaries
 from leaf_embed.distill.cache import Rows, TeacherCache
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.corpus import Corpus, Counted, Text
-from leaf_embed.distill.data import TokenizedTexts, cut_texts, tokenize
+from leaf_embed.distill.data import TokenizedTexts, cut_texts
 from leaf_embed.distill.existing import StoredVectors
 from leaf_embed.distill.export import Parity, export
-from leaf_embed.distill.student import build_student, warm_start
-from leaf_embed.distill.train import Alignment, measure_alignment, train
+from leaf_embed.distill.plans import LayeredPlan, Progress, StaticPlan, StudentPlan
+from leaf_embed.distill.train import Alignment
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.encoders.transformer import SentenceTransformerEncoder, wants_bfloat16, weights_digest
+from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import CorpusError, InputError
 from leaf_embed.format import LeafInfo, write_leaf
 from leaf_embed.space import EmbeddingSpace
@@ -36,9 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DistillReport", "Progress", "distill"]
 
-Progress: TypeAlias = Callable[[str, int, "int | None", str], object]
-"""Hears (stage, done, total or None, note), where stage is "vectors", "teacher", "warm start", "train" or "export"."""
-
+STATIC = "static"
 MAX_HELD_OUT = 1000
 PARITY_TEXTS = 256
 SAME_TEXT = "the same text again"
@@ -84,6 +79,7 @@ def distill(
     config: DistillConfig | None = None,
     *,
     layers: int | Sequence[int] | None = None,
+    tokenizer: str | os.PathLike[str] | SentenceTransformer | None = None,
     cache: str | os.PathLike[str] | None = None,
     export_graphs: bool = True,
     progress: Progress | None = None,
@@ -98,10 +94,12 @@ def distill(
             as :class:`leaf_embed.distill.StoredVectors`, with which no teacher is called.
         corpus: Texts, or the paths of corpus files; see :class:`leaf_embed.distill.Corpus`. With stored vectors
             ``None``, or further texts for the teacher behind them.
-        student: The model whose transformer the student starts from.
+        student: The model whose transformer the student starts from; or ``"static"``: one vector a token, trained in
+            seconds and asked in microseconds, for some points of quality.
         output: Directory to write; must not exist.
-        config: The recipe; the paper's by default.
+        config: The recipe; by default the paper's, or :meth:`DistillConfig.static` for a static student.
         layers: Which of the student's layers to keep: their numbers, how many, or ``None`` for all.
+        tokenizer: For a static student, the model that its tokenizer comes from; the teacher's own by default.
         cache: Directory of the teacher cache; ``<output>.work/cache`` by default.
         export_graphs: Whether to export ONNX graphs, which :func:`leaf_embed.load` needs.
         progress: Called as the work goes on.
@@ -113,96 +111,54 @@ def distill(
         ParityError: An exported graph differs from the trained model.
     """
     require("sentence_transformers", "train", "Distillation")
-    config = config or DistillConfig()
+    config = config or (DistillConfig.static() if student == STATIC else DistillConfig())
     tell = progress or _silence
     target = Path(output)
     if target.exists():
         raise InputError(f"{target} exists already; choose another --output, or move it away")
     encoder = teacher if isinstance(teacher, Encoder) else SentenceTransformerEncoder(teacher)
     space = encoder.space.with_canaries(encoder.space.canaries or Canaries.of(encoder))
-    model = build_student(student, space, layers=layers, seed=config.seed)
-    model.max_seq_length = min(model.max_seq_length or 512, space.max_tokens or 512)
+    plan = _plan(student, space, encoder, layers=layers, tokenizer=tokenizer, seed=config.seed)
     work = target.with_name(target.name + ".work")
     texts = _texts(corpus)
     stored = TeacherCache(cache or work / "cache", space)
-    rows, skipped = _fill(stored, texts, encoder, model, config, tell)
-    learned, held_out = _split(rows, stored, model, config)
-    result = _align(model, learned, held_out, config, _ready(work) / "checkpoint.pt", tell)
-    recipe = {"student": _student_name(student), "layers": _plain(layers), "config": config.to_dict()}
-    metrics = {"texts": len(learned), **{name: value and asdict(value) for name, value in result.measured.items()}}
-    info = LeafInfo(space, model.max_seq_length, recipe, metrics)
+    rows, skipped = _fill(stored, texts, encoder, plan, config, tell)
+    learned, held_out = _split(rows, stored, plan, config)
+    result = plan.align(learned, held_out, config, _ready(work), tell)
+    recipe = {
+        "student": _student_name(student),
+        "layers": layers if layers is None or isinstance(layers, int) else list(layers),
+        "config": config.to_dict(),
+    }
+    metrics = {"texts": len(learned), "warm_start": _plain(result.warm_start), "final": _plain(result.final)}
+    info = LeafInfo(space, plan.max_tokens, recipe, metrics, plan.kind)
     sample = _sample(held_out if len(held_out) else learned) if export_graphs else []
-    parity = _save(target, model, info, sample, tell)
+    parity = _save(target, plan, info, sample, tell)
     (work / "checkpoint.pt").unlink(missing_ok=True)
     return DistillReport(
         output=target,
         space=space,
         texts=len(learned),
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=sum(p.numel() for p in plan.model.parameters()),
         steps=config.steps(len(learned)),
         seconds=result.seconds,
         texts_per_second=result.steps * min(config.batch_size, len(learned)) / max(result.seconds, 1e-9),
-        warm_start=result.measured["warm_start"],
-        final=result.measured["final"],
+        warm_start=result.warm_start,
+        final=result.final,
         parity=parity,
         skipped=skipped,
     )
 
 
-@dataclass(frozen=True)
-class _Aligned:
-    """What training took now, without what a checkpoint spared, and what it reached."""
-
-    steps: int
-    seconds: float
-    measured: dict[str, Alignment | None]
-
-
-def _align(
-    model: SentenceTransformer,
-    learned: TokenizedTexts,
-    held_out: TokenizedTexts,
-    config: DistillConfig,
-    checkpoint: Path,
-    tell: Progress,
-) -> _Aligned:
-    """Warm start, then training; the student is changed in place."""
-    bfloat16 = wants_bfloat16(config.precision, model.device)
-    identity = _identity(config, learned, model)
-
-    def measure() -> Alignment | None:
-        return measure_alignment(model, held_out, bfloat16) if len(held_out) else None
-
-    if config.warm_start_texts:
-        tell("warm start", 0, None, "")
-        warm_start(model, lambda: _first_batches(learned, config, model), bfloat16)
-    before = measure()
-    tell("warm start", 1, 1, f"held-out loss {before.loss:.4f}, cosine {before.cosine:.4f}" if before else "")
-    began = time.monotonic()
-    steps = train(
-        model,
-        learned,
-        held_out,
-        config,
-        bfloat16=bfloat16,
-        checkpoint=checkpoint,
-        identity=identity,
-        progress=lambda at: tell("train", at.step, at.total, f"loss {at.loss:.4f}  {at.texts_per_second:.0f} texts/s"),
-    )
-    return _Aligned(steps, time.monotonic() - began, {"warm_start": before, "final": measure()})
-
-
-def _save(
-    target: Path, model: SentenceTransformer, info: LeafInfo, sample: Sequence[Text], tell: Progress
-) -> dict[str, Parity]:
-    """Write the leaf whole or not at all; with texts to prove them on, its graphs too."""
+def _save(target: Path, plan: StudentPlan, info: LeafInfo, sample: Sequence[Text], tell: Progress) -> dict[str, Parity]:
+    """Write the leaf whole or not at all; with texts to prove them on, the graphs of a transformer too."""
     parity: dict[str, Parity] = {}
     with replacing_directory(target) as folder:
-        model.save_pretrained(str(folder), create_model_card=False)
+        plan.model.save_pretrained(str(folder), create_model_card=False)
         for file in folder.rglob("*.safetensors"):
             file.chmod(0o644)  # safetensors makes it unreadable for a server that runs as somebody else
         write_leaf(folder, info)
-        if sample:
+        if sample and plan.kind == "transformer":
             tell("export", 0, None, "")
             parity = export(folder, sample)
             tell("export", 1, 1, "")
@@ -234,14 +190,14 @@ def _fill(
     cache: TeacherCache,
     texts: Iterable[Text],
     teacher: Encoder,
-    model: SentenceTransformer,
+    plan: StudentPlan,
     config: DistillConfig,
     tell: Progress,
 ) -> tuple[Rows, dict[str, int]]:
     """Have the teacher's vector of every text, cut to what the student will read; and what was left out, and why."""
-    limit = min(config.max_tokens, model.max_seq_length or config.max_tokens)
+    limit = min(config.max_tokens, plan.max_tokens)
     given = Counted(texts)
-    cut = Counted(cut_texts(given, model.tokenizer, cache.space, limit))
+    cut = Counted(cut_texts(given, plan.tokenizer, cache.space, limit))
     total = len(texts) if isinstance(texts, Sized) else None
     skipped: Counter[str] = Counter()
     rows: Rows = np.empty(0, dtype=np.int64)
@@ -260,22 +216,14 @@ def _fill(
 
 
 def _split(
-    rows: Rows, cache: TeacherCache, model: SentenceTransformer, config: DistillConfig
+    rows: Rows, cache: TeacherCache, plan: StudentPlan, config: DistillConfig
 ) -> tuple[TokenizedTexts, TokenizedTexts]:
     """Texts to learn from, and texts held out to measure on."""
     shuffled = np.random.default_rng(config.seed).permutation(rows)
     held = min(MAX_HELD_OUT, int(len(rows) * config.holdout))
-    limit = min(config.max_tokens, model.max_seq_length or config.max_tokens)
-    learned = tokenize(model.tokenizer, cache, np.sort(shuffled[held:]), limit)
-    return learned, tokenize(model.tokenizer, cache, np.sort(shuffled[:held]), limit)
-
-
-def _first_batches(texts: TokenizedTexts, config: DistillConfig, model: SentenceTransformer) -> Iterator[Any]:
-    """Batches of a random sample, for the warm start."""
-    sample = np.random.default_rng(config.seed).permutation(len(texts))[: config.warm_start_texts]
-    sample = sample[np.argsort(texts.lengths[sample], kind="stable")]
-    for start in range(0, len(sample), 64):
-        yield texts.batch(sample[start : start + 64], model.device)
+    limit = min(config.max_tokens, plan.max_tokens)
+    learned = plan.tokenize(cache, np.sort(shuffled[held:]), limit)
+    return learned, plan.tokenize(cache, np.sort(shuffled[:held]), limit)
 
 
 def _sample(texts: TokenizedTexts) -> list[Text]:
@@ -283,18 +231,23 @@ def _sample(texts: TokenizedTexts) -> list[Text]:
     return texts.cache.texts(np.random.default_rng(0).permutation(texts.rows)[:PARITY_TEXTS])
 
 
-def _identity(config: DistillConfig, texts: TokenizedTexts, model: SentenceTransformer) -> str:
-    """Names a run: a checkpoint is taken up only by the same texts, student and recipe."""
-    facts = [config.to_dict(), texts.cache.space.fingerprint, str(model), weights_digest(model)]
-    digest = hashlib.sha256(json.dumps(facts).encode())
-    digest.update(texts.rows.tobytes())
-    digest.update(texts.ids.tobytes())
-    return digest.hexdigest()
-
-
 def _student_name(student: Any) -> str:
     return os.fspath(student) if isinstance(student, (str, os.PathLike)) else type(student).__name__
 
 
-def _plain(layers: int | Sequence[int] | None) -> int | list[int] | None:
-    return layers if layers is None or isinstance(layers, int) else list(layers)
+def _plain(alignment: Alignment | None) -> dict[str, Any] | None:
+    return None if alignment is None else asdict(alignment)
+
+
+def _plan(
+    student: Any, space: EmbeddingSpace, teacher: Encoder, *, layers: Any, tokenizer: Any, seed: int
+) -> StudentPlan:
+    """The student in the making."""
+    if student != STATIC:
+        return LayeredPlan(student, space, layers, seed)
+    source = tokenizer or getattr(teacher, "model", None)
+    if source is None:
+        raise InputError(
+            "a static student needs a tokenizer, and this teacher shows none; name a model with tokenizer="
+        )
+    return StaticPlan(source, space, teacher)

@@ -139,15 +139,24 @@ def load(
         read_leaf(directory)
         query = SentenceTransformerEncoder(directory)
     else:
-        from leaf_embed.encoders.onnx import OnnxEncoder
-
-        query = OnnxEncoder(directory, variant=variant, threads=threads)
+        query = _open_leaf(directory, variant, threads)
     if document == "leaf":
         return LeafEncoder(query, query)
     if document is None or isinstance(document, Encoder):
         return LeafEncoder(query, document)
     source = query.space.teacher if document == "teacher" else os.fspath(document)
     return LeafEncoder(query, lambda: load_teacher(source, query.space))
+
+
+def _open_leaf(directory: Path, variant: Literal["auto", "int8", "float32"], threads: int) -> Encoder:
+    """The query side of a leaf, whatever its kind, without torch."""
+    if read_leaf(directory).kind == "static":
+        from leaf_embed.encoders.static import StaticEncoder
+
+        return StaticEncoder(directory)
+    from leaf_embed.encoders.onnx import OnnxEncoder
+
+    return OnnxEncoder(directory, variant=variant, threads=threads)
 
 
 def load_teacher(source: str, space: EmbeddingSpace) -> Encoder:

@@ -9,31 +9,50 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from leaf_embed.errors import CollectionError, LeafEmbedError
+from leaf_embed.qdrant.filters import Part
+from leaf_embed.qdrant.layout import StoredVector
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.search import SearchPlan
 
-__all__ = ["Point", "Points", "ScoredPoint", "Store", "mapped_errors"]
+__all__ = ["Page", "Point", "PointId", "Points", "Record", "ScoredPoint", "Store", "mapped_errors"]
+
+PointId: TypeAlias = "str | int"
 
 
 @dataclass(frozen=True)
 class Point:
     """One point to write: ``vectors`` maps each vector's name to its floats."""
 
-    id: str
+    id: PointId
     vectors: Mapping[str, list[float]]
     payload: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class ScoredPoint:
+class Record:
+    """One point read; ``vector`` is the full one, if it was asked for."""
+
+    id: PointId
+    payload: Mapping[str, Any]
+    vector: list[float] | None = None
+
+
+@dataclass(frozen=True)
+class ScoredPoint(Record):
     """One point found."""
 
-    id: str
-    score: float
-    payload: Mapping[str, Any]
+    score: float = 0.0
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some points in the order of their ids; ``after`` is where the next page starts, ``None`` after the last."""
+
+    records: list[Record]
+    after: PointId | None
 
 
 class Points(Protocol):
@@ -42,23 +61,47 @@ class Points(Protocol):
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, durably, replacing those of the same id."""
 
-    def overwrite_payloads(self, payloads: Mapping[str, dict[str, Any]]) -> None:
+    def overwrite_payloads(self, payloads: Mapping[PointId, dict[str, Any]]) -> None:
         """Replace the whole payload of points that exist."""
 
-    def payloads(self, ids: Sequence[str], keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    def delete(self, ids: Sequence[PointId]) -> None:
+        """Remove points, durably; one that is not there is no error."""
+
+    def payloads(self, ids: Sequence[PointId], keys: Sequence[str]) -> dict[PointId, Mapping[str, Any]]:
         """These keys of the payload of each point that exists, by point id."""
+        ...
+
+    def records(self, ids: Sequence[PointId], *, vector: bool) -> list[Record]:
+        """Those of these points that exist, whole, in any order."""
+        ...
+
+    def page(self, after: PointId | None, size: int, conditions: tuple[Part, ...], *, vector: bool) -> Page:
+        """Up to ``size`` points in the order of their ids."""
         ...
 
     def query(self, plan: SearchPlan) -> list[ScoredPoint]:
         """Carry out a search, nearest first."""
         ...
 
-    def count(self) -> int:
+    def query_batch(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
+        """Carry out several searches."""
+        ...
+
+    def count(self, conditions: tuple[Part, ...] = ()) -> int:
         """Number of points, exact."""
         ...
 
-    def finish(self) -> None:
-        """Called once after a run of writes: build what is built by hand, make it durable."""
+    def finish(self, *, child: bool = False) -> None:
+        """Called after a run of writes: build what is built by hand (perhaps in a child process), make it durable."""
+
+    def update_vectors(self, rows: Mapping[PointId, Mapping[str, list[float]]]) -> None:
+        """Write named vectors of points that exist; their other vectors and payloads stay."""
+
+    def add_vector(self, metadata: CollectionMetadata, dim: int) -> None:
+        """Make the truncated vector of ``dim`` dimensions, configured as ``metadata`` says; again does no harm."""
+
+    def configure(self, metadata: CollectionMetadata) -> None:
+        """Take over the graphs and codes of ``metadata`` for the truncated vectors."""
 
     def describe(self) -> dict[str, Any]:
         """What the engine says about the collection, as JSON values."""
@@ -80,8 +123,19 @@ class Store(Protocol):
         """Every collection there, sorted."""
         ...
 
+    def resolve(self, alias: str) -> str | None:
+        """Name of the collection that an alias stands for; ``None`` if there is no such alias."""
+        ...
+
     def read(self, name: str) -> Any:
         """The stored metadata as JSON, unchecked; ``None`` if the collection has none."""
+        ...
+
+    def write(self, metadata: CollectionMetadata) -> None:
+        """Replace the stored metadata."""
+
+    def layout(self, name: str) -> dict[str, StoredVector]:
+        """Each named vector as the engine has it."""
         ...
 
     def create(self, metadata: CollectionMetadata) -> Points:

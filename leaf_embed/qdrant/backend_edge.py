@@ -6,8 +6,8 @@
         └── shard/                 the engine's files
 
 What the engine does that a caller must know: it never releases the interpreter's lock, so building a graph stops every
-thread of the process; nothing is built until the end of :meth:`~leaf_embed.qdrant.LeafCollection.index`; and a shard
-belongs to one process at a time.
+thread of the process, unless a child process does it; nothing is built until the end of
+:meth:`~leaf_embed.qdrant.LeafCollection.index`; and a shard belongs to one process at a time.
 """
 
 from __future__ import annotations
@@ -16,20 +16,16 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from leaf_embed._extras import require
 from leaf_embed._files import write_json
 from leaf_embed.errors import CollectionError, CollectionExistsError
-from leaf_embed.qdrant.backend import Point, ScoredPoint, mapped_errors
+from leaf_embed.qdrant.backend import mapped_errors
+from leaf_embed.qdrant.edge_points import EdgePoints
+from leaf_embed.qdrant.edge_requests import edge_config, edge_index_operations, engine
+from leaf_embed.qdrant.layout import StoredVector, read_layout
 from leaf_embed.qdrant.metadata import CollectionMetadata
-from leaf_embed.qdrant.search import Condition, SearchPlan
-from leaf_embed.qdrant.spec import FULL, mrl_name
 
 __all__ = ["EdgeStore"]
 
@@ -56,18 +52,31 @@ class EdgeStore:
             if not child.name.startswith(".") and ((child / SIDE_CAR).is_file() or (child / SHARD).is_dir())
         )
 
+    def resolve(self, alias: str) -> str | None:
+        """``None``: the engine has no aliases."""
+        return None
+
     def read(self, name: str) -> Any:
         file = self._root / name / SIDE_CAR
+        return _read_json(file) if file.is_file() else None
+
+    def write(self, metadata: CollectionMetadata) -> None:
+        with mapped_errors(f"describing {metadata.name!r}"):
+            write_json(self._root / metadata.name / SIDE_CAR, metadata.to_dict())
+
+    def layout(self, name: str) -> dict[str, StoredVector]:
+        file = self._root / name / SHARD / "edge_config.json"
         if not file.is_file():
-            return None
-        try:
-            return json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise CollectionError(f"cannot read {file} ({error}); restore it from a backup") from error
+            raise CollectionError(
+                f"the engine cannot open {file.parent}: it is no shard, since {file.name} is missing. Restore the "
+                "directory from a backup, or index the documents again into a new collection."
+            )
+        config = _read_json(file)
+        return read_layout(config.get("vectors") or {}, config.get("hnsw_config"), config.get("quantization_config"))
 
     def create(self, metadata: CollectionMetadata) -> EdgePoints:
         """Make the collection under a hidden name and rename it into place, so that half of one is never seen."""
-        edge = _engine()
+        edge = engine()
         target = self._root / metadata.name
         if target.exists():
             raise CollectionExistsError(f"{target} exists already; choose another name, or remove it yourself")
@@ -75,7 +84,11 @@ class EdgeStore:
         try:
             with mapped_errors(f"creating the collection {metadata.name!r} in {self.place}"):
                 (temporary / SHARD).mkdir(parents=True)
-                edge.EdgeShard.create(str(temporary / SHARD), _config(edge, metadata)).close()
+                shard = edge.EdgeShard.create(str(temporary / SHARD), edge_config(edge, metadata))
+                for operation in edge_index_operations(edge, metadata.spec):
+                    shard.update(operation)
+                shard.flush()
+                shard.close()
                 write_json(temporary / SIDE_CAR, metadata.to_dict())
                 temporary.rename(target)  # fails if somebody else has filled the name meanwhile
         finally:
@@ -83,10 +96,9 @@ class EdgeStore:
         return self.open(metadata)
 
     def open(self, metadata: CollectionMetadata) -> EdgePoints:
-        edge = _engine()
         directory = self._root / metadata.name
         try:
-            return EdgePoints(edge, edge.EdgeShard.load(str(directory / SHARD)), metadata.name)
+            return EdgePoints(directory / SHARD, metadata)
         except Exception as error:  # the engine raises nothing more specific
             if "WouldBlock" in str(error):
                 raise CollectionError(
@@ -100,104 +112,8 @@ class EdgeStore:
             ) from error
 
 
-class EdgePoints:
-    """The points of one shard."""
-
-    def __init__(self, edge: ModuleType, shard: Any, name: str) -> None:
-        self._edge = edge
-        self._shard = shard
-        self._name = name
-
-    def upsert(self, points: Sequence[Point]) -> None:
-        rows = [self._edge.Point(p.id, dict(p.vectors), p.payload) for p in points]
-        with mapped_errors(f"writing {len(rows)} points to {self._name!r}"):
-            self._shard.update(self._edge.UpdateOperation.upsert_points(rows))
-
-    def overwrite_payloads(self, payloads: Mapping[str, dict[str, Any]]) -> None:
-        with mapped_errors(f"writing {len(payloads)} payloads to {self._name!r}"):
-            for point, payload in payloads.items():
-                self._shard.update(self._edge.UpdateOperation.overwrite_payload([point], payload))
-
-    def payloads(self, ids: Sequence[str], keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        with mapped_errors(f"reading {len(ids)} points of {self._name!r}"):
-            records = self._shard.retrieve(list(ids), list(keys), False)
-        return {str(record.id): record.payload or {} for record in records}
-
-    def query(self, plan: SearchPlan) -> list[ScoredPoint]:
-        with mapped_errors(f"searching {self._name!r}"):
-            found = self._shard.query(_request(self._edge, plan))
-        return [ScoredPoint(str(point.id), float(point.score), point.payload or {}) for point in found]
-
-    def count(self) -> int:
-        with mapped_errors(f"counting {self._name!r}"):
-            return int(self._shard.count(self._edge.CountRequest(exact=True)))
-
-    def finish(self) -> None:
-        with mapped_errors(f"optimizing {self._name!r}", "What was written is kept; index again to finish."):
-            self._shard.optimize()  # until then there is no graph and no quantization
-            self._shard.flush()
-
-    def describe(self) -> dict[str, Any]:
-        with mapped_errors(f"asking for the state of {self._name!r}"):
-            info = self._shard.info()
-        return {
-            "backend": "edge",
-            "segments": int(info.segments_count),
-            "indexed_vectors": int(info.indexed_vectors_count),
-        }
-
-    def close(self) -> None:
-        with mapped_errors(f"closing {self._name!r}"):
-            self._shard.close()
-
-
-def _engine() -> ModuleType:
-    return require("qdrant_edge", "qdrant", "A collection in a directory")
-
-
-def _config(edge: Any, metadata: CollectionMetadata) -> Any:
-    spec, space = metadata.spec, metadata.space
-    distance = edge.Distance.Dot if spec.distance_for(space) == "dot" else edge.Distance.Cosine
-    no_graph = edge.HnswIndexConfig(m=0, ef_construct=spec.ef_construct, full_scan_threshold=spec.index_from_kb)
-    graph = edge.HnswIndexConfig(m=spec.m, ef_construct=spec.ef_construct, full_scan_threshold=spec.index_from_kb)
-    codes = None
-    if spec.quantization == "int8":
-        codes = edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8, memory=edge.Memory.Pinned)
-    # Quantization is set per vector: set for the whole collection it would cover the full vectors too.
-    params = {
-        FULL: edge.EdgeVectorParams(size=space.dim, distance=distance, memory=edge.Memory.Cold, hnsw_config=no_graph)
-    }
-    for dim in spec.mrl:
-        params[mrl_name(dim)] = edge.EdgeVectorParams(
-            size=dim,
-            distance=edge.Distance.Cosine,
-            memory=edge.Memory.Cold if codes else None,  # with codes in memory the originals are not read
-            hnsw_config=graph,
-            quantization_config=codes,
-        )
-    return edge.EdgeConfig(vectors=params, optimizers=edge.EdgeOptimizersConfig(indexing_threshold=spec.index_from_kb))
-
-
-def _request(edge: Any, plan: SearchPlan) -> Any:
-    conditions = edge.Filter(must=[_condition(edge, c) for c in plan.conditions]) if plan.conditions else None
-    prefetches = None
-    if plan.prefetch is not None:
-        nearest = edge.Query.Nearest(plan.prefetch.vector, using=plan.prefetch.using)
-        prefetches = [edge.Prefetch(limit=plan.prefetch.limit, query=nearest, filter=conditions)]
-    return edge.QueryRequest(
-        limit=plan.limit,
-        offset=plan.offset,
-        query=edge.Query.Nearest(plan.vector, using=FULL),
-        prefetches=prefetches,
-        filter=conditions,
-        with_payload=True,
-        with_vector=False,
-        params=edge.SearchParams(exact=plan.prefetch is None, quantization=edge.QuantizationSearchParams(ignore=True)),
-    )
-
-
-def _condition(edge: Any, condition: Condition) -> Any:
-    # The engine (0.9.0) reads Python's True as the number 1, which equals no stored true; NumPy's it reads rightly.
-    values = [np.bool_(value) if isinstance(value, bool) else value for value in condition.values]
-    match = edge.MatchValue(values[0]) if len(values) == 1 else edge.MatchAny(values)
-    return edge.FieldCondition(key=condition.key, match=match)
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CollectionError(f"cannot read {file} ({error}); restore it from a backup") from error

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from leaf_embed import vectors
-from leaf_embed.canaries import LEAF_FLOOR, CanaryReport
+from numpy.typing import ArrayLike
+
+from leaf_embed.canaries import TEACHER_FLOOR
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.errors import CollectionError
-from leaf_embed.qdrant.backend import Points
-from leaf_embed.qdrant.documents import Document, Hit, IndexReport, hit
-from leaf_embed.qdrant.index import Progress, index_documents
+from leaf_embed.qdrant.adopt import adopt_collection
+from leaf_embed.qdrant.backend import Points, Store
+from leaf_embed.qdrant.collection_base import require_canaries, require_leaf, with_vectors
+from leaf_embed.qdrant.collection_search import SearchableCollection
+from leaf_embed.qdrant.documents import Document, IndexReport
+from leaf_embed.qdrant.index import IndexRun, Optimize, Progress, encoder_source, index_documents
+from leaf_embed.qdrant.layout import check_layout
 from leaf_embed.qdrant.metadata import CollectionMetadata
-from leaf_embed.qdrant.search import Filter, plan_search
+from leaf_embed.qdrant.migrate import backfill, with_mrl, with_quantization
+from leaf_embed.qdrant.retry import Retry
 from leaf_embed.qdrant.spec import CollectionSpec
-from leaf_embed.qdrant.stores import read_metadata, store_of
+from leaf_embed.qdrant.stores import find_collection, store_of
 from leaf_embed.space import EmbeddingSpace
-from leaf_embed.vectors import FloatArray
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
+
 __all__ = ["LeafCollection"]
 
 
-class LeafCollection:
+class LeafCollection(SearchableCollection):
     """A Qdrant collection of one embedding space.
 
     Make one with :meth:`create` or :meth:`open`; close it, or use it as a context manager::
@@ -40,12 +44,10 @@ class LeafCollection:
     Nothing here ever drops or recreates a collection.
     """
 
-    def __init__(self, points: Points, metadata: CollectionMetadata, leaf: Encoder) -> None:
+    def __init__(self, store: Store, points: Points, metadata: CollectionMetadata, leaf: Encoder) -> None:
         """Called by :meth:`create` and :meth:`open`, which check what is given here."""
-        self._points = points
-        self._metadata = metadata
-        self._leaf = leaf
-        self._closed = False
+        super().__init__(points, metadata, leaf)
+        self._store = store
 
     @classmethod
     def create(
@@ -57,6 +59,7 @@ class LeafCollection:
         client: QdrantClient | None = None,
         spec: CollectionSpec | None = None,
         check_canaries: bool = True,
+        retry: Retry | None = None,
     ) -> LeafCollection:
         """Make an empty collection of the leaf's space.
 
@@ -68,6 +71,7 @@ class LeafCollection:
             spec: Which vectors to store; :meth:`CollectionSpec.for_space` by default.
             check_canaries: Whether the leaf has to prove by the canaries of its space (four short queries) that it
                 writes into it. A space without canaries cannot be asked; the fingerprint alone guards it.
+            retry: How often a busy server is asked again; see :class:`~leaf_embed.qdrant.Retry`.
 
         Raises:
             CollectionExistsError: There is a collection of this name.
@@ -76,11 +80,11 @@ class LeafCollection:
             SpaceMismatchError: The leaf does not write into the space it declares.
         """
         space = leaf.space
-        store = store_of(path, client)
+        store = store_of(path, client, retry)
         metadata = CollectionMetadata(name, space, spec or CollectionSpec.for_space(space))
         if check_canaries:
-            _check_canaries(space, leaf)
-        return cls(store.create(metadata), metadata, leaf)
+            require_canaries(space, leaf)
+        return cls(store, store.create(metadata), metadata, leaf)
 
     @classmethod
     def open(
@@ -91,8 +95,12 @@ class LeafCollection:
         path: str | os.PathLike[str] | None = None,
         client: QdrantClient | None = None,
         check_canaries: bool = True,
+        retry: Retry | None = None,
     ) -> LeafCollection:
         """Open a collection, if the leaf belongs to it. See :meth:`create` for the arguments.
+
+        Behind a client ``name`` may be an alias; the collection then has the name that the alias stands for. The
+        engine's own configuration is compared with what the collection says.
 
         Raises:
             CollectionNotFoundError: There is none of this name; the message lists those that are there.
@@ -100,37 +108,53 @@ class LeafCollection:
             SpaceMismatchError: The leaf declares another space, or its vectors of the canaries stored with the
                 collection show that it is another model.
         """
-        store = store_of(path, client)
-        metadata = read_metadata(name, path=path, client=client)
-        metadata.space.require_same(
-            leaf.space,
-            mine=f"the collection {name!r}",
-            theirs="the leaf",
-            advice="Open it with a leaf of the collection's space, or index the documents into a new collection.",
-        )
-        if check_canaries:
-            _check_canaries(metadata.space, leaf)
-        return cls(store.open(metadata), metadata, leaf)
+        store = store_of(path, client, retry)
+        found = find_collection(store, name)
+        metadata = CollectionMetadata.from_dict(store.read(found), name=found)
+        require_leaf(metadata, leaf, canaries=check_canaries)
+        check_layout(metadata, store.layout(found))
+        return cls(store, store.open(metadata), metadata, leaf)
 
-    @property
-    def name(self) -> str:
-        """Name of the collection."""
-        return self._metadata.name
+    @classmethod
+    def adopt(
+        cls,
+        name: str,
+        leaf: Encoder,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        client: QdrantClient | None = None,
+        text_key: str = "text",
+        vector: str | None = None,
+        sample: int = 32,
+        floor: float = TEACHER_FLOOR,
+        retry: Retry | None = None,
+    ) -> LeafCollection:
+        """Take over a collection made elsewhere, once its own vectors prove that it belongs to the leaf's space.
 
-    @property
-    def space(self) -> EmbeddingSpace:
-        """The space of its vectors, as stored with it."""
-        return self._metadata.space
+        ``sample`` stored texts are embedded again by the document encoder and compared with what is stored. Nothing
+        but metadata is written. Afterwards :meth:`open` opens it. Its documents keep their ids and payloads, and
+        filters name fields of the payload as they are stored.
 
-    @property
-    def spec(self) -> CollectionSpec:
-        """Which vectors it stores."""
-        return self._metadata.spec
+        Args:
+            name: Its name.
+            leaf: A leaf with its teacher, such as ``leaf_embed.load(..., document="teacher")``.
+            path: As for :meth:`create`.
+            client: As for :meth:`create`.
+            text_key: Field of the payload that holds the text that was embedded.
+            vector: Name of the full vector (``""`` for the one without a name); found by its size by default.
+            sample: Texts to embed again.
+            floor: Mean cosine that they have to reach.
+            retry: As for :meth:`create`.
 
-    @property
-    def leaf(self) -> Encoder:
-        """The encoder it was opened with."""
-        return self._leaf
+        Raises:
+            CollectionNotFoundError: There is none of this name.
+            CollectionError: It says already which model wrote it, or holds no vector that fits.
+            SpaceMismatchError: Its vectors are not those of the document encoder.
+            InputError: No text under ``text_key``.
+        """
+        store = store_of(path, client, retry)
+        found = adopt_collection(store, name, leaf, text_key, vector, sample, floor)
+        return cls.open(found, leaf, path=path, client=client, retry=retry)
 
     def index(
         self,
@@ -138,6 +162,7 @@ class LeafCollection:
         *,
         batch_size: int = 256,
         progress: Progress | None = None,
+        optimize: Optimize = "here",
     ) -> IndexReport:
         """Bring documents into the collection; those that are there unchanged cost no embedding.
 
@@ -149,6 +174,10 @@ class LeafCollection:
                 join the payload. A generator is read a batch at a time.
             batch_size: Documents in memory at a time. An id may occur once per batch; in a later batch it replaces.
             progress: Called after each batch with the documents done and, if ``docs`` has a length, their total.
+            optimize: Where the embedded engine builds graphs and codes at the end. ``"here"``: in this process, whose
+                every thread stands still meanwhile (minutes for some 100,000 documents). ``"child"``: in a child
+                process; other threads go on, but those that use the collection wait. ``"later"``: not now; call
+                :meth:`optimize` when all is in. A server builds by itself.
 
         Returns:
             How many documents were new, changed and unchanged.
@@ -159,109 +188,99 @@ class LeafCollection:
             SpaceMismatchError: The document encoder does not write into the collection's space.
             CollectionError: The engine or the server refused.
         """
-        return index_documents(
-            self._open_points, self._metadata, self._leaf, docs, batch_size=batch_size, progress=progress
-        )
+        run = IndexRun(self._metadata, docs, batch_size, progress)
+        return index_documents(self._open_points, run, encoder_source(self._leaf, self._metadata), optimize)
 
-    def search(
+    def index_vectors(
         self,
-        query: str | Sequence[float] | FloatArray,
+        docs: Iterable[Document | Mapping[str, Any]],
+        vectors: Iterable[ArrayLike] | Callable[[list[str]], ArrayLike] | None = None,
         *,
-        limit: int = 10,
-        offset: int = 0,
-        where: Filter | None = None,
-        exact: bool = False,
-        mrl: int | None = None,
-        candidates: int | None = None,
-    ) -> list[Hit]:
-        """The documents nearest to a query.
-
-        Candidates come from a truncated vector and are ranked by the full one, which is never quantized.
+        space: EmbeddingSpace | None = None,
+        batch_size: int = 256,
+        progress: Progress | None = None,
+        optimize: Optimize = "here",
+    ) -> IndexReport:
+        """:meth:`index` with vectors that are there already: the document encoder is never asked.
 
         Args:
-            query: A text, encoded by the leaf, or a vector of the collection's space, shape ``(dim,)``.
-            limit: Hits to return.
-            offset: Hits to skip.
-            where: Fields of the payload with the value, or list of values, they must have: ``{"lang": "en"}``.
-                A dot leads into a nested object.
-            exact: Compare with every full vector: slow and complete.
-            mrl: Truncated dimensions to take candidates from; the first of the spec by default.
-            candidates: How many to take; ``max(50, 10 * (limit + offset))`` by default.
+            docs: As for :meth:`index`.
+            vectors: Full vectors of the collection's space: one a document in the same order (a matrix of shape
+                ``(n, dim)``, or anything that gives rows), or a function from texts to a matrix, which is asked only
+                for documents that are new or changed (such as ``TeacherCache.document_vectors``), or ``None`` if
+                ``docs`` are :class:`StoredDocument` that carry theirs.
+            space: The space that the vectors come from, if known: compared with the collection's. Nothing else can
+                tell the vectors of another model from the right ones.
+            batch_size: Documents in memory at a time.
+            progress: As for :meth:`index`.
+            optimize: As for :meth:`index`.
 
         Raises:
-            InputError: A value that cannot be used.
-            VectorError: A query vector of a wrong size, or with NaN or only zeros.
+            InputError: As for :meth:`index`, or not one vector a document.
+            VectorError: A vector of a wrong size, or with NaN, infinity or only zeros.
+            SpaceMismatchError: ``space`` is another than the collection's.
+            CollectionError: The engine or the server refused.
+        """
+        documents, source = with_vectors(docs, vectors, space, self._metadata)
+        run = IndexRun(self._metadata, documents, batch_size, progress)
+        return index_documents(self._open_points, run, source, optimize)
+
+    def optimize(self, *, child: bool = False) -> None:
+        """Build the embedded engine's graphs and codes, here or in a child process; see :meth:`index`."""
+        self._open_points.finish(child=child)
+
+    def add_mrl(self, dim: int, *, first: bool = False, page_size: int = 256, progress: Progress | None = None) -> None:
+        """Add a truncated vector, filled from the stored full vectors: no teacher is asked.
+
+        Searches go on meanwhile; documents that others write meanwhile need a second call, which does no harm. Killed
+        and called again, it goes on. A server needs version 1.18 or later.
+
+        Args:
+            dim: Dimensions, below those of the space.
+            first: Whether searches take candidates from it by default.
+            page_size: Documents in memory at a time.
+            progress: Called after each page with the documents done and their total.
+
+        Raises:
+            InputError: The dimension does not fit, or the collection's only vector has no name.
             CollectionError: The engine or the server refused.
         """
         points = self._open_points
-        vector = self._vector(query)
-        plan = plan_search(
-            vector, self.spec, limit=limit, offset=offset, exact=exact, mrl=mrl, candidates=candidates, where=where
-        )
-        return [hit(found.id, found.score, found.payload) for found in points.query(plan)]
+        metadata = with_mrl(self._metadata, dim, first=first)
+        points.add_vector(metadata, dim)
+        backfill(points, dim, page_size, progress)
+        self._migrated(metadata)
 
-    def count(self) -> int:
-        """Number of documents, exact."""
-        return self._open_points.count()
-
-    def verify(self) -> CanaryReport:
-        """Prove with the stored canaries that the leaf's query side writes into the collection's space.
+    def change_quantization(self, name: str) -> None:
+        """Compress the truncated vectors otherwise; see :class:`CollectionSpec`. The embedded engine rebuilds them now.
 
         Raises:
-            SpaceMismatchError: It does not.
-            InputError: The collection's space has no canaries.
+            InputError: There is no such quantization, or no truncated vector.
+            CollectionError: The engine or the server refused.
         """
-        return self.space.verify(self._leaf, floor=LEAF_FLOOR, roles=("query",), name="the leaf")
+        metadata = with_quantization(self._metadata, name)
+        self._open_points.configure(metadata)
+        self._migrated(metadata)
 
-    def describe(self) -> dict[str, Any]:
-        """What the collection is, as JSON values: name, teacher, fingerprint, vectors, points, state of the engine."""
+    def _migrated(self, metadata: CollectionMetadata) -> None:
+        self._points.finish()
+        self._store.write(metadata)
+        self._metadata = metadata
+
+    def delete(self, ids: Iterable[str | int]) -> int:
+        """Remove documents, durably.
+
+        Args:
+            ids: Ids as they were given to :meth:`index`; one that is not there is no error.
+
+        Returns:
+            How many were there.
+        """
         points = self._open_points
-        return {
-            "name": self.name,
-            "teacher": self.space.teacher,
-            "fingerprint": self.space.fingerprint,
-            "dim": self.space.dim,
-            "distance": self.spec.distance_for(self.space),
-            "vectors": self.spec.vector_dims(self.space),
-            "spec": self.spec.to_dict(),
-            "canaries": 0 if self.space.canaries is None else len(self.space.canaries.texts),
-            "made_by": self._metadata.made_by,
-            "points": points.count(),
-            **points.describe(),
-        }
-
-    def close(self) -> None:
-        """Let go of the collection, so that another process may open it; the client, if any, stays open."""
-        if not self._closed:
-            self._closed = True
-            self._points.close()
+        there = list(points.payloads(self._points_of(ids), ()))
+        if there:
+            points.delete(there)
+        return len(there)
 
     def __enter__(self) -> LeafCollection:
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        state = ", closed" if self._closed else ""
-        return f"LeafCollection({self.name!r}, {self.space.describe()}{state})"
-
-    def _vector(self, query: str | Sequence[float] | FloatArray) -> FloatArray:
-        """A checked query vector, shape ``(dim,)``, float32."""
-        source = "the query encoder" if isinstance(query, str) else "the query"
-        rows: list[Any] = [self._leaf.encode_query(query) if isinstance(query, str) else query]
-        checked: FloatArray = vectors.as_vectors(rows, self.space.dim, source=source)[0]
-        return checked
-
-    @property
-    def _open_points(self) -> Points:
-        if self._closed:
-            raise CollectionError(f"the collection {self.name!r} is closed; open it again with LeafCollection.open")
-        return self._points
-
-
-def _check_canaries(space: EmbeddingSpace, leaf: Encoder) -> None:
-    if space.canaries is not None and any(role == "query" for role, _ in space.canaries.texts):
-        space.verify(leaf, floor=LEAF_FLOOR, roles=("query",), name="the leaf")

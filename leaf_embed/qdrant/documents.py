@@ -11,8 +11,19 @@ from typing import Any
 
 from leaf_embed.encoders.base import clean
 from leaf_embed.errors import InputError
+from leaf_embed.vectors import FloatArray
 
-__all__ = ["Document", "Hit", "IndexReport", "as_document", "hit", "point_id", "stored_payload"]
+__all__ = [
+    "Document",
+    "Hit",
+    "IndexReport",
+    "StoredDocument",
+    "as_document",
+    "hit",
+    "point_id",
+    "stored_document",
+    "stored_payload",
+]
 
 # Keys of a point's payload; the caller's own payload lies under PAYLOAD, so that no key of theirs meets one of ours.
 ID, TITLE, TEXT, HASH, PAYLOAD = "id", "title", "text", "hash", "payload"
@@ -64,6 +75,17 @@ class Document:
         """32 hexadecimal digits that change when the vector would: text, title, or the space."""
         content = json.dumps([fingerprint, self.title, self.text])
         return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class StoredDocument(Document):
+    """A document with its vector, as a collection gives it back or as ``index_vectors`` takes it.
+
+    Attributes:
+        vector: The full vector, shape ``(dim,)``, float32; ``None`` if it was not asked for.
+    """
+
+    vector: FloatArray | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -161,11 +183,23 @@ def stored_payload(document: Document, fingerprint: str) -> dict[str, Any]:
     }
 
 
-def hit(point: str, score: float, stored: Mapping[str, Any]) -> Hit:
+def hit(point: str | int, score: float, stored: Mapping[str, Any], text_key: str | None = None) -> Hit:
     """The reverse of :func:`stored_payload`; a point that somebody else wrote keeps its own id and payload."""
-    if ID not in stored:
-        return Hit(point, score, str(stored.get(TEXT, "")), "", stored)
-    return Hit(stored[ID], score, stored.get(TEXT, ""), stored.get(TITLE, ""), stored.get(PAYLOAD) or {})
+    return Hit(score=score, **_fields(point, stored, text_key))
+
+
+def stored_document(
+    point: str | int, stored: Mapping[str, Any], vector: FloatArray | None, text_key: str | None = None
+) -> StoredDocument:
+    """A document as it was read; see :func:`hit`."""
+    return StoredDocument(vector=vector, **_fields(point, stored, text_key))
+
+
+def _fields(point: str | int, stored: Mapping[str, Any], text_key: str | None) -> dict[str, Any]:
+    if ID in stored and HASH in stored:
+        payload = stored.get(PAYLOAD) or {}
+        return {"id": stored[ID], "text": stored.get(TEXT, ""), "title": stored.get(TITLE, ""), "payload": payload}
+    return {"id": point, "text": str(stored.get(text_key or TEXT, "")), "title": "", "payload": stored}
 
 
 def _plain_json(value: Any, source: str) -> Any:

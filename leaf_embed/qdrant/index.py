@@ -12,108 +12,169 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+from numpy.typing import ArrayLike
 
 from leaf_embed import vectors
 from leaf_embed.canaries import LEAF_FLOOR
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError
-from leaf_embed.qdrant.backend import Point, Points
-from leaf_embed.qdrant.documents import HASH, PAYLOAD, Document, IndexReport, as_document, point_id, stored_payload
+from leaf_embed.qdrant.backend import Point, PointId, Points
+from leaf_embed.qdrant.documents import HASH, PAYLOAD, Document, IndexReport, as_document, stored_payload
 from leaf_embed.qdrant.metadata import CollectionMetadata
-from leaf_embed.qdrant.spec import FULL, mrl_name
-from leaf_embed.vectors import FloatArray
+from leaf_embed.qdrant.spec import mrl_name
 
-__all__ = ["Progress", "index_documents"]
+__all__ = ["Changes", "IndexRun", "Optimize", "Progress", "VectorSource", "encoder_source", "index_documents"]
 
 Progress: TypeAlias = Callable[[int, "int | None"], None]
+Optimize: TypeAlias = Literal["here", "child", "later"]
+VectorSource: TypeAlias = Callable[[Sequence[Document]], ArrayLike]
+
+COMPARED = (HASH, PAYLOAD)  # what of the stored payload tells whether a document changed
 
 
 @dataclass
-class _Changes:
+class Changes:
     """What a batch asks for, by point id."""
 
-    added: dict[str, Document] = field(default_factory=dict)
-    updated: dict[str, Document] = field(default_factory=dict)
-    payload_only: dict[str, Document] = field(default_factory=dict)
+    added: dict[PointId, Document] = field(default_factory=dict)
+    updated: dict[PointId, Document] = field(default_factory=dict)
+    payload_only: dict[PointId, Document] = field(default_factory=dict)
     unchanged: int = 0
 
     @property
-    def to_embed(self) -> dict[str, Document]:
+    def to_embed(self) -> dict[PointId, Document]:
         return {**self.added, **self.updated}
 
 
-def index_documents(
-    points: Points,
-    metadata: CollectionMetadata,
-    leaf: Encoder,
-    docs: Iterable[Document | Mapping[str, Any]],
-    *,
-    batch_size: int,
-    progress: Progress | None,
-) -> IndexReport:
-    """Bring documents into a collection; see :meth:`leaf_embed.qdrant.LeafCollection.index`."""
-    if isinstance(docs, str | bytes | Mapping | Document) or not isinstance(docs, Iterable):
-        raise InputError(f"expected an iterable of documents; got a single {type(docs).__name__}")
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1; got {batch_size}")
-    started = time.perf_counter()
-    total = len(docs) if isinstance(docs, Sized) else None
-    counts: Counter[str] = Counter()
-    proven = False
-    for batch in _batches(docs, batch_size):
-        changes = _changes(points, metadata, batch)
-        if changes.to_embed and not proven:
-            _prove(leaf, metadata)
-            proven = True
-        _write(points, metadata, leaf, changes)
-        counts.update(
+class IndexRun:
+    """One call of ``index``, without its reads and writes, which differ between blocking and async.
+
+    The caller takes each batch, reads what is stored of it, asks for the changes, writes what they become, and tells.
+    """
+
+    def __init__(
+        self, metadata: CollectionMetadata, docs: Iterable[Any], batch_size: int, progress: Progress | None
+    ) -> None:
+        if isinstance(docs, str | bytes | Mapping | Document) or not isinstance(docs, Iterable):
+            raise InputError(f"expected an iterable of documents; got a single {type(docs).__name__}")
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise InputError(f"batch_size must be a whole number of at least 1; got {batch_size!r}")
+        self._metadata = metadata
+        self._docs = docs
+        self._batch_size = batch_size
+        self._progress = progress
+        self._total = len(docs) if isinstance(docs, Sized) else None
+        self._started = time.perf_counter()
+        self._counts: Counter[str] = Counter()
+
+    def batches(self) -> Iterator[dict[PointId, Document]]:
+        """Checked documents with different ids, by point id."""
+        stream = iter(self._docs)
+        start = 0
+        while raw := list(islice(stream, self._batch_size)):
+            batch = [as_document(value, start + place) for place, value in enumerate(raw)]
+            points = [self._metadata.point_id(document.id) for document in batch]
+            by_point = dict(zip(points, batch, strict=True))
+            if len(by_point) < len(batch):
+                times = Counter(points)
+                twice = sorted({repr(d.id) for point, d in zip(points, batch, strict=True) if times[point] > 1})
+                raise InputError(
+                    f"documents {start} to {start + len(batch) - 1} hold {len(twice)} ids more than once, such as "
+                    f"{twice[0]}; give each document an id of its own. This batch was not written."
+                )
+            yield by_point
+            start += len(batch)
+
+    def changes(self, batch: Mapping[PointId, Document], stored: Mapping[PointId, Mapping[str, Any]]) -> Changes:
+        """Compare a batch with what is stored, by content."""
+        fingerprint = self._metadata.space.fingerprint
+        changes = Changes()
+        for point, document in batch.items():
+            if point not in stored:
+                changes.added[point] = document
+            elif stored[point].get(HASH) != document.content_hash(fingerprint):
+                changes.updated[point] = document
+            elif _canonical(stored[point].get(PAYLOAD) or {}) != _canonical(document.payload):
+                changes.payload_only[point] = document
+            else:
+                changes.unchanged += 1
+        return changes
+
+    def points(self, changes: Changes, source: VectorSource) -> list[Point]:
+        """What has to be written with vectors; asks the source for them."""
+        documents = changes.to_embed
+        if not documents:
+            return []
+        spec, space = self._metadata.spec, self._metadata.space
+        given = source(list(documents.values()))
+        ids = [document.id for document in documents.values()]
+        matrix = vectors.as_vectors(given, space.dim, source="the document encoder", ids=ids)
+        if len(matrix) != len(documents):
+            raise InputError(f"the document encoder gave {len(matrix)} vectors for {len(documents)} documents")
+        named = {spec.full_name: matrix, **{mrl_name(d): vectors.truncate(matrix, d) for d in spec.mrl}}
+        lists = {name: rows.tolist() for name, rows in named.items()}  # lists travel faster than NumPy rows
+        return [
+            Point(point, {name: rows[i] for name, rows in lists.items()}, stored_payload(document, space.fingerprint))
+            for i, (point, document) in enumerate(documents.items())
+        ]
+
+    def payloads(self, changes: Changes) -> dict[PointId, dict[str, Any]]:
+        """What has to be written without vectors."""
+        fingerprint = self._metadata.space.fingerprint
+        return {point: stored_payload(d, fingerprint) for point, d in changes.payload_only.items()}
+
+    def done(self, changes: Changes) -> None:
+        """Count a batch that is written."""
+        self._counts.update(
             added=len(changes.added),
             updated=len(changes.updated),
             payload_updated=len(changes.payload_only),
             unchanged=changes.unchanged,
         )
-        if progress is not None:
-            progress(counts.total(), total)
-    if not counts:
-        raise InputError("there is no document to index; expected at least one")
-    points.finish()  # even if nothing was written: an interrupted run may have left it undone
-    return IndexReport(**counts, seconds=time.perf_counter() - started)
+        if self._progress is not None:
+            self._progress(self._counts.total(), self._total)
+
+    def require_any(self) -> None:
+        """Refuse a run that had no document."""
+        if not self._counts:
+            raise InputError("there is no document to index; expected at least one")
+
+    def report(self) -> IndexReport:
+        """What became of all documents."""
+        return IndexReport(**self._counts, seconds=time.perf_counter() - self._started)
 
 
-def _batches(docs: Iterable[Any], size: int) -> Iterator[list[Document]]:
-    """Batches of checked documents with different ids."""
-    stream = iter(docs)
-    start = 0
-    while raw := list(islice(stream, size)):
-        batch = [as_document(value, start + place) for place, value in enumerate(raw)]
-        twice = [name for name, times in Counter(point_id(d.id) for d in batch).items() if times > 1]
-        if twice:
-            names = sorted({repr(d.id) for d in batch if point_id(d.id) in twice})
-            raise InputError(
-                f"documents {start} to {start + len(batch) - 1} hold {len(names)} ids more than once, such as "
-                f"{names[0]}; give each document an id of its own. This batch was not written."
-            )
-        yield batch
-        start += len(batch)
+def index_documents(points: Points, run: IndexRun, source: VectorSource, optimize: Optimize) -> IndexReport:
+    """Bring documents into a collection; see :meth:`leaf_embed.qdrant.LeafCollection.index`."""
+    if optimize not in ("here", "child", "later"):
+        raise InputError(f"optimize must be 'here', 'child' or 'later'; got {optimize!r}")
+    for batch in run.batches():
+        changes = run.changes(batch, points.payloads(list(batch), COMPARED))
+        if rows := run.points(changes, source):
+            points.upsert(rows)
+        if payloads := run.payloads(changes):
+            points.overwrite_payloads(payloads)
+        run.done(changes)
+    run.require_any()
+    if optimize != "later":
+        points.finish(child=optimize == "child")  # even if nothing was written: an interrupted run may have left it
+    return run.report()
 
 
-def _changes(points: Points, metadata: CollectionMetadata, batch: Sequence[Document]) -> _Changes:
-    """Compare a batch with what is stored, by content."""
-    by_point = {point_id(document.id): document for document in batch}
-    stored = points.payloads(list(by_point), [HASH, PAYLOAD])
-    fingerprint = metadata.space.fingerprint
-    changes = _Changes()
-    for point, document in by_point.items():
-        if point not in stored:
-            changes.added[point] = document
-        elif stored[point].get(HASH) != document.content_hash(fingerprint):
-            changes.updated[point] = document
-        elif _canonical(stored[point].get(PAYLOAD) or {}) != _canonical(document.payload):
-            changes.payload_only[point] = document
-        else:
-            changes.unchanged += 1
-    return changes
+def encoder_source(leaf: Encoder, metadata: CollectionMetadata) -> VectorSource:
+    """Vectors by the document encoder, which is asked for the canaries before its first document."""
+    proven = False
+
+    def encode(documents: Sequence[Document]) -> ArrayLike:
+        nonlocal proven
+        if not proven:
+            _prove(leaf, metadata)
+            proven = True
+        return leaf.encode_document([document.embedded_text for document in documents])
+
+    return encode
 
 
 def _canonical(payload: Mapping[str, Any]) -> str:
@@ -127,34 +188,3 @@ def _prove(leaf: Encoder, metadata: CollectionMetadata) -> None:
     if canaries is not None and any(role == "document" for role, _ in canaries.texts):
         # The floor of a leaf, since a leaf may encode documents as well; LeafEncoder holds a teacher to a higher one.
         metadata.space.verify(leaf, floor=LEAF_FLOOR, roles=("document",), name="the document encoder")
-
-
-def _write(points: Points, metadata: CollectionMetadata, leaf: Encoder, changes: _Changes) -> None:
-    fingerprint = metadata.space.fingerprint
-    payloads = {point: stored_payload(d, fingerprint) for point, d in changes.payload_only.items()}
-    embedded = changes.to_embed
-    if embedded:
-        matrix = _embed(leaf, metadata, list(embedded.values()))
-        named = {FULL: matrix, **{mrl_name(d): vectors.truncate(matrix, d) for d in metadata.spec.mrl}}
-        lists = {name: rows.tolist() for name, rows in named.items()}  # lists travel faster than NumPy rows
-        points.upsert(
-            [
-                Point(point, {name: rows[i] for name, rows in lists.items()}, stored_payload(document, fingerprint))
-                for i, (point, document) in enumerate(embedded.items())
-            ]
-        )
-    if payloads:
-        points.overwrite_payloads(payloads)
-
-
-def _embed(leaf: Encoder, metadata: CollectionMetadata, documents: Sequence[Document]) -> FloatArray:
-    """Vectors of documents, shape ``(n, dim)``, float32, checked."""
-    matrix = vectors.as_vectors(
-        leaf.encode_document([d.embedded_text for d in documents]),
-        metadata.space.dim,
-        source="the document encoder",
-        ids=[d.id for d in documents],
-    )
-    if len(matrix) != len(documents):
-        raise InputError(f"the document encoder gave {len(matrix)} vectors for {len(documents)} documents")
-    return matrix

@@ -7,11 +7,13 @@ engine has no place for it, so there it is the file ``leaf-collection.json`` bes
 from __future__ import annotations
 
 import re
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
 from leaf_embed import __version__
 from leaf_embed.errors import CollectionError, InputError, LeafEmbedError
+from leaf_embed.qdrant.documents import point_id
 from leaf_embed.qdrant.spec import CollectionSpec
 from leaf_embed.space import EmbeddingSpace
 
@@ -45,16 +47,30 @@ class CollectionMetadata:
         space: The space of its vectors, with canaries if the space had any when the collection was made.
         spec: Its vectors.
         made_by: Release that made it.
+        text_key: Of a collection made elsewhere: the field of the stored payload that holds the text. ``None`` for our
+            own, whose payload has a layout of its own.
     """
 
     name: str
     space: EmbeddingSpace
     spec: CollectionSpec
     made_by: str = f"leaf-embed {__version__}"
+    text_key: str | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
         self.spec.require_fit(self.space)
+
+    def point_id(self, document_id: str | int) -> str | int:
+        """The id of a document's point; in a collection made elsewhere the ids that Qdrant takes stay as they are."""
+        if self.text_key is None:
+            return point_id(document_id)
+        if isinstance(document_id, int):
+            return document_id if document_id >= 0 else point_id(document_id)
+        try:
+            return str(uuid.UUID(document_id))
+        except ValueError:
+            return point_id(document_id)
 
     def to_dict(self) -> dict[str, Any]:
         """The versioned JSON form."""
@@ -63,6 +79,7 @@ class CollectionMetadata:
             "version": VERSION,
             "name": self.name,
             "made_by": self.made_by,
+            "text_key": self.text_key,
             "spec": self.spec.to_dict(),
             "space": self.space.to_dict(),
         }
@@ -91,7 +108,8 @@ class CollectionMetadata:
             )
         try:
             space = EmbeddingSpace.from_dict(value["space"], source=f"the collection {name!r}")
-            return cls(name, space, CollectionSpec.from_dict(value["spec"]), str(value["made_by"]))
+            spec = CollectionSpec.from_dict(value["spec"])
+            return cls(name, space, spec, str(value["made_by"]), value.get("text_key"))
         except (KeyError, TypeError, AttributeError, LeafEmbedError) as error:
             raise CollectionError(
                 f"the metadata of the collection {name!r} is damaged ({error}). Restore it from a backup, or make a "

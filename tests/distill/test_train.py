@@ -139,6 +139,12 @@ def test_impossible_recipes(change):
         DistillConfig(**change)
 
 
+def test_a_small_corpus_is_read_more_often():
+    assert DistillConfig.static().steps(2_560) == 800
+    assert DistillConfig.static().steps(256_000) == 1000
+    assert DistillConfig.static(max_steps=5).steps(2_560) == 5
+
+
 def test_steps_of_the_paper_recipe():
     assert DistillConfig.paper().steps(6_400) == 3 * 10 * 200
     assert DistillConfig.paper(max_steps=7).steps(6_400) == 7

@@ -7,6 +7,7 @@ client's local mode in memory.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -77,11 +78,22 @@ class SpoiledEncoder(WordEncoder):
         return self._spoil(rows) if any(text.startswith("spoil") for text in texts) else rows
 
 
-@pytest.fixture(params=["edge", "client"])
+SERVER = "LEAF_EMBED_QDRANT_URL"  # of an empty server, to run the same tests against a real one
+
+
+@pytest.fixture(params=["edge", "client", *(["server"] if os.environ.get(SERVER) else [])])
 def home(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[dict[str, Any]]:
-    """The arguments that say where collections lie: a directory, or a client in local mode."""
+    """The arguments that say where collections lie: a directory, a client in local mode, or a server's client."""
     if request.param == "edge":
         yield {"path": tmp_path / "collections"}
+    elif request.param == "server":
+        client = QdrantClient(os.environ[SERVER])
+        if client.get_collections().collections:
+            pytest.fail(f"the server at {os.environ[SERVER]} holds collections; the tests take none but an empty one")
+        yield {"client": client}
+        for collection in client.get_collections().collections:  # all made by the test: the server was empty
+            client.delete_collection(collection.name)
+        client.close()
     else:
         client = QdrantClient(":memory:")
         yield {"client": client}

@@ -23,6 +23,7 @@ from leaf_embed.qdrant import (
     CollectionSpec,
     Document,
     LeafCollection,
+    Retry,
     list_collections,
     read_metadata,
 )
@@ -191,10 +192,11 @@ def test_a_server_that_drops_metadata_is_refused(leaf: Any, monkeypatch: pytest.
 
 def test_a_server_that_is_not_there_is_a_clear_error(leaf: Any) -> None:
     client = QdrantClient("http://127.0.0.1:9", timeout=2, check_compatibility=False)
+    retry = Retry(attempts=2, first_wait=0.01, longest_wait=0.01)
     with pytest.raises(CollectionError, match="Is the server there"):
-        LeafCollection.open("docs", leaf, client=client)
+        LeafCollection.open("docs", leaf, client=client, retry=retry)
     with pytest.raises(CollectionError, match="Is the server there"):
-        LeafCollection.create("docs", leaf, client=client)
+        LeafCollection.create("docs", leaf, client=client, retry=retry)
     client.close()
 
 

@@ -1,0 +1,81 @@
+"""The smallest leaf: one vector a token, averaged. NumPy and a tokenizer; microseconds a query."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from leaf_embed import vectors
+from leaf_embed.encoders.base import BaseEncoder
+from leaf_embed.errors import NotALeafError
+from leaf_embed.format import LeafInfo, read_leaf
+from leaf_embed.space import EmbeddingSpace, Role
+from leaf_embed.vectors import FloatArray
+
+__all__ = ["StaticEncoder"]
+
+TABLE_KEY = "embedding.weight"  # the name that sentence-transformers' StaticEmbedding gives it
+
+
+class StaticEncoder(BaseEncoder):
+    """A static leaf: the mean of its tokens' vectors, normalised if the space is.
+
+    The directory is an ordinary sentence-transformers model (StaticEmbedding), and the vectors are the same. One
+    difference: a text without any token gets the mean direction of all tokens, since a vector of zeros can be neither
+    stored nor searched.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open a static leaf's directory.
+
+        Raises:
+            NotALeafError: No leaf there, not a static one, or its files are damaged.
+        """
+        self.path = Path(path)
+        self.info: LeafInfo = read_leaf(self.path)
+        self._tokenizer = _load_tokenizer(self.path)
+        self._table = _load_table(self.path, self._tokenizer.get_vocab_size(), self.info.space.dim)
+        self._nothing: FloatArray = self._table.mean(axis=0, dtype=np.float32)
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        return self.info.space
+
+    def _encode(self, texts: list[str], role: Role) -> FloatArray:
+        prompt = self.space.prompt(role)
+        encodings = self._tokenizer.encode_batch_fast([prompt + text for text in texts], add_special_tokens=False)
+        rows = np.stack([self._mean(encoding.ids) for encoding in encodings])
+        return vectors.normalize(rows) if self.space.unit_norm else rows
+
+    def _mean(self, ids: list[int]) -> FloatArray:
+        """Mean vector of some tokens, shape ``(dim,)``."""
+        if not ids:
+            return self._nothing
+        mean: FloatArray = self._table[ids].mean(axis=0, dtype=np.float32)
+        return mean
+
+
+def _load_tokenizer(path: Path) -> Tokenizer:
+    file = path / "tokenizer.json"
+    if not file.is_file():
+        raise NotALeafError(f"{path} has no tokenizer.json; the directory is incomplete, distil or copy it again")
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _load_table(path: Path, tokens: int, dim: int) -> FloatArray:
+    """The token vectors, shape ``(tokens, dim)``, float32."""
+    from safetensors.numpy import load_file
+
+    file = path / "model.safetensors"
+    try:
+        table: FloatArray = load_file(file)[TABLE_KEY].astype(np.float32, copy=False)
+    except Exception as error:  # safetensors raises a private class
+        raise NotALeafError(f"{file} holds no table of token vectors ({error!r}); is this a static leaf?") from error
+    if table.shape != (tokens, dim):
+        raise NotALeafError(f"{file} holds {table.shape} numbers; the tokenizer and the space ask for {(tokens, dim)}")
+    return table

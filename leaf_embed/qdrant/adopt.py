@@ -1,0 +1,134 @@
+"""Taking over a collection made elsewhere, after its vectors have shown that the leaf's document encoder wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from leaf_embed import vectors
+from leaf_embed.encoders.base import Encoder
+from leaf_embed.errors import CollectionError, InputError, SpaceMismatchError
+from leaf_embed.qdrant.backend import Record, Store
+from leaf_embed.qdrant.layout import StoredVector, truncated_dims
+from leaf_embed.qdrant.metadata import CollectionMetadata
+from leaf_embed.qdrant.spec import FULL, CollectionSpec
+from leaf_embed.qdrant.stores import find_collection
+from leaf_embed.space import EmbeddingSpace
+
+__all__ = ["AdoptReport", "adopt_collection", "adopted_spec", "prove_documents"]
+
+
+@dataclass(frozen=True)
+class AdoptReport:
+    """How the stored vectors compare with the document encoder's.
+
+    Attributes:
+        documents: Texts that were embedded again.
+        mean: Mean cosine.
+        lowest: Lowest cosine.
+    """
+
+    documents: int
+    mean: float
+    lowest: float
+
+
+def adopt_collection(
+    store: Store, name: str, leaf: Encoder, text_key: str, vector: str | None, sample: int, floor: float
+) -> str:
+    """Prove and describe a collection made elsewhere; its name, aliases resolved.
+
+    See :meth:`leaf_embed.qdrant.LeafCollection.adopt` for arguments and errors.
+    """
+    found = find_collection(store, name)
+    if store.read(found) is not None:
+        raise CollectionError(f"the collection {found!r} says already which model wrote it; use open")
+    spec = adopted_spec(found, store.layout(found), leaf.space, vector)
+    metadata = CollectionMetadata(found, leaf.space, spec, text_key=text_key)
+    points = store.open(metadata)
+    try:
+        prove_documents(points.page(None, sample, (), vector=True).records, leaf, metadata, floor)
+    finally:
+        points.close()
+    store.write(metadata)
+    return found
+
+
+def adopted_spec(
+    name: str, layout: Mapping[str, StoredVector], space: EmbeddingSpace, vector: str | None
+) -> CollectionSpec:
+    """The spec of what is there.
+
+    Args:
+        name: Name of the collection.
+        layout: Its vectors as the engine has them.
+        space: The space that they should be of.
+        vector: Name of the full vector; by default the only one of the space's size.
+
+    Raises:
+        CollectionError: No such vector, several, or one under a distance that a leaf cannot answer.
+    """
+    fitting = [key for key, stored in layout.items() if stored.size == space.dim]
+    if vector is None and FULL in fitting:
+        vector = FULL
+    if vector is None and len(fitting) == 1:
+        vector = fitting[0]
+    if vector not in fitting:
+        sizes = ", ".join(f"{key!r} ({stored.size} d)" for key, stored in layout.items()) or "none"
+        raise CollectionError(
+            f"the collection {name!r} has the vectors {sizes}; expected one of {space.dim} dimensions for the space "
+            f"{space.teacher}. Name it with vector=..., or use the leaf that belongs to the collection."
+        )
+    full = layout[vector]
+    if full.distance not in ("cosine", "dot"):
+        raise CollectionError(
+            f"the vector {vector!r} of the collection {name!r} is compared by {full.distance}; expected cosine or dot"
+        )
+    dims = tuple(dim for dim in truncated_dims(layout) if dim < space.dim)
+    codes = layout[f"mrl_{dims[0]}"].quantization if dims else None
+    return CollectionSpec(
+        mrl=dims,
+        quantization=codes or "none",
+        distance="dot" if full.distance == "dot" else "cosine",
+        datatype="float16" if full.datatype == "float16" else "float32",
+        full_name=vector,
+        full_graph=full.graph,
+    )
+
+
+def prove_documents(records: list[Record], leaf: Encoder, metadata: CollectionMetadata, floor: float) -> AdoptReport:
+    """Embed some stored texts again and compare with what is stored.
+
+    Raises:
+        InputError: No point has a text under the key.
+        SpaceMismatchError: The mean cosine is below the floor.
+    """
+    pairs = [(_text(record.payload, metadata.text_key), record.vector) for record in records]
+    known = [(text, row) for text, row in pairs if text and row is not None]
+    if not known:
+        keys = sorted({key for record in records for key in record.payload})
+        raise InputError(
+            f"none of {len(records)} points of {metadata.name!r} has a text under {metadata.text_key!r}; their "
+            f"payloads have the keys {keys}. Name the right one with text_key=...; an empty collection proves nothing."
+        )
+    dim = metadata.space.dim
+    mine = vectors.as_vectors(leaf.encode_document([t for t, _ in known]), dim, source="the document encoder")
+    stored = vectors.as_vectors([row for _, row in known], dim, source=f"the collection {metadata.name!r}")
+    cosines = vectors.cosine(mine, stored)
+    report = AdoptReport(len(known), float(np.mean(cosines)), float(np.min(cosines)))
+    if report.mean < floor:
+        raise SpaceMismatchError(
+            f"the collection {metadata.name!r} was not written by this document encoder: {report.documents} of its "
+            f"texts embedded again have a mean cosine of {report.mean:.3f} with what is stored; expected at least "
+            f"{floor}. Another model or another prompt wrote it, or the text under {metadata.text_key!r} is not what "
+            "was embedded. It is left as it was."
+        )
+    return report
+
+
+def _text(payload: Mapping[str, Any], key: str | None) -> str:
+    value = payload.get(key or "")
+    return value if isinstance(value, str) else ""

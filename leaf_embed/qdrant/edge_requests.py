@@ -1,0 +1,159 @@
+"""Our values in the words of the embedded engine: configurations, searches and filters."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from leaf_embed._extras import require
+from leaf_embed.qdrant.documents import PAYLOAD
+from leaf_embed.qdrant.filters import Group, Part, Range
+from leaf_embed.qdrant.metadata import CollectionMetadata
+from leaf_embed.qdrant.quantization import quantization
+from leaf_embed.qdrant.search import SearchPlan, StageParams, vector_selector
+from leaf_embed.qdrant.spec import CollectionSpec, mrl_name
+
+__all__ = ["edge_config", "edge_filter", "edge_index_operations", "edge_request", "engine"]
+
+CODES = {
+    "bits8": "Bits8",
+    "bits4": "Bits4",
+    "bits2": "Bits2",
+    "bits1_5": "Bits1_5",
+    "bits1": "Bits1",
+    "one_bit": "OneBit",
+    "one_and_half_bits": "OneAndHalfBits",
+    "two_bits": "TwoBits",
+    "default": "Default",
+    "binary": "Binary",
+    "scalar4bits": "Scalar4Bits",
+    "scalar8bits": "Scalar8Bits",
+}
+
+
+def engine() -> ModuleType:
+    """The embedded engine, imported on first use."""
+    return require("qdrant_edge", "qdrant", "A collection in a directory")
+
+
+def edge_config(edge: Any, metadata: CollectionMetadata) -> Any:
+    """The whole configuration of a shard."""
+    spec, space = metadata.spec, metadata.space
+    distance = edge.Distance.Dot if spec.distance_for(space) == "dot" else edge.Distance.Cosine
+    no_graph = edge.HnswIndexConfig(m=0, ef_construct=spec.ef_construct, full_scan_threshold=spec.index_from_kb)
+    full = edge.EdgeVectorParams(
+        size=space.dim,
+        distance=distance,
+        memory=_memory(edge, spec.full_memory),
+        datatype=None if spec.datatype == "float32" else edge.VectorStorageDatatype.Float16,
+        hnsw_config=None if spec.full_graph else no_graph,  # one made elsewhere stays as it is
+    )
+    return edge.EdgeConfig(
+        vectors={spec.full_name: full, **{mrl_name(dim): _mrl_config(edge, spec, dim) for dim in spec.mrl}},
+        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=spec.index_from_kb),
+        payload_memory=_memory(edge, spec.payload_memory),
+    )
+
+
+def _mrl_config(edge: Any, spec: CollectionSpec, dim: int) -> Any:
+    # Quantization is set per vector: set for the whole collection it would cover the full vectors too.
+    codes = _codes(edge, spec)
+    graph = edge.HnswIndexConfig(
+        m=spec.m,
+        ef_construct=spec.ef_construct,
+        full_scan_threshold=spec.index_from_kb,
+        memory=_memory(edge, spec.graph_memory),
+    )
+    return edge.EdgeVectorParams(
+        size=dim,
+        distance=edge.Distance.Cosine,
+        memory=_memory(edge, "cold" if codes else spec.codes_memory),  # with codes in memory originals are not read
+        hnsw_config=graph,
+        quantization_config=codes,
+    )
+
+
+def _codes(edge: Any, spec: CollectionSpec) -> Any:
+    chosen = quantization(spec.quantization)
+    memory = _memory(edge, spec.codes_memory)
+    if chosen.family == "scalar":
+        return edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8, memory=memory)
+    if chosen.family == "turbo":
+        bits = getattr(edge.TurboQuantBitSize, CODES[chosen.option])
+        return edge.TurboQuantQuantizationConfig(bits=bits, memory=memory)
+    if chosen.family == "binary":
+        return edge.BinaryQuantizationConfig(
+            encoding=getattr(edge.BinaryQuantizationEncoding, CODES[chosen.option]),
+            query_encoding=getattr(edge.BinaryQuantizationQueryEncoding, CODES[spec.binary_query]),
+            memory=memory,
+        )
+    if chosen.family == "product":
+        ratio = getattr(edge.CompressionRatio, chosen.option.upper())
+        return edge.ProductQuantizationConfig(compression=ratio, memory=memory)
+    return None
+
+
+def edge_index_operations(edge: Any, spec: CollectionSpec) -> list[Any]:
+    """What makes an index for each field that filters use."""
+    return [
+        edge.UpdateOperation.create_field_index(
+            f"{PAYLOAD}.{field}", getattr(edge.PayloadSchemaType, kind.capitalize())
+        )
+        for field, kind in spec.index_kinds.items()
+    ]
+
+
+def edge_request(edge: Any, plan: SearchPlan) -> Any:
+    """A search as the engine takes it."""
+    conditions = edge_filter(edge, plan.conditions)
+    prefetches = None
+    if plan.prefetch is not None:
+        stage = plan.prefetch
+        prefetches = [
+            edge.Prefetch(
+                limit=stage.limit,
+                query=edge.Query.Nearest(stage.vector, using=stage.using),
+                params=_params(edge, stage.params),
+                filter=conditions,
+            )
+        ]
+    return edge.QueryRequest(
+        limit=plan.limit,
+        offset=plan.offset,
+        query=edge.Query.Nearest(plan.vector, using=plan.using or None),
+        prefetches=prefetches,
+        filter=conditions,
+        score_threshold=plan.score_threshold,
+        with_payload=True,
+        with_vector=plan.with_vector and vector_selector(plan.using),
+        params=_params(edge, plan.params),
+    )
+
+
+def _params(edge: Any, params: StageParams) -> Any:
+    codes = edge.QuantizationSearchParams(
+        ignore=params.ignore_codes, rescore=params.rescore, oversampling=params.oversampling
+    )
+    return edge.SearchParams(exact=params.exact, hnsw_ef=params.hnsw_ef, quantization=codes)
+
+
+def edge_filter(edge: Any, conditions: tuple[Part, ...]) -> Any:
+    """Parts that must all hold; ``None`` for none."""
+    return edge.Filter(must=[_part(edge, part) for part in conditions]) if conditions else None
+
+
+def _part(edge: Any, part: Part) -> Any:
+    if isinstance(part, Group):
+        return edge.Filter(**{part.kind: [_part(edge, inner) for inner in part.parts]})
+    if isinstance(part, Range):
+        return edge.FieldCondition(part.key, range=edge.RangeFloat(**dict(part.bounds)))
+    # The engine (0.9.0) reads Python's True as the number 1, which equals no stored true; NumPy's it reads rightly.
+    values = [np.bool_(value) if isinstance(value, bool) else value for value in part.values]
+    match = edge.MatchValue(values[0]) if len(values) == 1 else edge.MatchAny(values)
+    return edge.FieldCondition(part.key, match=match)
+
+
+def _memory(edge: Any, tier: str) -> Any:
+    return getattr(edge.Memory, tier.capitalize())

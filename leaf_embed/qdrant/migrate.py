@@ -1,0 +1,73 @@
+"""Changing a collection that is in use: no teacher is asked, and searches go on.
+
+What a collection says about itself is changed last. Killed before that, it answers as before; run again, the change
+goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from leaf_embed import vectors
+from leaf_embed.errors import InputError
+from leaf_embed.qdrant.backend import PointId, Points, Record
+from leaf_embed.qdrant.index import Progress
+from leaf_embed.qdrant.metadata import CollectionMetadata
+from leaf_embed.qdrant.quantization import quantization
+from leaf_embed.qdrant.spec import mrl_name
+
+__all__ = ["backfill", "with_mrl", "with_quantization"]
+
+
+def with_mrl(metadata: CollectionMetadata, dim: int, *, first: bool) -> CollectionMetadata:
+    """The metadata of a collection that has one more truncated vector.
+
+    Raises:
+        InputError: The dimension does not fit, or the collection's only vector has no name.
+    """
+    if not metadata.spec.full_name:
+        raise InputError(
+            f"the collection {metadata.name!r} was made with one vector without a name; Qdrant cannot add another. "
+            "Make a new collection and copy: new.index_vectors(old.iter_documents(with_vectors=True))"
+        )
+    others = tuple(d for d in metadata.spec.mrl if d != dim)
+    mrl = metadata.spec.mrl if dim in metadata.spec.mrl and not first else (dim, *others) if first else (*others, dim)
+    return replace(metadata, spec=replace(metadata.spec, mrl=mrl))
+
+
+def with_quantization(metadata: CollectionMetadata, name: str) -> CollectionMetadata:
+    """The metadata of a collection whose truncated vectors are compressed otherwise.
+
+    Raises:
+        InputError: There is no such quantization, or nothing to quantize.
+    """
+    quantization(name)
+    if not metadata.spec.mrl:
+        raise InputError(f"the collection {metadata.name!r} has no truncated vector; add one with add_mrl")
+    return replace(metadata, spec=replace(metadata.spec, quantization=name))
+
+
+def backfill(points: Points, dim: int, page_size: int, progress: Progress | None) -> None:
+    """Fill a truncated vector of every point from its full one, a page at a time."""
+    total, done = points.count(), 0
+    page = points.page(None, page_size, (), vector=True)
+    while page.records:
+        points.update_vectors(_truncated(page.records, dim))
+        done += len(page.records)
+        if progress is not None:
+            progress(done, total)
+        if page.after is None:
+            return
+        page = points.page(page.after, page_size, (), vector=True)
+
+
+def _truncated(records: list[Record], dim: int) -> Mapping[PointId, Mapping[str, list[float]]]:
+    """The truncated vector of each record that has a full one, by point id."""
+    known = [(record.id, record.vector) for record in records if record.vector is not None]
+    if not known:
+        return {}
+    rows = vectors.truncate(np.asarray([row for _, row in known], dtype=np.float32), dim).tolist()
+    return {point: {mrl_name(dim): row} for (point, _), row in zip(known, rows, strict=True)}
