@@ -11,6 +11,10 @@ from leaf_embed import EmbeddingSpace, Encoder, LeafEncoder
 from leaf_embed.distill import DistillConfig, DistillReport, Text, distill
 from leaf_embed.qdrant import Document, Hit, LeafCollection, StoredDocument
 from leaf_embed.vectors import FloatArray
+from leaf_embed_haystack import LeafDocumentEmbedder, LeafQdrantDocumentStore, LeafQdrantRetriever, LeafTextEmbedder
+from leaf_embed_langchain import LeafEmbeddings, LeafQdrantVectorStore
+from leaf_embed_llama_index import LeafEmbedding
+from leaf_embed_llama_index import LeafQdrantVectorStore as LlamaStore
 
 
 class MyEncoder:
@@ -49,3 +53,16 @@ def documents(collection: LeafCollection) -> list[StoredDocument]:
     diverse: list[Hit] = collection.search_mmr("a question", fetch=20, where={"year": {"gte": 1990}})
     print(nearest, diverse)
     return [*collection.get(["a"]), *collection.iter_documents(with_vectors=True)]
+
+
+async def frameworks(collection: LeafCollection) -> list[float]:
+    store = LeafQdrantVectorStore.from_texts(
+        ["a passage"], LeafEmbeddings("leaf"), [{"lang": "en"}], path="collections"
+    )
+    await store.asimilarity_search("a question", k=3, filter={"lang": "en"}, exact=True)
+    LlamaStore(collection, is_embedding_query=True).clear()
+    LeafQdrantRetriever(LeafQdrantDocumentStore("docs", "leaf", url="http://localhost:6333")).run("a question", top_k=3)
+    LeafDocumentEmbedder("leaf", document="leaf").run([])
+    LeafTextEmbedder("leaf", threads=2).warm_up()
+    teacher = LeafEmbedding("leaf", document=lambda space: MyEncoder())
+    return teacher.get_query_embedding("a question")
