@@ -91,7 +91,7 @@ class DistillConfig:
 
     @classmethod
     def static(cls, **changes: Any) -> DistillConfig:
-        """For a student of one vector a token: large batches at a high rate, one pass or 800 steps (examples/LOG.md)."""
+        """For a student of one vector a token: large batches, a high rate, one pass or 800 steps (examples/LOG.md)."""
         defaults: dict[str, Any] = {
             "batch_size": 256,
             "learning_rate": 1e-3,

@@ -4,7 +4,17 @@
 """
 
 from leaf_embed.encoders.base import BaseEncoder, Encoder, Metered
-from leaf_embed.encoders.functions import CallableEncoder, langchain_encoder
+from leaf_embed.encoders.callables import CallableEncoder, langchain_encoder
+from leaf_embed.encoders.function import FunctionEncoder
 from leaf_embed.encoders.leaf import LeafEncoder, load
 
-__all__ = ["BaseEncoder", "CallableEncoder", "Encoder", "LeafEncoder", "Metered", "langchain_encoder", "load"]
+__all__ = [
+    "BaseEncoder",
+    "CallableEncoder",
+    "Encoder",
+    "FunctionEncoder",
+    "LeafEncoder",
+    "Metered",
+    "langchain_encoder",
+    "load",
+]

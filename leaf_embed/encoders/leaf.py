@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from leaf_embed.canaries import LEAF_FLOOR, TEACHER_FLOOR, CanaryReport
 from leaf_embed.encoders.base import BaseEncoder, Encoder
@@ -16,7 +16,9 @@ from leaf_embed.format import read_leaf
 from leaf_embed.space import EmbeddingSpace, Role
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["LeafEncoder", "load"]
+__all__ = ["DocumentMaker", "LeafEncoder", "load"]
+
+DocumentMaker: TypeAlias = Callable[[EmbeddingSpace], Encoder]
 
 QUERY_FILES = ["leaf.json", "tokenizer.json", "onnx/*"]
 
@@ -111,7 +113,7 @@ class LeafEncoder(BaseEncoder):
 def load(
     path: str | os.PathLike[str],
     *,
-    document: Literal["teacher", "leaf"] | Encoder | str | os.PathLike[str] | None = None,
+    document: Literal["teacher", "leaf"] | Encoder | DocumentMaker | str | os.PathLike[str] | None = None,
     variant: Literal["auto", "int8", "float32", "torch"] = "auto",
     threads: int = 1,
     revision: str | None = None,
@@ -122,7 +124,8 @@ def load(
         path: A leaf directory, or a hub id. From the hub only the query side's files are fetched.
         document: Who encodes documents. ``None``: nobody, the leaf answers queries only. ``"teacher"``: the teacher
             named in the space, loaded on first use. A path or hub id: the teacher from there. ``"leaf"``: the leaf
-            itself (symmetric use). An :class:`Encoder`: that one.
+            itself (symmetric use). An :class:`Encoder`: that one. A function: makes it from the leaf's space when the
+            first document comes.
         variant: ``"int8"``, ``"float32"``, ``"auto"`` (int8 if it was exported, else float32), or ``"torch"``.
         threads: Threads of ONNX Runtime.
         revision: Hub commit, branch or tag.
@@ -144,6 +147,9 @@ def load(
         return LeafEncoder(query, query)
     if document is None or isinstance(document, Encoder):
         return LeafEncoder(query, document)
+    if callable(document):
+        make = document
+        return LeafEncoder(query, lambda: make(query.space))
     source = query.space.teacher if document == "teacher" else os.fspath(document)
     return LeafEncoder(query, lambda: load_teacher(source, query.space))
 

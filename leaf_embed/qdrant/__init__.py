@@ -11,6 +11,7 @@ explain.py         what a search sends, and why
 index.py           documents into vectors into points, a checked batch at a time
 collection.py      LeafCollection, the front door; collection_search.py: its reading half
 async_collection.py AsyncLeafCollection, the same over AsyncQdrantClient
+either.py          both of them on one object, made or opened in one step, for frameworks
 collection_base.py what the two share: all that needs no engine
 adopt.py           taking over a collection made elsewhere; migrate.py: changing one in use
 tuning.py          recall and milliseconds of settings, on a collection's own queries
@@ -31,6 +32,7 @@ flow of the client's calls; it ignores quantization and graphs). No live server 
 from leaf_embed.qdrant.async_collection import AsyncLeafCollection
 from leaf_embed.qdrant.collection import LeafCollection
 from leaf_embed.qdrant.documents import Document, Hit, IndexReport, StoredDocument
+from leaf_embed.qdrant.either import EitherCollection, aopen_or_create, open_or_create
 from leaf_embed.qdrant.explain import Explanation
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.pairs import CollectionPairs
@@ -47,6 +49,7 @@ __all__ = [
     "CollectionPairs",
     "CollectionSpec",
     "Document",
+    "EitherCollection",
     "Estimate",
     "Explanation",
     "Hit",
@@ -57,8 +60,10 @@ __all__ = [
     "TuneGrid",
     "TuneReport",
     "TuneRow",
+    "aopen_or_create",
     "estimate",
     "list_collections",
+    "open_or_create",
     "parquet_documents",
     "read_metadata",
     "switch_alias",

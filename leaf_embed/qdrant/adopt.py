@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,16 @@ from leaf_embed import vectors
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import CollectionError, InputError, SpaceMismatchError
 from leaf_embed.qdrant.backend import Record, Store
+from leaf_embed.qdrant.documents import StoredDocument
 from leaf_embed.qdrant.layout import StoredVector, truncated_dims
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.spec import FULL, CollectionSpec
 from leaf_embed.qdrant.stores import find_collection
 from leaf_embed.space import EmbeddingSpace
 
-__all__ = ["AdoptReport", "adopt_collection", "adopted_spec", "prove_documents"]
+__all__ = ["AdoptReport", "adopt_collection", "adopted_spec", "prove_documents", "prove_vectors"]
+
+UNRELATED = 0.3  # mean cosine of a leaf with its teacher is far above, with another model near 0
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,27 @@ def prove_documents(records: list[Record], leaf: Encoder, metadata: CollectionMe
             "was embedded. It is left as it was."
         )
     return report
+
+
+def prove_vectors(documents: Sequence[StoredDocument], leaf: Encoder, name: str, sample: int = 8) -> None:
+    """Refuse vectors of another model, made by somebody who does not say by which: the leaf tells.
+
+    Raises:
+        SpaceMismatchError: The leaf's vectors of the same texts have nothing to do with them.
+        VectorError: They have another size.
+    """
+    known = [document for document in documents if document.vector is not None][:sample]
+    if not known:
+        return
+    mine = vectors.as_vectors(leaf.encode_query([d.embedded_text for d in known]), source="the leaf")
+    given = vectors.as_vectors([d.vector for d in known if d.vector is not None], leaf.space.dim, source="the caller")
+    mean = float(np.mean(vectors.cosine(mine, given)))
+    if mean < UNRELATED:
+        raise SpaceMismatchError(
+            f"the vectors are not of the space of the collection {name!r}, {leaf.space.describe()}: with the leaf's of "
+            f"the same texts they have a mean cosine of {mean:.3f}; an unrelated model has about 0, a teacher above "
+            f"{UNRELATED}. Embed the documents by the leaf's own teacher."
+        )
 
 
 def _text(payload: Mapping[str, Any], key: str | None) -> str:

@@ -17,11 +17,12 @@ from typing import Any, Literal, TypeAlias
 
 from leaf_embed.errors import InputError
 
-__all__ = ["Condition", "Filter", "Group", "Part", "Range", "filter_json", "parse_filter"]
+__all__ = ["Condition", "Filter", "Group", "Part", "Range", "comparison", "filter_json", "parse_filter"]
 
 Filter: TypeAlias = "Mapping[str, Any]"
 
 BOUNDS = ("gt", "gte", "lt", "lte")
+SIGNS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,22 @@ def parse_filter(where: Filter | None, prefix: str) -> tuple[Part, ...]:
     if not isinstance(where, Mapping):
         raise InputError(f"a filter must be a mapping such as {{'lang': 'en'}}; got {type(where).__name__}")
     return tuple(_entry(key, value, prefix) for key, value in where.items())
+
+
+def comparison(key: str, operator: str, value: Any) -> Filter:
+    """A filter from a field, a sign and a value, which is how frameworks write them.
+
+    Raises:
+        InputError: A sign that is not one of ``==  !=  >  >=  <  <=  in  not in``.
+    """
+    equal = {key: {"gte": value, "lte": value} if isinstance(value, float) else value}
+    if operator in ("==", "in"):
+        return equal
+    if operator in ("!=", "not in", "nin"):
+        return {"$not": equal}
+    if operator in SIGNS:
+        return {key: {SIGNS[operator]: value}}
+    raise InputError(f"filter {key!r}: the operator {operator!r} is unknown; expected ==, !=, >, >=, <, <=, in, not in")
 
 
 def _entry(key: Any, value: Any, prefix: str) -> Part:

@@ -134,4 +134,4 @@ def test_an_empty_corpus(teacher_path, tmp_path, corpus):
 
 def test_leaf_json_is_on_one_page(leaf_path):
     value = json.loads((leaf_path / "leaf.json").read_text())
-    assert sorted(value) == ["format", "max_tokens", "metrics", "recipe", "space", "version"]
+    assert sorted(value) == ["format", "kind", "max_tokens", "metrics", "recipe", "space", "version"]

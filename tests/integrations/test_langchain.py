@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,30 +20,10 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_tests.integration_tests import EmbeddingsIntegrationTests
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
-from leaf_embed import EmbeddingSpace, LeafEncoder
-from leaf_embed.encoders import BaseEncoder
-from leaf_embed.errors import InputError, NotALeafError
-from leaf_embed.space import Role
-from leaf_embed.vectors import FloatArray, normalize
+from leaf_embed import LeafEncoder
+from leaf_embed.errors import InputError, NotALeafError, SpaceMismatchError
 from leaf_embed_langchain import LeafEmbeddings
-
-
-class LetterEncoder(BaseEncoder):
-    """Counts of the letters a to f, plus one, normalised: "abba" is [3, 3, 1, 1, 1, 1] / sqrt(22)."""
-
-    def __init__(self) -> None:
-        self.roles: list[Role] = []
-        self.threads: set[int] = set()
-
-    @property
-    def space(self) -> EmbeddingSpace:
-        return EmbeddingSpace("letters", 6)
-
-    def _encode(self, texts: list[str], role: Role) -> FloatArray:
-        self.roles.append(role)
-        self.threads.add(threading.get_ident())
-        counts: FloatArray = np.array([[t.count(c) + 1 for c in "abcdef"] for t in texts], dtype=np.float32)
-        return normalize(counts)
+from tests.integrations.encoders import LetterEncoder
 
 
 class TestUnit(EmbeddingsUnitTests):
@@ -105,7 +86,7 @@ def test_async_calls_leave_the_event_loop_alone() -> None:
 
 
 def test_options_reach_the_loader(monkeypatch: pytest.MonkeyPatch) -> None:
-    import leaf_embed_langchain.embeddings as module
+    import leaf_embed.encoders.opening as module
 
     asked: list[Any] = []
     leaf = LetterEncoder()
@@ -126,7 +107,7 @@ def test_options_reach_the_loader(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_cannot_be_used_is_refused(tmp_path: Any) -> None:
     embeddings = LeafEmbeddings(LetterEncoder())
-    with pytest.raises(InputError, match="takes a list of texts; got one text"):
+    with pytest.raises(InputError, match="expected a list of texts; got one text"):
         embeddings.embed_documents("abba")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="item 0 is of type list"):
         embeddings.embed_query(["abba"])  # type: ignore[arg-type]
@@ -140,6 +121,49 @@ def test_it_serves_a_vector_store() -> None:
     store = InMemoryVectorStore(LeafEmbeddings(LeafEncoder(LetterEncoder(), LetterEncoder())))
     store.add_documents([Document("aaaa"), Document("bbbb"), Document("cccc")])
     assert store.similarity_search("bb", k=1)[0].page_content == "bbbb"
+
+
+class LetterEmbeddings(Embeddings):
+    """LetterEncoder's vectors as another library's object gives them: lists, and not of unit norm."""
+
+    def __init__(self, *, scale: float = 2.0, wrong: bool = False) -> None:
+        self.scale, self.wrong, self.batches = scale, wrong, [0][:0]
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        self.batches.append(len(texts))
+        rows: list[list[float]] = (self.scale * LetterEncoder().encode_document(texts)).tolist()
+        return [row[::-1] for row in rows] if self.wrong else rows
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
+
+
+def test_the_teacher_may_be_any_embeddings_object() -> None:
+    teacher = LetterEmbeddings()
+    embeddings = LeafEmbeddings(LetterEncoder(canaries=True), document=teacher, batch_size=2, show_progress=True)
+    embeddings.embed_query("abba")
+    assert teacher.batches == []  # not asked, not even for canaries
+    rows = embeddings.embed_documents(["abba", "cab", "fed"])
+    assert rows == pytest.approx(LetterEncoder().encode_document(["abba", "cab", "fed"]))
+    assert teacher.batches[-2:] == [2, 1]
+    assert LeafEmbeddings(LetterEncoder(), document=LetterEmbeddings()).embed_documents([]) == []
+
+
+def test_an_embeddings_object_of_another_model_is_refused() -> None:
+    embeddings = LeafEmbeddings(LetterEncoder(canaries=True), document=LetterEmbeddings(wrong=True))
+    with pytest.raises(SpaceMismatchError, match="does not write into the space"):
+        embeddings.embed_documents(["abba"])
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
+def test_it_survives_langchain_json(leaf_path: Path) -> None:
+    from langchain_core.load import dumps, loads
+
+    embeddings = LeafEmbeddings(str(leaf_path), document="leaf", batch_size=7)
+    loaded = loads(dumps(embeddings), valid_namespaces=["leaf_embed_langchain"], allowed_objects=[LeafEmbeddings])
+    assert isinstance(loaded, LeafEmbeddings)
+    assert (loaded.document, loaded.batch_size) == ("leaf", 7)
+    assert loaded.embed_query("red stone") == embeddings.embed_query("red stone")
 
 
 def test_a_missing_extra_names_the_command() -> None:

@@ -1,0 +1,92 @@
+"""Between Haystack's documents and filters and ours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from haystack import Document
+from haystack.errors import FilterError
+
+from leaf_embed.errors import InputError
+from leaf_embed.qdrant import Hit, StoredDocument
+from leaf_embed.qdrant.filters import Filter, comparison, parse_filter
+
+__all__ = ["document_of", "leaf_document", "plain", "where_of"]
+
+LISTS = ("in", "not in")
+
+
+def plain(value: Any) -> Any:
+    """A value of a pipeline file.
+
+    Raises:
+        InputError: An encoder, which no file can hold.
+    """
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if value is not None and not isinstance(value, str):
+        raise InputError(
+            f"a pipeline file cannot hold a {type(value).__name__}; name the leaf and its teacher by path or hub id"
+        )
+    return value
+
+
+def leaf_document(document: Any) -> StoredDocument:
+    """A document to index, with its vector if it has one.
+
+    Raises:
+        InputError: No ``Document``, or one without text or with what a collection does not keep.
+    """
+    if not isinstance(document, Document):
+        raise InputError(f"expected a list of Haystack Documents; got {type(document).__name__} in it")
+    if document.content is None or document.blob is not None or document.sparse_embedding is not None:
+        raise InputError(
+            f"document {document.id!r:.80} has no text, or a blob or a sparse embedding; a leaf collection keeps "
+            "content, meta and embedding"
+        )
+    vector = None if document.embedding is None else np.asarray(document.embedding, dtype=np.float32)
+    return StoredDocument(document.id, document.content, payload=document.meta, vector=vector)
+
+
+def document_of(found: Hit | StoredDocument) -> Document:
+    """Haystack's document, with its score if it was searched for; a title joins ``meta``."""
+    title = {"title": found.title} if found.title else {}
+    score = found.score if isinstance(found, Hit) else None
+    return Document(id=str(found.id), content=found.text, meta={**title, **found.payload}, score=score)
+
+
+def where_of(filters: Mapping[str, Any] | None) -> Filter | None:
+    """Our filter; ``None`` for none.
+
+    Raises:
+        FilterError: Something that a collection cannot express.
+    """
+    if not filters:
+        return None
+    try:
+        where = _where(filters)
+        parse_filter(where, "")
+    except InputError as error:
+        raise FilterError(str(error)) from error
+    return where
+
+
+def _where(filters: Mapping[str, Any]) -> Filter:
+    if "field" not in filters and "conditions" in filters:
+        parts = [_where(part) for part in filters["conditions"]]
+        kinds: dict[Any, Filter] = {"AND": {"$and": parts}, "OR": {"$or": parts}, "NOT": {"$not": {"$and": parts}}}
+        if filters.get("operator") in kinds:
+            return kinds[filters["operator"]]
+    missing = [key for key in ("field", "operator", "value") if key not in filters]
+    if missing:
+        raise InputError(
+            f"the filter {dict(filters)!r:.120} lacks {missing}; expected field, operator and value, or the operator "
+            "AND, OR or NOT with conditions"
+        )
+    field, operator, value = filters["field"], filters["operator"], filters["value"]
+    if operator in LISTS and not isinstance(value, list):
+        raise InputError(f"filter {field!r}: {operator!r} takes a list; got {type(value).__name__}")
+    return comparison(str(field).removeprefix("meta."), operator, value)

@@ -1,0 +1,198 @@
+"""LangChain's ``VectorStore`` over a leaf collection."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+
+from leaf_embed import Encoder
+from leaf_embed.qdrant import (
+    AsyncLeafCollection,
+    CollectionSpec,
+    EitherCollection,
+    LeafCollection,
+    aopen_or_create,
+    open_or_create,
+)
+from leaf_embed_langchain.convert import document_of, encoder_of, leaf_documents, required
+from leaf_embed_langchain.embeddings import LeafEmbeddings
+from leaf_embed_langchain.searches import Searches
+
+if TYPE_CHECKING:
+    from qdrant_client import AsyncQdrantClient, QdrantClient
+
+__all__ = ["LeafQdrantVectorStore"]
+
+
+class LeafQdrantVectorStore(Searches):
+    """A Qdrant collection of one embedding space, searched by the leaf.
+
+    Writes the full vector and every truncated one, searches in two stages, and asks the teacher for vectors only when
+    documents are added: never when it is made, and never by a search, MMR included.
+
+    Searches take ``filter`` (see :mod:`leaf_embed.qdrant.filters`; fields are those of ``metadata``) and the options
+    of :meth:`leaf_embed.qdrant.LeafCollection.search`, such as ``exact=True`` or ``candidates=200``. Any text can be
+    an id. A title that the collection holds comes as ``metadata["title"]``.
+    """
+
+    def __init__(
+        self,
+        collection: LeafCollection | None = None,
+        *,
+        async_collection: AsyncLeafCollection | None = None,
+        relevance_score_fn: Callable[[float], float] | None = None,
+    ) -> None:
+        """Take a collection that is open; it stays its owner's.
+
+        Args:
+            collection: For the blocking methods; the awaited ones use it in a thread.
+            async_collection: For the awaited methods, over an ``AsyncQdrantClient``.
+            relevance_score_fn: From a score to a relevance between 0 and 1; for a collection compared by cosine
+                ``(1 + cosine) / 2`` by default.
+
+        Raises:
+            InputError: No collection, or something else.
+        """
+        self._either = EitherCollection(collection, async_collection)
+        self._relevance_score_fn = relevance_score_fn
+        self._embeddings = LeafEmbeddings(self._either.described.leaf)
+
+    @classmethod
+    def from_existing_collection(
+        cls,
+        collection_name: str,
+        embedding: LeafEmbeddings | Encoder,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        client: QdrantClient | None = None,
+        **options: Any,
+    ) -> LeafQdrantVectorStore:
+        """Open a collection, if the leaf belongs to it; see :meth:`leaf_embed.qdrant.LeafCollection.open`."""
+        return cls(LeafCollection.open(collection_name, encoder_of(embedding), path=path, client=client), **options)
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: list[str],
+        embedding: Embeddings,
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: list[str] | None = None,
+        collection_name: str = "langchain",
+        path: str | os.PathLike[str] | None = None,
+        client: QdrantClient | None = None,
+        spec: CollectionSpec | None = None,
+        **options: Any,
+    ) -> LeafQdrantVectorStore:
+        """Add texts to a collection, which is made if it is not there.
+
+        Args:
+            texts: May be ``[]`` for an empty collection.
+            embedding: :class:`LeafEmbeddings`, with a document encoder if there are texts.
+            metadatas: One a text.
+            ids: One a text; random ones by default.
+            collection_name: Its name.
+            path: Directory of the embedded engine; give it or ``client``.
+            client: A ``QdrantClient``.
+            spec: Which vectors to store; see :class:`leaf_embed.qdrant.CollectionSpec`.
+            options: For the store itself: ``relevance_score_fn``.
+        """
+        encoder = encoder_of(embedding)
+        store = cls(open_or_create(collection_name, encoder, path=path, client=client, spec=spec), **options)
+        store.add_texts(texts, metadatas, ids=ids)
+        return store
+
+    @classmethod
+    async def afrom_texts(
+        cls,
+        texts: list[str],
+        embedding: Embeddings,
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: list[str] | None = None,
+        async_client: AsyncQdrantClient | None = None,
+        **options: Any,
+    ) -> LeafQdrantVectorStore:
+        """:meth:`from_texts` over an ``AsyncQdrantClient``; without one, :meth:`from_texts` in a thread."""
+        if async_client is None:
+            return await asyncio.to_thread(cls.from_texts, texts, embedding, metadatas, ids=ids, **options)
+        name, spec = options.pop("collection_name", "langchain"), options.pop("spec", None)
+        opened = await aopen_or_create(name, encoder_of(embedding), client=async_client, spec=spec)
+        store = cls(async_collection=opened, **options)
+        await store.aadd_texts(texts, metadatas, ids=ids)
+        return store
+
+    @property
+    def embeddings(self) -> LeafEmbeddings:
+        """Documents by the teacher, queries by the leaf."""
+        return self._embeddings
+
+    @property
+    def collection(self) -> LeafCollection:
+        """The blocking collection."""
+        return self._either.blocking
+
+    def add_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Embed texts by the teacher and store them; an id that is there is replaced, an unchanged text costs nothing.
+
+        Args:
+            texts: Texts.
+            metadatas: One a text; anything JSON can hold.
+            ids: One a text; ``None`` gives a random one.
+            kwargs: Options of :meth:`leaf_embed.qdrant.LeafCollection.index`.
+
+        Returns:
+            The ids.
+        """
+        documents = leaf_documents(texts, metadatas, ids)
+        if documents:
+            self._either.blocking.index(documents, **kwargs)
+        return [str(document.id) for document in documents]
+
+    async def aadd_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """:meth:`add_texts`, awaited."""
+        documents = leaf_documents(texts, metadatas, ids)
+        if documents:
+            await self._either.call("index", documents, **kwargs)
+        return [str(document.id) for document in documents]
+
+    def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
+        """Remove documents by their ids; one that is not there is no error.
+
+        Raises:
+            InputError: No ids: a store is never emptied by leaving something out.
+        """
+        self._either.blocking.delete(required(ids))
+        return True
+
+    async def adelete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
+        """:meth:`delete`, awaited."""
+        await self._either.call("delete", required(ids))
+        return True
+
+    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+        """Documents by their ids, in the order asked for; those that are not there are left out."""
+        return [document_of(found) for found in self._either.blocking.get(ids)]
+
+    async def aget_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+        """:meth:`get_by_ids`, awaited."""
+        return [document_of(found) for found in await self._either.call("get", ids)]

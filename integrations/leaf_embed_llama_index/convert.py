@@ -1,0 +1,107 @@
+"""Between LlamaIndex's nodes, filters and queries and ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from llama_index.core.schema import BaseNode, MetadataMode, TextNode
+from llama_index.core.vector_stores.types import (
+    FilterCondition,
+    FilterOperator,
+    MetadataFilter,
+    MetadataFilters,
+    VectorStoreQuery,
+    VectorStoreQueryMode,
+    VectorStoreQueryResult,
+)
+from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
+
+from leaf_embed.errors import InputError
+from leaf_embed.qdrant import Hit, StoredDocument
+from leaf_embed.qdrant.filters import Filter, comparison
+
+__all__ = ["document_of", "node_of", "result_of", "search_call", "where_of"]
+
+NODE_ID = "_node_id"
+MATCHES_ELEMENTS = {FilterOperator.CONTAINS: "==", FilterOperator.ANY: "in"}  # Qdrant compares each item of a list
+
+
+def document_of(node: BaseNode) -> StoredDocument:
+    """A document to index; its text is what LlamaIndex embedded, metadata included.
+
+    Raises:
+        InputError: The node cannot be stored.
+    """
+    embedded = node.get_content(metadata_mode=MetadataMode.EMBED)
+    same = embedded == node.get_content(metadata_mode=MetadataMode.NONE)
+    payload = {**node_to_metadata_dict(node, remove_text=same), NODE_ID: node.node_id}
+    vector = None if node.embedding is None else np.asarray(node.embedding, dtype=np.float32)
+    return StoredDocument(node.node_id, embedded, payload=payload, vector=vector)
+
+
+def node_of(found: Hit | StoredDocument) -> BaseNode:
+    """The node as it was; one that another program wrote becomes a ``TextNode``."""
+    payload = dict(found.payload)
+    if "_node_content" not in payload:
+        return TextNode(id_=str(found.id), text=f"{found.title} {found.text}".strip(), metadata=payload)
+    node = metadata_dict_to_node(payload)
+    if not node.get_content(metadata_mode=MetadataMode.NONE):
+        node.set_content(found.text)
+    return node
+
+
+def result_of(hits: Sequence[Hit]) -> VectorStoreQueryResult:
+    """Nodes, scores and ids, nearest first."""
+    return VectorStoreQueryResult([node_of(h) for h in hits], [h.score for h in hits], [str(h.id) for h in hits])
+
+
+def where_of(
+    filters: MetadataFilters | None, *, nodes: Sequence[str] | None = None, documents: Sequence[str] | None = None
+) -> Filter | None:
+    """Our filter; ``None`` for none. An empty list asks for nothing, which is how an index passes none.
+
+    Raises:
+        InputError: An operator that a collection cannot express.
+    """
+    parts: list[Filter] = [] if filters is None else [_filters(filters)]
+    parts += [{NODE_ID: list(nodes)}] if nodes else []
+    parts += [{"ref_doc_id": list(documents)}] if documents else []
+    return {"$and": parts} if parts else None
+
+
+def _filters(filters: MetadataFilters) -> Filter:
+    parts = [_filter(item) if isinstance(item, MetadataFilter) else _filters(item) for item in filters.filters]
+    if not parts:
+        return {}
+    if filters.condition == FilterCondition.NOT:  # none of them holds
+        return {"$not": {"$or": parts}}
+    return {"$or" if filters.condition == FilterCondition.OR else "$and": parts}
+
+
+def _filter(item: MetadataFilter) -> Filter:
+    if item.operator == FilterOperator.ALL and isinstance(item.value, list) and item.value:
+        return {"$and": [{item.key: value} for value in item.value]}
+    return comparison(item.key, MATCHES_ELEMENTS.get(item.operator, item.operator.value), item.value)
+
+
+def search_call(query: VectorStoreQuery, **options: Any) -> tuple[str, Any, dict[str, Any]]:
+    """Method, question and options of a collection's search.
+
+    Raises:
+        InputError: Neither text nor vector, or a mode that needs sparse vectors.
+    """
+    asked: Any = query.query_embedding if query.query_embedding is not None else query.query_str
+    if asked is None:
+        raise InputError("the query holds neither query_embedding nor query_str; expected one of them")
+    options["where"] = where_of(query.filters, nodes=query.node_ids, documents=query.doc_ids)
+    options["limit"] = query.similarity_top_k
+    if query.mode == VectorStoreQueryMode.DEFAULT:
+        return "search", asked, options
+    if query.mode == VectorStoreQueryMode.MMR:
+        nearness = options.pop("mmr_threshold", None) or query.mmr_threshold
+        options["diversity"] = 1 - (0.5 if nearness is None else nearness)
+        options["fetch"] = max(options["limit"], options.pop("mmr_prefetch_k", 4 * options["limit"]))
+        return "search_mmr", asked, options
+    raise InputError(f"the mode {query.mode.value!r} needs more than one dense vector; expected 'default' or 'mmr'")

@@ -1,0 +1,120 @@
+"""LlamaIndex's ``BaseEmbedding`` over a leaf: texts by the teacher, queries by the leaf."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+
+from leaf_embed import EmbeddingSpace, Encoder
+from leaf_embed.encoders import FunctionEncoder
+from leaf_embed.encoders.function import one_by_one
+from leaf_embed.encoders.opening import DocumentSource, LeafSource, Variant, encode_lists, open_leaf
+
+__all__ = ["LeafEmbedding"]
+
+
+class LeafEmbedding(BaseEmbedding):
+    """Embeds texts by the teacher and queries by the leaf, in one space.
+
+    The teacher is loaded when the first text comes. ``model_name`` is the space with its fingerprint. An
+    ``embeddings_cache`` holds texts alone: LlamaIndex would look up queries in it by the same key, and give the
+    teacher's vector of a text for the query of the same words, or keep the leaf's for the text.
+
+    Made from a path or hub id, it survives ``to_dict`` and ``from_dict``.
+    """
+
+    leaf: Any = Field(description="Leaf directory, hub id or encoder.")
+    document: Any = Field(default="teacher", description="Who encodes texts.")
+    variant: Variant = Field(default="auto", description="Graph to run.")
+    threads: int = Field(default=1, description="Threads of ONNX Runtime.")
+    revision: str | None = Field(default=None, description="Hub commit, branch or tag.")
+    _encoder: Encoder = PrivateAttr()
+
+    def __init__(
+        self,
+        leaf: LeafSource,
+        *,
+        document: DocumentSource | BaseEmbedding = "teacher",
+        variant: Variant = "auto",
+        threads: int = 1,
+        revision: str | None = None,
+        **options: Any,
+    ) -> None:
+        """Open a leaf, or take one that is open.
+
+        Args:
+            leaf: A leaf directory, a hub id, or an encoder such as what :func:`leaf_embed.load` gives.
+            document: Who encodes texts: ``"teacher"``, ``"leaf"`` (symmetric use), the teacher's path or hub id, an
+                encoder, any LlamaIndex embedding of the teacher (it adds the teacher's prompts itself), or ``None``
+                for nobody.
+            variant: Graph to run; see :func:`leaf_embed.load`.
+            threads: Threads of ONNX Runtime.
+            revision: Hub commit, branch or tag.
+            options: Those of ``BaseEmbedding``, such as ``embed_batch_size``.
+
+        Raises:
+            NotALeafError: There is no leaf.
+            InputError: An encoder came together with an option of loading.
+            SpaceMismatchError: ``document`` does not belong to the leaf's space; a LlamaIndex embedding is asked for
+                the space's canaries when the first text comes.
+        """
+        source: Any = _maker(document) if isinstance(document, BaseEmbedding) else document
+        encoder = open_leaf(leaf, document=source, variant=variant, threads=threads, revision=revision)
+        own: dict[str, Any] = {"leaf": leaf, "document": document}
+        own = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in own.items()}
+        own.update(variant=variant, threads=threads, revision=revision)
+        super().__init__(**{"model_name": encoder.space.describe(), **options, **own})
+        self._encoder = encoder
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name in serialised form."""
+        return "LeafEmbedding"
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder behind it."""
+        return self._encoder
+
+    def get_query_embedding(self, query: str) -> Embedding:
+        """The vector of a question, ``dim`` floats; never from ``embeddings_cache``."""
+        return BaseEmbedding.get_query_embedding(self._without_cache(), query)
+
+    async def aget_query_embedding(self, query: str) -> Embedding:
+        """:meth:`get_query_embedding` in a thread, so that the event loop goes on."""
+        return await BaseEmbedding.aget_query_embedding(self._without_cache(), query)
+
+    def _without_cache(self) -> LeafEmbedding:
+        return self if self.embeddings_cache is None else self.model_copy(update={"embeddings_cache": None})
+
+    def _get_query_embedding(self, query: str) -> Embedding:
+        return encode_lists(self._encoder.encode_query, [query])[0]
+
+    async def _aget_query_embedding(self, query: str) -> Embedding:
+        return await asyncio.to_thread(self._get_query_embedding, query)
+
+    def _get_text_embedding(self, text: str) -> Embedding:
+        return self._get_text_embeddings([text])[0]
+
+    async def _aget_text_embedding(self, text: str) -> Embedding:
+        return await asyncio.to_thread(self._get_text_embedding, text)
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return encode_lists(self._encoder.encode_document, texts)
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return await asyncio.to_thread(self._get_text_embeddings, texts)
+
+
+def _maker(teacher: BaseEmbedding) -> Any:
+    """Makes the document encoder of a space from LlamaIndex's object when the first text comes."""
+
+    def make(space: EmbeddingSpace) -> Encoder:
+        query = one_by_one(teacher.get_query_embedding)
+        return FunctionEncoder(space, document=teacher.get_text_embedding_batch, query=query)
+
+    return make

@@ -1,0 +1,119 @@
+"""The request and the response of ``POST /v1/embeddings``, as OpenAI's clients write and read them.
+
+Beyond OpenAI's fields a request may hold ``input_type``: ``"query"`` or ``"document"``.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from leaf_embed import vectors
+from leaf_embed.errors import InputError
+from leaf_embed.space import Role
+from leaf_embed.vectors import FloatArray
+
+Encoding: TypeAlias = Literal["float", "base64"]
+
+__all__ = ["EmbedRequest", "error_json", "parse_request", "response_json"]
+
+T = TypeVar("T")
+
+ROLES: tuple[Role, ...] = ("query", "document")
+ENCODINGS: tuple[Encoding, ...] = ("float", "base64")
+
+
+@dataclass(frozen=True)
+class EmbedRequest:
+    """What was asked for, checked.
+
+    Attributes:
+        texts: At least one.
+        role: Who encodes them.
+        dimensions: Dimensions to keep; ``None`` for all.
+        encoding: Lists of floats, or base64 of little-endian float32, which OpenAI's own client asks for.
+        model: Given back as it came.
+    """
+
+    texts: tuple[str, ...]
+    role: Role = "query"
+    dimensions: int | None = None
+    encoding: Encoding = "float"
+    model: str = ""
+
+
+def parse_request(body: bytes, *, dim: int, max_texts: int, default: Role = "query") -> EmbedRequest:
+    """Check a request's body.
+
+    Args:
+        body: JSON.
+        dim: Dimensions of the space.
+        max_texts: Texts of one request at most.
+        default: Role where ``input_type`` is missing.
+
+    Raises:
+        InputError: Something that cannot be answered; the message names the field.
+    """
+    try:
+        value = json.loads(body)
+    except ValueError as error:
+        raise InputError(f"the body is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"the body must be a JSON object with 'input'; got {type(value).__name__}")
+    role = _choice(value, "input_type", ROLES, default)
+    encoding = _choice(value, "encoding_format", ENCODINGS, "float")
+    dimensions = value.get("dimensions")
+    whole = isinstance(dimensions, int) and not isinstance(dimensions, bool)
+    if dimensions is not None and not (whole and 1 <= dimensions <= dim):
+        raise InputError(f"dimensions must be a whole number from 1 to {dim}; got {dimensions!r:.40}")
+    texts = _texts(value.get("input"), max_texts)
+    return EmbedRequest(texts, role, dimensions, encoding, str(value.get("model") or ""))
+
+
+def _choice(value: dict[str, Any], key: str, choices: tuple[T, ...], default: T) -> T:
+    given = value.get(key)
+    if given is None:
+        return default
+    for choice in choices:
+        if given == choice:
+            return choice
+    raise InputError(f"{key} must be one of {', '.join(map(repr, choices))}; got {given!r:.40}")
+
+
+def _texts(value: Any, limit: int) -> tuple[str, ...]:
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not texts:
+        raise InputError(f"input must be a text or a list of texts; got {value!r:.40}")
+    if len(texts) > limit:
+        raise InputError(f"input holds {len(texts)} texts; this server takes up to {limit} in a request")
+    if not all(isinstance(text, str) for text in texts):
+        raise InputError(
+            "input must hold texts, not token numbers, which belong to another model's tokenizer. "
+            "In LangChain's OpenAIEmbeddings set check_embedding_ctx_length=False."
+        )
+    return tuple(texts)
+
+
+def response_json(request: EmbedRequest, rows: FloatArray) -> dict[str, Any]:
+    """OpenAI's answer.
+
+    Args:
+        request: What was asked for.
+        rows: Vectors, shape ``(n, dim)``, float32. Cut to fewer dimensions they get unit norm again.
+    """
+    kept = rows if request.dimensions is None else vectors.truncate(rows, request.dimensions)
+    encoded = [_base64(row) for row in kept] if request.encoding == "base64" else kept.tolist()
+    data = [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(encoded)]
+    usage = {"prompt_tokens": 0, "total_tokens": 0}  # clients want the field; nobody pays for tokens here
+    return {"object": "list", "data": data, "model": request.model, "usage": usage}
+
+
+def _base64(row: FloatArray) -> str:
+    return base64.b64encode(row.astype("<f4").tobytes()).decode("ascii")
+
+
+def error_json(message: str, kind: str) -> dict[str, Any]:
+    """OpenAI's form of an error."""
+    return {"error": {"message": message, "type": kind, "param": None, "code": None}}

@@ -1,0 +1,220 @@
+"""Haystack: its own document store suites on both engines, pipelines that survive YAML, and who is asked for what."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("haystack", reason="pip install haystack-ai")
+
+from haystack import Document, Pipeline
+from haystack.components.writers import DocumentWriter
+from haystack.document_stores.types import DuplicatePolicy
+from haystack.errors import FilterError
+from haystack.testing.document_store import CountDocumentsTest, DeleteDocumentsTest, WriteDocumentsTest
+
+from leaf_embed import LeafEncoder
+from leaf_embed.errors import InputError, SpaceMismatchError
+from leaf_embed.qdrant import CollectionSpec
+from leaf_embed_haystack import LeafDocumentEmbedder, LeafQdrantDocumentStore, LeafQdrantRetriever, LeafTextEmbedder
+from tests.integrations.encoders import LetterEncoder, query_only
+
+SPEC = CollectionSpec(mrl=(3,))
+TRUSTED = ["leaf_embed_haystack"]  # Haystack loads no class from a pipeline file that its reader does not trust
+DOCUMENTS = [
+    Document(id=name, content=text, meta={"n": n, "part": n / 2, "kind": "vowel" if n < 2 else "other"})
+    for n, (name, text) in enumerate(zip("wxyz", ["aaaa", "aaab", "bbbb", "ffff"], strict=True))
+]
+
+
+def both() -> LeafEncoder:
+    return LeafEncoder(LetterEncoder(), LetterEncoder())
+
+
+def ids(documents: list[Document]) -> list[str]:
+    return [document.id for document in documents]
+
+
+@pytest.fixture(params=["edge", "client"])
+def document_store(request: pytest.FixtureRequest, tmp_path: Path) -> LeafQdrantDocumentStore:
+    place: Any = {"path": tmp_path} if request.param == "edge" else {"url": ":memory:"}
+    return LeafQdrantDocumentStore("docs", both(), spec=SPEC, **place)
+
+
+class TestStore(CountDocumentsTest, WriteDocumentsTest, DeleteDocumentsTest):
+    """Haystack's suites, but for its filter tests, whose documents have a vector of zeros."""
+
+    def test_write_documents(self, document_store: LeafQdrantDocumentStore) -> None:
+        """The suite asks every store to say what its default policy is: ours overwrites."""
+        document = Document(content="test doc")
+        assert document_store.write_documents([document]) == document_store.write_documents([document]) == 1
+        assert document_store.filter_documents() == [document]
+
+
+@pytest.fixture
+def store(document_store: LeafQdrantDocumentStore) -> LeafQdrantDocumentStore:
+    document_store.write_documents(DOCUMENTS)
+    return document_store
+
+
+def test_each_embedder_asks_its_own_encoder() -> None:
+    leaf, teacher = LetterEncoder(), LetterEncoder()
+    pair = LeafEncoder(leaf, teacher)
+    query = LeafTextEmbedder(pair).run("abba")["embedding"]
+    assert (leaf.roles, teacher.roles) == (["query"], [])
+    embedder = LeafDocumentEmbedder(pair, batch_size=2, meta_fields_to_embed=["kind", "none"], embedding_separator="-")
+    documents = embedder.run(DOCUMENTS)["documents"]
+    assert documents[0].embedding == pytest.approx(LetterEncoder().encode_document("vowel-aaaa"))
+    assert DOCUMENTS[0].embedding is None
+    assert ids(documents) == ids(DOCUMENTS)
+    assert (leaf.roles, teacher.roles) == (["query"], ["document", "document"])
+    assert asyncio.run(LeafTextEmbedder(pair).run_async("abba")) == {"embedding": query}
+    assert asyncio.run(embedder.run_async(DOCUMENTS))["documents"] == documents
+    assert embedder.run([]) == {"documents": []}
+
+
+def test_the_wrong_input_names_the_other_component() -> None:
+    with pytest.raises(TypeError, match="LeafDocumentEmbedder"):
+        LeafTextEmbedder(both()).run(DOCUMENTS)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="LeafTextEmbedder"):
+        LeafDocumentEmbedder(both()).run("abba")  # type: ignore[arg-type]
+
+
+def test_pipelines_survive_yaml(leaf_path: Path, teacher_path: Path, tmp_path: Path) -> None:
+    place = str(tmp_path / "collections")
+    writing = Pipeline()
+    writing.add_component("embedder", LeafDocumentEmbedder(leaf_path, document=str(teacher_path)))
+    store = LeafQdrantDocumentStore("docs", leaf_path, path=place, spec=CollectionSpec(mrl=(16,), quantization="none"))
+    writing.add_component("writer", DocumentWriter(store))
+    writing.connect("embedder.documents", "writer.documents")
+    written = Pipeline.loads(writing.dumps(), allowed_modules=TRUSTED)
+    texts = ["the river of cold water", "a red house on the road", "warm bread with honey"]
+    assert written.run({"embedder": {"documents": [Document(content=t) for t in texts]}}) == {
+        "writer": {"documents_written": 3}
+    }
+    written.get_component("writer").document_store.collection.close()
+    for entry, inputs in (
+        ("query", {"retriever": {"query": texts[1]}}),
+        ("vector", {"text": {"text": texts[1]}}),
+    ):
+        asking = Pipeline()
+        asking.add_component("retriever", LeafQdrantRetriever(store, top_k=1, filter_policy="merge"))
+        if entry == "vector":
+            asking.add_component("text", LeafTextEmbedder(str(leaf_path)))
+            asking.connect("text.embedding", "retriever.query_embedding")
+        asked = Pipeline.loads(asking.dumps(), allowed_modules=TRUSTED)
+        assert asked.dumps() == asking.dumps()
+        assert asked.run(inputs)["retriever"]["documents"][0].content == texts[1]
+        asked.get_component("retriever").document_store.collection.close()
+
+
+def test_an_open_encoder_goes_into_no_file() -> None:
+    for part in (LeafTextEmbedder(both()), LeafDocumentEmbedder(both())):
+        with pytest.raises(InputError, match="cannot hold a LeafEncoder"):
+            part.to_dict()
+
+
+def test_retrieving_never_builds_the_teacher(tmp_path: Path) -> None:
+    writing = LeafQdrantDocumentStore("docs", both(), path=tmp_path, spec=SPEC)
+    writing.write_documents(DOCUMENTS)
+    writing.collection.close()
+    store = LeafQdrantDocumentStore("docs", query_only(), path=tmp_path)
+    retriever = LeafQdrantRetriever(store, top_k=2)
+    retriever.warm_up()
+    retriever.warm_up()
+    found = retriever.run("aaa")["documents"]
+    assert ids(found) == ["w", "x"]
+    assert (found[0].content, found[0].meta) == ("aaaa", DOCUMENTS[0].meta)
+    assert found[0].score == pytest.approx(LetterEncoder().encode_query("aaa") @ LetterEncoder().encode_query("aaaa"))
+    vector = LeafTextEmbedder(store.collection.leaf).run("aaa")["embedding"]
+    assert retriever.run(query_embedding=vector)["documents"] == found
+    assert asyncio.run(retriever.run_async("aaa"))["documents"] == found
+    with pytest.raises(InputError, match="give either query"):
+        retriever.run()
+    with pytest.raises(AssertionError, match="the teacher was built"):
+        store.write_documents([Document(content="new")])
+
+
+def condition(field: str, operator: str, value: Any) -> dict[str, Any]:
+    return {"field": field, "operator": operator, "value": value}
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (None, "wxyz"),
+        ({}, "wxyz"),
+        (condition("meta.n", "==", 1), "x"),
+        (condition("n", "!=", 1), "wyz"),
+        (condition("meta.part", "==", 0.5), "x"),
+        (condition("meta.part", "!=", 0.5), "wyz"),
+        (condition("meta.n", ">", 1), "yz"),
+        (condition("meta.n", "<=", 1), "wx"),
+        (condition("meta.kind", "in", ["vowel"]), "wx"),
+        (condition("meta.n", "not in", [0, 3]), "xy"),
+        ({"operator": "AND", "conditions": [condition("n", ">", 0), condition("kind", "==", "vowel")]}, "x"),
+        ({"operator": "OR", "conditions": [condition("n", "==", 3), condition("kind", "==", "vowel")]}, "wxz"),
+        ({"operator": "NOT", "conditions": [condition("n", ">", 0), condition("kind", "==", "vowel")]}, "wyz"),
+    ],
+)
+def test_filters(store: LeafQdrantDocumentStore, filters: dict[str, Any] | None, expected: str) -> None:
+    assert "".join(sorted(ids(store.filter_documents(filters)))) == expected
+    assert "".join(sorted(ids(LeafQdrantRetriever(store).run("aaa", filters=filters)["documents"]))) == expected
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        condition("n", ">", "1"),
+        condition("n", "in", 1),
+        condition("n", "like", 1),
+        {"operator": "AND"},
+        {"conditions": []},
+        {"operator": "AND", "conditions": [{"field": "n"}]},
+    ],
+)
+def test_malformed_filters(document_store: LeafQdrantDocumentStore, filters: dict[str, Any]) -> None:
+    with pytest.raises(FilterError):
+        document_store.filter_documents(filters)
+
+
+def test_filters_of_a_retriever_are_replaced_or_merged(store: LeafQdrantDocumentStore) -> None:
+    vowel, last = condition("meta.kind", "==", "vowel"), condition("meta.n", ">", 0)
+    replacing = LeafQdrantRetriever(store, filters=vowel, search_options={"exact": True})
+    merging = LeafQdrantRetriever(store, filters=vowel, filter_policy="merge")
+    assert ids(replacing.run("aaa")["documents"]) == ["w", "x"]
+    assert len(replacing.run("aaa", filters=last)["documents"]) == 3
+    assert ids(merging.run("aaa", filters=last)["documents"]) == ["x"]
+
+
+def test_a_new_vector_is_written_when_meta_was_embedded(store: LeafQdrantDocumentStore) -> None:
+    embedder = LeafDocumentEmbedder(both(), meta_fields_to_embed=["kind"])
+    for kind in ("bbb", "fff"):
+        document = embedder.run([Document(id="w", content="aaaa", meta={"kind": kind})])["documents"]
+        assert store.write_documents(document, policy=DuplicatePolicy.OVERWRITE) == 1
+        stored = store.collection.get(["w"], with_vectors=True)[0].vector
+        assert stored == pytest.approx(document[0].embedding, abs=1e-5)
+
+
+def test_what_cannot_be_stored_is_refused() -> None:
+    from tests.qdrant.conftest import WordEncoder
+
+    store = LeafQdrantDocumentStore("words", WordEncoder(), url=":memory:")
+    vectors = WordEncoder(model="b").encode_document(["river", "stone"]).tolist()
+    with pytest.raises(SpaceMismatchError, match="are not of the space"):
+        store.write_documents([Document(content=t, embedding=v) for t, v in zip("ab", vectors, strict=True)])
+    with pytest.raises(InputError, match="has no text"):
+        store.write_documents([Document(meta={"a": 1})])
+    with pytest.raises(InputError, match="give either path"):
+        LeafQdrantDocumentStore("words", WordEncoder()).count_documents()
+
+
+def test_a_missing_extra_names_the_command() -> None:
+    code = "import sys; sys.modules['haystack'] = None\nimport leaf_embed_haystack"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "pip install 'leaf-embed[haystack]'" in result.stderr
