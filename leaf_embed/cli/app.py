@@ -22,7 +22,7 @@ from leaf_embed.errors import LeafEmbedError
 
 __all__ = ["app", "main", "run", "spread"]
 
-MANY = ("--corpus", "--data", "--input", "--dims", "--quantization", "--mrl", "--vectors", "--where")
+MANY = ("--corpus", "--data", "--input", "--dims", "--quantization", "--mrl", "--vectors", "--where", "--exclude")
 """Options that take several values: ``--corpus a b`` as well as ``--corpus a --corpus b``."""
 
 app = typer.Typer(

@@ -14,7 +14,9 @@ __all__ = ["command"]
 
 def command(
     teacher: Annotated[str, typer.Option(help="Teacher: a sentence-transformers directory or hub id.")],
-    corpus: Annotated[list[Path], typer.Option(help="Texts: .txt, .jsonl, .csv, .parquet; several may follow.")],
+    corpus: Annotated[
+        list[str], typer.Option(help="Texts: .txt, .jsonl, .csv, .parquet, or hub:org/name?split=train; several.")
+    ],
     output_dir: Annotated[Path, typer.Option("--output", help="Cache directory; filled further if it exists.")],
     max_tokens: Annotated[
         int | None, typer.Option(help="Cut texts to this many tokens, as distill --max-tokens will.")

@@ -51,7 +51,14 @@ def command(
         typer.Option(help="Teacher: a sentence-transformers directory or hub id. Beside stored vectors, its name."),
     ] = None,
     corpus: Annotated[
-        list[Path] | None, typer.Option(help="Texts: .txt, .jsonl, .csv, .parquet; several may follow.")
+        list[str] | None,
+        typer.Option(help="Texts: .txt, .jsonl, .csv, .parquet, or hub:org/name?split=train&text=column; several."),
+    ] = None,
+    exclude: Annotated[
+        list[Path] | None, typer.Option(help="Files or BEIR directories whose texts must not be learned from.")
+    ] = None,
+    query_share: Annotated[
+        float | None, typer.Option(help="Share of queries in an epoch, by repeating the rarer role.")
     ] = None,
     student: Annotated[
         str | None,
@@ -104,6 +111,7 @@ def command(
         "max_tokens": max_tokens,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "query_share": query_share,
     }
     chosen = numbers(layers, "--layers")
     options = TeacherOptions(
@@ -148,6 +156,7 @@ def command(
             layers=chosen,
             tokenizer=tokenizer,
             cache=cache,
+            exclude=exclude or (),
             export_graphs=export,
             progress=progress,
         )

@@ -6,6 +6,7 @@ from leaf_embed.distill.corpus import Corpus, Text
 from leaf_embed.distill.estimate import Cost, estimate_cost
 from leaf_embed.distill.existing import StoredVectors
 from leaf_embed.distill.export import Floor, Parity, export
+from leaf_embed.distill.mixing import Exclusion
 from leaf_embed.distill.pipeline import DistillReport, distill
 from leaf_embed.distill.student import build_student
 from leaf_embed.distill.vector_files import VectorFiles
@@ -16,6 +17,7 @@ __all__ = [
     "Cost",
     "DistillConfig",
     "DistillReport",
+    "Exclusion",
     "Floor",
     "Parity",
     "StoredVectors",

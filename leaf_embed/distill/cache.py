@@ -280,6 +280,17 @@ class TeacherCache:
                 found[int(row)] = Text(record["text"], record["kind"])
         return [found[int(row)] for row in rows]
 
+    def are_queries(self, rows: Rows) -> NDArray[np.bool_]:
+        """Whether each of some rows is a query, shape ``(len(rows),)``."""
+        parquet = require("pyarrow.parquet", "train", "A teacher cache")
+        result = np.zeros(len(rows), dtype=np.bool_)
+        shard_of = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(shard_of):
+            here = shard_of == number
+            kinds = parquet.read_table(self._files(int(number))[0], columns=["kind"])["kind"].to_numpy()
+            result[here] = kinds[rows[here] - self._starts[number]] == "query"
+        return result
+
     def vectors(self, rows: Rows) -> FloatArray:
         """The teacher's vectors of some rows, shape ``(len(rows), dim)``, float32."""
         result = np.empty((len(rows), self.space.dim), dtype=np.float32)

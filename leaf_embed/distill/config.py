@@ -29,6 +29,8 @@ class DistillConfig:
         max_tokens: Texts are cut to this many tokens before teacher and student see them, so that both see the same.
         warm_start_texts: Texts for the closed-form start of the output layer; 0 leaves it random.
         holdout: Share of the texts kept from training to measure alignment, at most 1,000 texts.
+        query_share: Share of the queries in each epoch, reached by repeating the rarer role; ``None`` takes the texts
+            as they come. An epoch becomes longer by what is repeated.
         precision: Of the matrix products; weights and optimiser state are float32.
         seed: Of the order of the texts.
 
@@ -49,6 +51,7 @@ class DistillConfig:
     max_tokens: int = 256
     warm_start_texts: int = 6000
     holdout: float = 0.02
+    query_share: float | None = None
     precision: Precision = "auto"
     seed: int = 0
 
@@ -64,6 +67,8 @@ class DistillConfig:
             raise InputError(f"max_steps must not be negative; got {self.max_steps}")
         if not 0 <= self.holdout < 1:
             raise InputError(f"holdout is a share from 0 to below 1; got {self.holdout}")
+        if self.query_share is not None and not 0 < self.query_share < 1:
+            raise InputError(f"query_share is a share between 0 and 1; got {self.query_share}")
         if self.max_tokens < 3:
             raise InputError(f"max_tokens must leave room for a token between the special ones; got {self.max_tokens}")
 

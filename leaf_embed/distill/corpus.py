@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from leaf_embed._extras import require
+from leaf_embed.distill.hub import PREFIX, HubSet
 from leaf_embed.encoders.base import clean
 from leaf_embed.errors import CorpusError
 from leaf_embed.space import Role
@@ -50,17 +51,23 @@ class Corpus(Iterable[Text]):
     ========== ==============================================================================================
 
     Without ``kind`` a text is a document, or a query if the file's name starts with ``queries``. A document's title
-    is put before its text, as in BEIR. A directory stands for all such files in it. Empty texts are skipped and
-    counted in :attr:`skipped`.
+    is put before its text, as in BEIR. A directory stands for all such files in it. ``hub:org/name?split=train``
+    stands for a data set of the hub, streamed; see :class:`leaf_embed.distill.hub.HubSet`. Empty texts are skipped
+    and counted in :attr:`skipped`.
     """
 
-    def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
+    def __init__(self, paths: Sequence[str | os.PathLike[str]], *, titles: bool = True) -> None:
         """Find the files.
+
+        Args:
+            paths: Files, directories, and addresses of hub data sets.
+            titles: Whether a document's title is put before its text.
 
         Raises:
             CorpusError: A path is missing, of an unknown format, or a directory without any such file.
         """
-        self.files = [file for path in paths for file in _files(Path(path))]
+        self.files: list[Path | HubSet] = [file for path in paths for file in _sources(path)]
+        self._titles = titles
         self.skipped: Counter[str] = Counter()
         if not self.files:
             raise CorpusError(f"no corpus file given; expected one or more of {', '.join(SUFFIXES)}")
@@ -75,8 +82,8 @@ class Corpus(Iterable[Text]):
         for file in self.files:
             default: Role = "query" if file.name.startswith("queries") else "document"
             try:
-                for place, record in read_records(file):
-                    text = as_text(record, default, f"{file}:{place}")
+                for place, record in file.records() if isinstance(file, HubSet) else read_records(file):
+                    text = as_text(record, default, f"{file}:{place}", title=self._titles)
                     if text.text:
                         yield text
                     else:
@@ -96,6 +103,11 @@ class Counted(Iterable[T]):
         for item in self._items:
             self.count += 1
             yield item
+
+
+def _sources(path: str | os.PathLike[str]) -> list[Path | HubSet]:
+    address = os.fspath(path)
+    return [HubSet.parse(address)] if address.startswith(PREFIX) else [*_files(Path(path))]
 
 
 def _files(path: Path) -> list[Path]:
@@ -159,8 +171,8 @@ def _parquet_rows(file: Path) -> Iterator[tuple[int, Any]]:
         raise CorpusError(f"cannot read {file} as parquet: {error}") from error
 
 
-def as_text(record: Any, default: Role, where: str) -> Text:
-    """A line or record as a text.
+def as_text(record: Any, default: Role, where: str, *, title: bool = True) -> Text:
+    """A line or record as a text, its title before it.
 
     Raises:
         CorpusError: It has none; the message says where.
@@ -173,7 +185,7 @@ def as_text(record: Any, default: Role, where: str) -> Text:
     kind = record.get("kind") or default
     if kind not in ("query", "document"):
         raise CorpusError(f"{where} has kind {kind!r}; expected 'query' or 'document'")
-    title = record.get("title") or ""
-    if not isinstance(title, str):
-        raise CorpusError(f"{where} has a title of type {type(title).__name__}; expected a string")
-    return Text(clean(f"{title} {record['text']}".strip()), kind)
+    before = (record.get("title") or "") if title else ""
+    if not isinstance(before, str):
+        raise CorpusError(f"{where} has a title of type {type(before).__name__}; expected a string")
+    return Text(clean(f"{before} {record['text']}".strip()), kind)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["TokenizedTexts", "cut_texts", "epoch_batches", "tokenize"]
 
 PAD_MULTIPLE = 16  # few shapes: bfloat16 on CPU keeps one compiled kernel for each
+CHARACTERS_PER_TOKEN = 512  # far above any real text
 BATCHES_PER_BUCKET = 64  # texts are sorted by length within this many batches: little padding, still well mixed
 
 
@@ -76,7 +77,7 @@ def tokenize(tokenizer: Any, cache: TeacherCache, rows: Rows, max_tokens: int) -
     kinds: list[Role] = []
     for start in range(0, len(rows), 8192):
         texts = cache.texts(rows[start : start + 8192])
-        prompted = [cache.space.prompt(text.kind) + text.text for text in texts]
+        prompted = [cache.space.prompt(text.kind) + _readable(text.text, max_tokens) for text in texts]
         encoded = tokenizer(prompted, truncation=True, max_length=max_tokens, return_attention_mask=False)
         ids.extend(np.asarray(tokens, dtype=np.uint32) for tokens in encoded["input_ids"])
         kinds.extend(text.kind for text in texts)
@@ -93,7 +94,7 @@ def cut_texts(texts: Iterable[Text], tokenizer: Any, space: EmbeddingSpace, max_
     A teacher that reads 512 tokens describes what a student of 128 tokens never sees; the difference would be
     learned as noise.
     """
-    iterator = iter(texts)
+    iterator = (Text(_readable(text.text, max_tokens), text.kind) for text in texts)
     while chunk := list(islice(iterator, 1024)):
         prompts = [space.prompt(text.kind) for text in chunk]
         words = [prompt + text.text for prompt, text in zip(prompts, chunk, strict=True)]
@@ -103,6 +104,11 @@ def cut_texts(texts: Iterable[Text], tokenizer: Any, space: EmbeddingSpace, max_
             cut = text.text[:end] if len(offsets) >= max_tokens else text.text
             if cut.strip():
                 yield Text(cut, text.kind)
+
+
+def _readable(text: str, max_tokens: int) -> str:
+    """The part of a text that could make ``max_tokens`` tokens: spares the tokenizer texts of many megabytes."""
+    return text[: max_tokens * CHARACTERS_PER_TOKEN]
 
 
 def epoch_batches(lengths: Sequence[int] | NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[Rows]:

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from leaf_embed.distill.corpus import Corpus, Counted, Text
 from leaf_embed.distill.data import TokenizedTexts, cut_texts
 from leaf_embed.distill.existing import StoredVectors
 from leaf_embed.distill.export import Parity, export
+from leaf_embed.distill.mixing import Exclusion, Without, weigh_roles
 from leaf_embed.distill.plans import LayeredPlan, Progress, StaticPlan, StudentPlan
 from leaf_embed.distill.train import Alignment
 from leaf_embed.encoders.base import Encoder
@@ -38,6 +40,7 @@ MAX_HELD_OUT = 1000
 PARITY_TEXTS = 256
 SAME_TEXT = "the same text again"
 EMPTY_TEXT = "empty text"
+EXCLUDED = "excluded"
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def distill(
     layers: int | Sequence[int] | None = None,
     tokenizer: str | os.PathLike[str] | SentenceTransformer | None = None,
     cache: str | os.PathLike[str] | None = None,
+    exclude: Sequence[str | os.PathLike[str]] | Exclusion = (),
     export_graphs: bool = True,
     progress: Progress | None = None,
 ) -> DistillReport:
@@ -101,6 +105,7 @@ def distill(
         layers: Which of the student's layers to keep: their numbers, how many, or ``None`` for all.
         tokenizer: For a static student, the model that its tokenizer comes from; the teacher's own by default.
         cache: Directory of the teacher cache; ``<output>.work/cache`` by default.
+        exclude: Corpus files, or BEIR directories, whose texts must not be learned from: evaluation sets.
         export_graphs: Whether to export ONNX graphs, which :func:`leaf_embed.load` needs.
         progress: Called as the work goes on.
 
@@ -122,7 +127,7 @@ def distill(
     work = target.with_name(target.name + ".work")
     texts = _texts(corpus)
     stored = TeacherCache(cache or work / "cache", space)
-    rows, skipped = _fill(stored, texts, encoder, plan, config, tell)
+    rows, skipped = _fill(stored, texts, encoder, plan, config, _exclusion(exclude), tell)
     learned, held_out = _split(rows, stored, plan, config)
     result = plan.align(learned, held_out, config, _ready(work), tell)
     recipe = {
@@ -130,7 +135,11 @@ def distill(
         "layers": layers if layers is None or isinstance(layers, int) else list(layers),
         "config": config.to_dict(),
     }
-    metrics = {"texts": len(learned), "warm_start": _plain(result.warm_start), "final": _plain(result.final)}
+    metrics = {
+        "texts": len(np.unique(learned.rows)),
+        "warm_start": _plain(result.warm_start),
+        "final": _plain(result.final),
+    }
     info = LeafInfo(space, plan.max_tokens, recipe, metrics, plan.kind)
     sample = _sample(held_out if len(held_out) else learned) if export_graphs else []
     parity = _save(target, plan, info, sample, tell)
@@ -138,7 +147,7 @@ def distill(
     return DistillReport(
         output=target,
         space=space,
-        texts=len(learned),
+        texts=len(np.unique(learned.rows)),
         parameters=sum(p.numel() for p in plan.model.parameters()),
         steps=config.steps(len(learned)),
         seconds=result.seconds,
@@ -181,6 +190,13 @@ def _texts(corpus: Any) -> Iterable[Text]:
     return texts
 
 
+def _exclusion(exclude: Sequence[str | os.PathLike[str]] | Exclusion) -> Exclusion:
+    """Texts of files with their titles and without: either would give an evaluation set away."""
+    if isinstance(exclude, Exclusion):
+        return exclude
+    return Exclusion(chain(Corpus(exclude), Corpus(exclude, titles=False)) if exclude else ())
+
+
 def _ready(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -192,26 +208,30 @@ def _fill(
     teacher: Encoder,
     plan: StudentPlan,
     config: DistillConfig,
+    exclusion: Exclusion,
     tell: Progress,
 ) -> tuple[Rows, dict[str, int]]:
     """Have the teacher's vector of every text, cut to what the student will read; and what was left out, and why."""
     limit = min(config.max_tokens, plan.max_tokens)
-    given = Counted(texts)
+    kept = Without(texts, exclusion, lambda text: text.text)
+    given = Counted(kept)
     cut = Counted(cut_texts(given, plan.tokenizer, cache.space, limit))
     total = len(texts) if isinstance(texts, Sized) else None
     skipped: Counter[str] = Counter()
     rows: Rows = np.empty(0, dtype=np.int64)
     if isinstance(teacher, StoredVectors):
-        pairs = Counted(teacher)
+        chosen = Without(teacher, exclusion, lambda pair: pair[0].text)
+        pairs = Counted(chosen)
         whole = teacher.total
         rows = cache.fill_pairs(pairs, lambda seen, new: tell("vectors", seen, whole, f"{new} taken over, rest known"))
-        skipped += teacher.skipped + Counter({SAME_TEXT: pairs.count - len(rows)})
+        skipped += teacher.skipped + Counter({SAME_TEXT: pairs.count - len(rows), EXCLUDED: chosen.count})
     asked = cache.fill(cut, teacher, lambda seen, new: tell("teacher", seen, total, f"{new} embedded, rest known"))
     skipped += Counter(getattr(texts, "skipped", {}))
-    skipped += Counter({EMPTY_TEXT: given.count - cut.count, SAME_TEXT: cut.count - len(asked)})
+    skipped += Counter({EMPTY_TEXT: given.count - cut.count, SAME_TEXT: cut.count - len(asked), EXCLUDED: kept.count})
     rows = np.concatenate([rows, asked[~np.isin(asked, rows)]])
     if not len(rows):
-        raise CorpusError("the corpus holds no text; expected at least one that is not empty")
+        left_out = "".join(f"; {count} left out: {reason}" for reason, count in skipped.items())
+        raise CorpusError(f"the corpus holds no text; expected at least one that is not empty{left_out}")
     return rows, dict(skipped)
 
 
@@ -222,8 +242,10 @@ def _split(
     shuffled = np.random.default_rng(config.seed).permutation(rows)
     held = min(MAX_HELD_OUT, int(len(rows) * config.holdout))
     limit = min(config.max_tokens, plan.max_tokens)
-    learned = plan.tokenize(cache, np.sort(shuffled[held:]), limit)
-    return learned, plan.tokenize(cache, np.sort(shuffled[:held]), limit)
+    learned = np.sort(shuffled[held:])
+    if config.query_share is not None:
+        learned = learned[weigh_roles(cache.are_queries(learned), config.query_share, config.seed)]
+    return plan.tokenize(cache, learned, limit), plan.tokenize(cache, np.sort(shuffled[:held]), limit)
 
 
 def _sample(texts: TokenizedTexts) -> list[Text]:
