@@ -11,6 +11,7 @@ from typing import Literal
 
 from leaf_embed.canaries import LEAF_FLOOR, TEACHER_FLOOR, CanaryReport
 from leaf_embed.encoders.base import BaseEncoder, Encoder
+from leaf_embed.encoders.recent import RecentQueries
 from leaf_embed.errors import InputError, NotALeafError
 from leaf_embed.format import read_leaf
 from leaf_embed.space import EmbeddingSpace, Role
@@ -114,6 +115,7 @@ def load(
     document: Literal["teacher", "leaf"] | Encoder | str | os.PathLike[str] | None = None,
     variant: Literal["auto", "int8", "float32", "torch"] = "auto",
     threads: int = 1,
+    cache_size: int = 0,
     revision: str | None = None,
 ) -> LeafEncoder:
     """Open a leaf.
@@ -125,6 +127,7 @@ def load(
             itself (symmetric use). An :class:`Encoder`: that one.
         variant: ``"int8"``, ``"float32"``, ``"auto"`` (int8 if it was exported, else float32), or ``"torch"``.
         threads: Threads of ONNX Runtime.
+        cache_size: Number of query vectors kept in memory, for queries that come again; 0 keeps none.
         revision: Hub commit, branch or tag.
 
     Raises:
@@ -142,6 +145,8 @@ def load(
         from leaf_embed.encoders.onnx import OnnxEncoder
 
         query = OnnxEncoder(directory, variant=variant, threads=threads)
+    if cache_size:
+        query = RecentQueries(query, cache_size)
     if document == "leaf":
         return LeafEncoder(query, query)
     if document is None or isinstance(document, Encoder):
