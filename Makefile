@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install fix check test test-slow demo bench clean
+.PHONY: install fix check test test-slow test-node demo bench clean
 
 install: $(STAMP)
 
@@ -29,6 +29,10 @@ test: install
 test-slow: install
 	$(BIN)/pytest -m slow
 
+test-node: install
+	npm install --prefix .node --ignore-scripts --no-audit --no-fund --silent '@huggingface/transformers@^4.3'
+	LEAF_EMBED_NODE=.node $(BIN)/pytest -m node tests/runtimes
+
 demo: install
 	$(BIN)/leaf-embed demo --output .demo
 
@@ -36,4 +40,4 @@ bench: demo
 	$(BIN)/python benchmarks/query_path.py --leaf .demo/leaf --output benchmarks/results/query_path.json
 
 clean:
-	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .node .demo .mypy_cache .pytest_cache .ruff_cache

@@ -21,13 +21,24 @@ from leaf_embed._files import write_json
 from leaf_embed.errors import NotALeafError
 from leaf_embed.space import EmbeddingSpace
 
-__all__ = ["GRAPHS", "GRAPH_OUTPUT", "LEAF_FILE", "Kind", "PARITY_FILE", "LeafInfo", "read_leaf", "write_leaf"]
+__all__ = [
+    "GRAPHS",
+    "GRAPH_OUTPUT",
+    "LEAF_FILE",
+    "PARITY_FILE",
+    "TOKEN_OUTPUT",
+    "Kind",
+    "LeafInfo",
+    "read_leaf",
+    "write_leaf",
+]
 
 Kind: TypeAlias = Literal["transformer", "static"]
 
 FORMAT = "leaf-embed/leaf"
 VERSION = 1
 GRAPH_OUTPUT = "sentence_embedding"
+TOKEN_OUTPUT = "token_embeddings"  # the same vector for each token, for runtimes that insist on pooling
 LEAF_FILE = "leaf.json"
 PARITY_FILE = "parity.json"
 GRAPHS: Mapping[str, str] = {"int8": "onnx/model_quantized.onnx", "float32": "onnx/model.onnx"}  # preferred first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, overload, runtime_checkable
 
 import numpy as np
@@ -92,6 +92,14 @@ class BaseEncoder(ABC):
         """Vectors of passages; see :meth:`encode_query` for shapes and errors."""
         return self._encode_any(texts, "document")
 
+    async def aencode_query(self, texts: str | Sequence[str]) -> FloatArray:
+        """:meth:`encode_query` in a thread of its own, so that the event loop goes on meanwhile."""
+        return await _in_thread(self.encode_query, texts)
+
+    async def aencode_document(self, texts: str | Sequence[str]) -> FloatArray:
+        """:meth:`encode_document` in a thread of its own; see :meth:`aencode_query`."""
+        return await _in_thread(self.encode_document, texts)
+
     def _encode_any(self, texts: str | Sequence[str], role: Role) -> FloatArray:
         if isinstance(texts, str):
             row: FloatArray = self._encode([clean(texts)], role)[0]
@@ -100,6 +108,12 @@ class BaseEncoder(ABC):
         if not checked:
             return np.empty((0, self.dim), dtype=np.float32)
         return self._encode(checked, role)
+
+
+async def _in_thread(encode: Callable[[str | Sequence[str]], FloatArray], texts: str | Sequence[str]) -> FloatArray:
+    import asyncio  # here: a process that only asks synchronously need not load it
+
+    return await asyncio.to_thread(encode, texts)
 
 
 def check_texts(texts: Sequence[str]) -> list[str]:

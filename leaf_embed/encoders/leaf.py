@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from leaf_embed.canaries import LEAF_FLOOR, TEACHER_FLOOR, CanaryReport
 from leaf_embed.encoders.base import BaseEncoder, Encoder
+from leaf_embed.encoders.recent import RecentQueries
 from leaf_embed.errors import InputError, NotALeafError
 from leaf_embed.format import read_leaf
 from leaf_embed.space import EmbeddingSpace, Role
@@ -116,6 +117,7 @@ def load(
     document: Literal["teacher", "leaf"] | Encoder | DocumentMaker | str | os.PathLike[str] | None = None,
     variant: Literal["auto", "int8", "float32", "torch"] = "auto",
     threads: int = 1,
+    cache_size: int = 0,
     revision: str | None = None,
 ) -> LeafEncoder:
     """Open a leaf.
@@ -128,6 +130,7 @@ def load(
             first document comes.
         variant: ``"int8"``, ``"float32"``, ``"auto"`` (int8 if it was exported, else float32), or ``"torch"``.
         threads: Threads of ONNX Runtime.
+        cache_size: Number of query vectors kept in memory, for queries that come again; 0 keeps none.
         revision: Hub commit, branch or tag.
 
     Raises:
@@ -143,6 +146,8 @@ def load(
         query = SentenceTransformerEncoder(directory)
     else:
         query = _open_leaf(directory, variant, threads)
+    if cache_size:
+        query = RecentQueries(query, cache_size)
     if document == "leaf":
         return LeafEncoder(query, query)
     if document is None or isinstance(document, Encoder):

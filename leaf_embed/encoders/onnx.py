@@ -23,6 +23,8 @@ __all__ = ["OnnxEncoder", "Variant"]
 
 Variant: TypeAlias = Literal["auto", "int8", "float32"]
 
+BLOCK = 2048  # texts tokenised at a time: a tokenised text takes some kilobytes until it was encoded
+SLOWER_WHEN_FUSED = ["SkipLayerNormFusion"]  # on a CPU its kernel costs a fifth of a query (examples/LOG.md)
 MAX_CHARACTERS_PER_TOKEN = 512  # far above any real text; keeps a text of many megabytes from being tokenised whole
 
 
@@ -74,12 +76,14 @@ class OnnxEncoder(BaseEncoder):
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         prompt, limit = self.space.prompt(role), self.info.max_tokens * MAX_CHARACTERS_PER_TOKEN
-        tokens = self._tokenizer.encode_batch_fast([(prompt + text)[:limit] for text in texts])
-        if len(tokens) == 1:
-            return self._run(tokens)
+        if len(texts) == 1:
+            return self._run([self._tokenizer.encode((prompt + texts[0])[:limit])])
         result = np.empty((len(texts), self.dim), dtype=np.float32)
-        for rows in token_batches([len(t) for t in tokens], self._budget):
-            result[rows] = self._run([tokens[row] for row in rows])
+        for start in range(0, len(texts), BLOCK):
+            block = [(prompt + text)[:limit] for text in texts[start : start + BLOCK]]
+            tokens = self._tokenizer.encode_batch_fast(block)
+            for rows in token_batches([len(t) for t in tokens], self._budget):
+                result[start + rows] = self._run([tokens[row] for row in rows])
         return result
 
     def _run(self, tokens: Sequence[Encoding]) -> FloatArray:
@@ -128,7 +132,10 @@ def _open_session(graph: Path, threads: int) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads burn no CPU between queries
     try:
-        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            str(graph), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER_WHEN_FUSED
+        )
     except Exception as error:  # ONNX Runtime raises a private class per failure
         raise NotALeafError(f"{graph} is no readable ONNX graph ({error}); export the leaf again") from error

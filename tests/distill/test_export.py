@@ -3,34 +3,11 @@
 import json
 import shutil
 
-import numpy as np
-import onnxruntime
 import pytest
-from sentence_transformers import SentenceTransformer
-from tokenizers import Tokenizer
 
 from leaf_embed.distill import Floor, Text, export
 from leaf_embed.errors import InputError, NotALeafError, ParityError
-from tests.conftest import sentences, texts
-
-
-def test_plain_onnxruntime_gives_the_models_vectors(leaf_path):
-    """Nothing of ours between the graph and the vector: what fastembed or a browser would do."""
-    tokenizer = Tokenizer.from_file(str(leaf_path / "tokenizer.json"))
-    tokenizer.enable_padding()
-    words = sentences(7)
-    encoded = tokenizer.encode_batch(words)
-    session = onnxruntime.InferenceSession(str(leaf_path / "onnx" / "model.onnx"))
-    values = {
-        "input_ids": np.array([e.ids for e in encoded]),
-        "attention_mask": np.array([e.attention_mask for e in encoded]),
-        "token_type_ids": np.array([e.type_ids for e in encoded]),
-    }
-    feeds = {node.name: values[node.name] for node in session.get_inputs()}
-    found = session.run(["sentence_embedding"], feeds)[0]
-    expected = SentenceTransformer(str(leaf_path), device="cpu").encode(words)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert session.get_outputs()[0].shape[1] == 32
+from tests.conftest import texts
 
 
 def test_parity_is_reported(leaf_path):

@@ -1,5 +1,8 @@
 """What all encoders share: shapes, roles and refusal of what is no text."""
 
+import asyncio
+import time
+
 import numpy as np
 import pytest
 
@@ -59,3 +62,25 @@ def test_the_item_that_is_no_text_is_named():
 
 def test_is_an_encoder():
     assert isinstance(Lengths(), Encoder)
+
+
+def test_waiting_does_not_block_the_loop():
+    """While one slow text is encoded, the loop turns."""
+
+    class Slow(Lengths):
+        def _encode(self, texts, role):
+            time.sleep(0.2)
+            return super()._encode(texts, role)
+
+    async def ask():
+        turns = 0
+        task = asyncio.ensure_future(asyncio.gather(Slow().aencode_query("abc"), Slow().aencode_document(["a", "bb"])))
+        while not task.done():
+            await asyncio.sleep(0.005)
+            turns += 1
+        return turns, await task
+
+    turns, (query, documents) = asyncio.run(ask())
+    assert turns > 5
+    assert query.tolist() == [3, 1]
+    assert documents.tolist() == [[1, 0], [2, 0]]

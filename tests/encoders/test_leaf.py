@@ -129,7 +129,7 @@ def test_a_leaf_knows_whether_it_was_tampered_with(leaf_path, tmp_path):
     leaf_embed.load(leaf_path).verify()
     forged = shutil.copytree(leaf_path, tmp_path / "forged")
     other = make_model(tmp_path / "other", seed=1)
-    from leaf_embed.distill.export import write_graph
+    from leaf_embed.distill.graph import write_graph
 
     write_graph(SentenceTransformer(str(other), device="cpu"), forged / "onnx" / "model.onnx")
     with pytest.raises(SpaceMismatchError, match="does not write into the space"):
@@ -166,3 +166,11 @@ def test_unknown_version_damaged_files_and_missing_graph(leaf_path, tmp_path):
 def test_bad_options(leaf_path, option, value):
     with pytest.raises(InputError):
         leaf_embed.load(leaf_path, **{option: value})
+
+
+def test_more_texts_than_are_tokenised_at_once(leaf_path, monkeypatch):
+    texts = sentences(25, seed=8)
+    encoder = OnnxEncoder(leaf_path, variant="float32")
+    expected = encoder.encode_query(texts)
+    monkeypatch.setattr("leaf_embed.encoders.onnx.BLOCK", 7)
+    np.testing.assert_allclose(encoder.encode_query(texts), expected, atol=1e-5)
