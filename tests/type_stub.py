@@ -23,6 +23,10 @@ from leaf_embed.qdrant import (
     tune,
 )
 from leaf_embed.vectors import FloatArray
+from leaf_embed_haystack import LeafDocumentEmbedder, LeafQdrantDocumentStore, LeafQdrantRetriever, LeafTextEmbedder
+from leaf_embed_langchain import LeafEmbeddings, LeafQdrantVectorStore
+from leaf_embed_llama_index import LeafEmbedding
+from leaf_embed_llama_index import LeafQdrantVectorStore as LlamaStore
 
 
 class MyEncoder:
@@ -77,3 +81,16 @@ async def asynchronous(client: AsyncQdrantClient) -> list[Hit]:
     async with await AsyncLeafCollection.open("docs", leaf, client=client, retry=Retry(attempts=3)) as docs:
         print([document.id async for document in docs.iter_documents()])
         return await docs.search("a question", limit=3)
+
+
+async def frameworks(collection: LeafCollection) -> list[float]:
+    store = LeafQdrantVectorStore.from_texts(
+        ["a passage"], LeafEmbeddings("leaf"), [{"lang": "en"}], path="collections"
+    )
+    await store.asimilarity_search("a question", k=3, filter={"lang": "en"}, exact=True)
+    LlamaStore(collection, is_embedding_query=True).clear()
+    LeafQdrantRetriever(LeafQdrantDocumentStore("docs", "leaf", url="http://localhost:6333")).run("a question", top_k=3)
+    LeafDocumentEmbedder("leaf", document="leaf").run([])
+    LeafTextEmbedder("leaf", threads=2).warm_up()
+    teacher = LeafEmbedding("leaf", document=lambda space: MyEncoder())
+    return teacher.get_query_embedding("a question")
