@@ -1,5 +1,6 @@
 """Teachers other than a model, from the shell: a collection, files of vectors."""
 
+import json
 import re
 
 import numpy as np
@@ -109,6 +110,33 @@ def test_an_api_with_a_budget(capsys, monkeypatch, teacher_path, tmp_path):
         assert set(api.keys) == {"Bearer sk-secret"}
     assert read_leaf(tmp_path / "leaf").space.teacher == "embed-1"
     assert "sk-secret" not in out + err
+
+
+def test_corpus_options(capsys, teacher_path, tmp_path):
+    words = sentences(60)
+    (tmp_path / "queries.txt").write_text("\n".join(words[:10]))
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.jsonl").write_text("".join(json.dumps({"body": word}) + "\n" for word in words[10:]))
+    (tmp_path / "evaluation.txt").write_text("\n".join(word.upper() for word in words[20:30]))
+    code, out, err = call(
+        capsys,
+        *(
+            "distill",
+            "--teacher",
+            teacher_path,
+            "--layers",
+            1,
+            "--output",
+            tmp_path / "leaf",
+            *QUICK[:2],
+            "--no-export",
+        ),
+        *("--corpus", tmp_path / "queries.txt", f"hub:{tmp_path / 'set'}?text=body", "--batch-size", 8),
+        *("--exclude", tmp_path / "evaluation.txt", "--query-share", 0.5),
+    )
+    assert code == 0, err
+    assert "skipped     10 texts: excluded" in out
+    assert re.search(r"training +49 texts", out)
 
 
 def test_bad_options_are_one_clear_line(capsys, teacher_path, collection, tmp_path):
