@@ -202,7 +202,10 @@ def _find(path: str | os.PathLike[str], revision: str | None, whole: bool) -> Pa
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(path, revision=revision, allow_patterns=None if whole else QUERY_FILES))
+        found = Path(snapshot_download(path, revision=revision, allow_patterns=None if whole else QUERY_FILES))
+        if not whole and read_leaf(found).kind == "static":  # its table is in the place of a graph
+            snapshot_download(path, revision=revision, allow_patterns=["model.safetensors"])
+        return found
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise NotALeafError(
             f"there is no directory {path}, and the hub did not give a leaf of this name ({error})"

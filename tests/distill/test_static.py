@@ -101,3 +101,20 @@ def test_same_seed_same_table(teacher_path, tmp_path):
         distill(teacher_path, texts(200), "static", tmp_path / name, CONFIG, cache=tmp_path / "cache")
     first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("a", "b"))
     assert first == second
+
+
+def test_from_the_hub_the_table_is_fetched_and_nothing_else(distilled, tmp_path, monkeypatch):
+    import shutil
+    from fnmatch import fnmatch
+
+    def snapshot_download(name, *, revision, allow_patterns):
+        assert (name, revision) == ("org/leaf", "v1")
+        for file in distilled.output.iterdir():
+            if any(fnmatch(file.name, pattern) for pattern in allow_patterns):
+                shutil.copy(file, tmp_path / file.name)
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    leaf = leaf_embed.load("org/leaf", revision="v1")
+    assert leaf.encode_query("red stone").shape == (32,)
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["leaf.json", "model.safetensors", "tokenizer.json"]
