@@ -23,7 +23,7 @@ ALLOWED = {  # who may import whom, besides itself
     "canaries": {"errors", "vectors"},
     "space": {"_files", "errors", "canaries"},
     "format": {"_files", "errors", "space"},
-    "encoders": {"_extras", "canaries", "errors", "format", "space", "vectors"},
+    "encoders": {"_extras", "_files", "canaries", "errors", "format", "space", "vectors"},
     "distill": {"_extras", "_files", "canaries", "encoders", "errors", "format", "space", "vectors"},
     "evaluation": {"_extras", "_files", "encoders", "errors", "space", "vectors"},
     "serve": {"_extras", "encoders", "errors", "space", "vectors"},

@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
+class Mrl(str, Enum):
+    """How vectors become truncatable."""
+
+    none = "none"
+    rotate = "rotate"
+
+
 class Recipe(str, Enum):
     """Named settings; see ``leaf_embed.distill.DistillConfig``."""
 
@@ -83,6 +90,9 @@ def command(
     max_tokens: Annotated[int | None, typer.Option(help="Cut training texts to this many tokens.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Texts a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="At the start of a cycle.")] = None,
+    mrl: Annotated[
+        Mrl, typer.Option(help="rotate: turn the space so that any teacher's vectors can be truncated.")
+    ] = Mrl.none,
     seed: Annotated[int, typer.Option(help="Of the order of the texts.")] = 0,
     cache: Annotated[Path | None, typer.Option(help="Teacher cache to use. Default: OUTPUT.work/cache.")] = None,
     export: Annotated[bool, typer.Option(help="Export ONNX graphs when done.")] = True,
@@ -139,7 +149,7 @@ def command(
 
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     named = recipe or (Recipe.static if student == "static" else Recipe.paper)
-    config: DistillConfig = getattr(DistillConfig, named.value)(seed=seed, **changes)
+    config: DistillConfig = getattr(DistillConfig, named.value)(seed=seed, mrl=mrl.value, **changes)
     texts = Corpus(corpus) if corpus else None
     encoder: Any = open_teacher(options, texts or (), config.max_tokens)
     if student is None and chosen is None:
@@ -182,6 +192,11 @@ def show(report: DistillReport) -> None:
     if report.warm_start is not None and report.final is not None:
         output.print(f"warm start  held-out cosine {report.warm_start.cosine:.4f}, loss {report.warm_start.loss:.4f}")
         output.print(f"final       held-out cosine {report.final.cosine:.4f}, loss {report.final.loss:.4f}")
+    for point in report.truncation:
+        output.print(
+            f"{point.dim:>4} d      {point.rotated:.1%} of the ten nearest neighbours kept; "
+            f"{point.plain:.1%} without the rotation"
+        )
     for variant, parity in report.parity.items():
         output.print(
             f"{variant:<11} {parity.bytes / 1e6:.0f} MB, cosine with the torch model: "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from leaf_embed.encoders.transformer import Precision
 from leaf_embed.errors import InputError
 
-__all__ = ["DistillConfig"]
+__all__ = ["DistillConfig", "Mrl"]
+
+Mrl: TypeAlias = Literal["none", "rotate"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class DistillConfig:
         holdout: Share of the texts kept from training to measure alignment, at most 1,000 texts.
         query_share: Share of the queries in each epoch, reached by repeating the rarer role; ``None`` takes the texts
             as they come. An epoch becomes longer by what is repeated.
+        mrl: ``"rotate"`` turns the space so that the first dimensions hold most of every vector: any teacher becomes
+            truncatable. Whole vectors keep their cosines. A teacher trained for truncation needs it less.
         precision: Of the matrix products; weights and optimiser state are float32.
         seed: Of the order of the texts.
 
@@ -52,6 +56,7 @@ class DistillConfig:
     warm_start_texts: int = 6000
     holdout: float = 0.02
     query_share: float | None = None
+    mrl: Mrl = "none"
     precision: Precision = "auto"
     seed: int = 0
 
@@ -69,6 +74,8 @@ class DistillConfig:
             raise InputError(f"holdout is a share from 0 to below 1; got {self.holdout}")
         if self.query_share is not None and not 0 < self.query_share < 1:
             raise InputError(f"query_share is a share between 0 and 1; got {self.query_share}")
+        if self.mrl not in get_args(Mrl):
+            raise InputError(f"mrl is one of {', '.join(get_args(Mrl))}; got {self.mrl!r}")
         if self.max_tokens < 3:
             raise InputError(f"max_tokens must leave room for a token between the special ones; got {self.max_tokens}")
 

@@ -23,8 +23,10 @@ from leaf_embed.distill.existing import StoredVectors
 from leaf_embed.distill.export import Parity, export
 from leaf_embed.distill.mixing import Exclusion, Without, weigh_roles
 from leaf_embed.distill.plans import LayeredPlan, Progress, StaticPlan, StudentPlan
+from leaf_embed.distill.rotation import Truncation, compare_truncation, fit_rotation, fold
 from leaf_embed.distill.train import Alignment
 from leaf_embed.encoders.base import Encoder
+from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import CorpusError, InputError
 from leaf_embed.format import LeafInfo, write_leaf
@@ -58,6 +60,7 @@ class DistillReport:
         warm_start: Alignment on the held-out texts before the first step; ``None`` without held-out texts.
         final: Alignment on the held-out texts of the weights that were kept.
         parity: Of each exported graph; empty if none was exported.
+        truncation: With ``mrl="rotate"``, what truncation leaves of the teacher's neighbours, plain and rotated.
         skipped: Reasons for which texts were left out, with their number.
     """
 
@@ -71,6 +74,7 @@ class DistillReport:
     warm_start: Alignment | None
     final: Alignment | None
     parity: dict[str, Parity] = field(default_factory=dict)
+    truncation: tuple[Truncation, ...] = ()
     skipped: dict[str, int] = field(default_factory=dict)
 
 
@@ -130,6 +134,7 @@ def distill(
     rows, skipped = _fill(stored, texts, encoder, plan, config, _exclusion(exclude), tell)
     learned, held_out = _split(rows, stored, plan, config)
     result = plan.align(learned, held_out, config, _ready(work), tell)
+    rotation, truncation = _rotate(plan, learned, held_out, config)
     recipe = {
         "student": _student_name(student),
         "layers": layers if layers is None or isinstance(layers, int) else list(layers),
@@ -139,10 +144,12 @@ def distill(
         "texts": len(np.unique(learned.rows)),
         "warm_start": _plain(result.warm_start),
         "final": _plain(result.final),
+        "truncation": [asdict(point) for point in truncation],
     }
+    space = rotation.rotated(space) if rotation else space
     info = LeafInfo(space, plan.max_tokens, recipe, metrics, plan.kind)
     sample = _sample(held_out if len(held_out) else learned) if export_graphs else []
-    parity = _save(target, plan, info, sample, tell)
+    parity = _save(target, plan, info, sample, tell, rotation)
     (work / "checkpoint.pt").unlink(missing_ok=True)
     return DistillReport(
         output=target,
@@ -155,11 +162,26 @@ def distill(
         warm_start=result.warm_start,
         final=result.final,
         parity=parity,
+        truncation=truncation,
         skipped=skipped,
     )
 
 
-def _save(target: Path, plan: StudentPlan, info: LeafInfo, sample: Sequence[Text], tell: Progress) -> dict[str, Parity]:
+def _rotate(
+    plan: StudentPlan, learned: TokenizedTexts, held_out: TokenizedTexts, config: DistillConfig
+) -> tuple[Rotation | None, tuple[Truncation, ...]]:
+    """Turn the student's space if the recipe says so; and what that is worth, on texts it was not fitted on."""
+    if config.mrl != "rotate":
+        return None, ()
+    cache = learned.cache
+    rotation = fit_rotation(cache, np.unique(learned.rows))
+    fold(plan.model, rotation)
+    return rotation, compare_truncation(cache.vectors(held_out.rows), rotation)
+
+
+def _save(
+    target: Path, plan: StudentPlan, info: LeafInfo, sample: Sequence[Text], tell: Progress, rotation: Rotation | None
+) -> dict[str, Parity]:
     """Write the leaf whole or not at all; with texts to prove them on, the graphs of a transformer too."""
     parity: dict[str, Parity] = {}
     with replacing_directory(target) as folder:
@@ -167,6 +189,8 @@ def _save(target: Path, plan: StudentPlan, info: LeafInfo, sample: Sequence[Text
         for file in folder.rglob("*.safetensors"):
             file.chmod(0o644)  # safetensors makes it unreadable for a server that runs as somebody else
         write_leaf(folder, info)
+        if rotation is not None:
+            rotation.save(folder)
         if sample and plan.kind == "transformer":
             tell("export", 0, None, "")
             parity = export(folder, sample)

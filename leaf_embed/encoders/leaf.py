@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from leaf_embed.canaries import LEAF_FLOOR, TEACHER_FLOOR, CanaryReport
 from leaf_embed.encoders.base import BaseEncoder, Encoder
 from leaf_embed.encoders.recent import RecentQueries
+from leaf_embed.encoders.rotation import ROTATION_FILE, RotatedEncoder, Rotation
 from leaf_embed.errors import InputError, NotALeafError
 from leaf_embed.format import read_leaf
 from leaf_embed.space import EmbeddingSpace, Role
@@ -21,7 +22,7 @@ __all__ = ["DocumentMaker", "LeafEncoder", "load"]
 
 DocumentMaker: TypeAlias = Callable[[EmbeddingSpace], Encoder]
 
-QUERY_FILES = ["leaf.json", "tokenizer.json", "onnx/*"]
+QUERY_FILES = ["leaf.json", "tokenizer.json", "onnx/*", ROTATION_FILE]
 
 
 class LeafEncoder(BaseEncoder):
@@ -31,17 +32,25 @@ class LeafEncoder(BaseEncoder):
     When it is made, its space and its canaries are checked before its first vector is given out.
     """
 
-    def __init__(self, query: Encoder, document: Encoder | Callable[[], Encoder] | None = None) -> None:
+    def __init__(
+        self,
+        query: Encoder,
+        document: Encoder | Callable[[], Encoder] | None = None,
+        *,
+        rotation: Rotation | None = None,
+    ) -> None:
         """Pair two encoders.
 
         Args:
             query: The student.
             document: The teacher, or a function that loads it, or ``None`` for a leaf that encodes queries only.
+            rotation: Of the leaf's space, if it is rotated; a teacher that is not rotated then is, as it comes.
 
         Raises:
             SpaceMismatchError: ``document`` is an encoder of another space.
         """
         self._query = query
+        self.rotation = rotation
         self._lock = threading.Lock()
         self._document: Encoder | None = None
         self._make_document: Callable[[], Encoder] | None = None
@@ -53,6 +62,11 @@ class LeafEncoder(BaseEncoder):
     @property
     def space(self) -> EmbeddingSpace:
         return self._query.space
+
+    @property
+    def teacher_space(self) -> EmbeddingSpace:
+        """The space that the teacher itself writes into: the leaf's own, before any rotation."""
+        return self.space if self.rotation is None else self.rotation.plain(self.space)
 
     @property
     def query_encoder(self) -> Encoder:
@@ -86,6 +100,8 @@ class LeafEncoder(BaseEncoder):
     def _checked(self, document: Encoder) -> Encoder:
         if document is self._query:
             return document
+        if self.rotation is not None and document.space.rotation is None:
+            document = RotatedEncoder(document, self.rotation)
         self.space.require_same(
             document.space,
             mine="the leaf",
@@ -126,8 +142,8 @@ def load(
         path: A leaf directory, or a hub id. From the hub only the query side's files are fetched.
         document: Who encodes documents. ``None``: nobody, the leaf answers queries only. ``"teacher"``: the teacher
             named in the space, loaded on first use. A path or hub id: the teacher from there. ``"leaf"``: the leaf
-            itself (symmetric use). An :class:`Encoder`: that one. A function: makes it from the leaf's space when the
-            first document comes.
+            itself (symmetric use). An :class:`Encoder`: that one. A function: makes it from the teacher's own space
+            when the first document comes. If the leaf's space is rotated, the teacher's vectors are, too.
         variant: ``"int8"``, ``"float32"``, ``"auto"`` (int8 if it was exported, else float32), or ``"torch"``.
         threads: Threads of ONNX Runtime.
         cache_size: Number of query vectors kept in memory, for queries that come again; 0 keeps none.
@@ -148,15 +164,21 @@ def load(
         query = _open_leaf(directory, variant, threads)
     if cache_size:
         query = RecentQueries(query, cache_size)
+    rotation = Rotation.load(directory, query.space)
     if document == "leaf":
-        return LeafEncoder(query, query)
+        return LeafEncoder(query, query, rotation=rotation)
     if document is None or isinstance(document, Encoder):
-        return LeafEncoder(query, document)
+        return LeafEncoder(query, document, rotation=rotation)
     if callable(document):
         make = document
-        return LeafEncoder(query, lambda: make(query.space))
-    source = query.space.teacher if document == "teacher" else os.fspath(document)
-    return LeafEncoder(query, lambda: load_teacher(source, query.space))
+    else:
+        source = query.space.teacher if document == "teacher" else os.fspath(document)
+
+        def make(space: EmbeddingSpace) -> Encoder:
+            return load_teacher(source, space)
+
+    leaf = LeafEncoder(query, lambda: make(leaf.teacher_space), rotation=rotation)
+    return leaf
 
 
 def _open_leaf(directory: Path, variant: Literal["auto", "int8", "float32"], threads: int) -> Encoder:
@@ -187,7 +209,8 @@ def load_teacher(source: str, space: EmbeddingSpace) -> Encoder:
         )
     except InputError as error:
         raise InputError(
-            f"{error}\nIf the teacher lies elsewhere on this machine, name it: document='path'."
+            f"{error}\nIf the teacher lies elsewhere on this machine, name it: document='path'. If it is an API or a "
+            "function of yours, give a function: document=lambda space: FunctionEncoder(space, document=embed)."
         ) from error
 
 

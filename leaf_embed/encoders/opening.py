@@ -54,8 +54,9 @@ def open_leaf(
     if not made_here:
         return leaf
     make: Any = document
-    query = leaf.query_encoder if isinstance(leaf, LeafEncoder) else leaf
-    return LeafEncoder(query, lambda: make(leaf.space))
+    if isinstance(leaf, LeafEncoder):
+        return LeafEncoder(leaf.query_encoder, lambda: make(leaf.teacher_space), rotation=leaf.rotation)
+    return LeafEncoder(leaf, lambda: make(leaf.space))
 
 
 def encode_lists(

@@ -1,0 +1,129 @@
+"""Fitting a rotation on the teacher's cached vectors, folding it into a student, and showing what it is worth.
+
+The loss is a distance, and a rotation keeps every distance: a student trained towards the plain vectors and rotated
+afterwards is the student that training towards the rotated ones would give.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leaf_embed.distill.cache import Rows, TeacherCache
+from leaf_embed.encoders.rotation import Rotation
+from leaf_embed.errors import InputError
+from leaf_embed.vectors import FloatArray, truncate
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["Truncation", "compare_truncation", "fit_rotation", "fold"]
+
+BLOCK = 8192
+NEIGHBOURS = 10
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """How much of the teacher's nearest neighbours is left of its truncated vectors.
+
+    Attributes:
+        dim: Dimensions kept.
+        plain: Share of the ten nearest neighbours by whole vectors that the teacher's own first dimensions find.
+        rotated: The same by the first rotated dimensions.
+        texts: Number of texts compared, each with all others.
+    """
+
+    dim: int
+    plain: float
+    rotated: float
+    texts: int
+
+
+def fit_rotation(cache: TeacherCache, rows: Rows) -> Rotation:
+    """The eigenvectors of the vectors' second moment, by falling eigenvalue.
+
+    Memory does not depend on the number of rows. Of the two directions of an axis the one is taken whose largest
+    component is positive, so the same vectors give the same rotation.
+
+    Args:
+        cache: Holds the teacher's vectors.
+        rows: Which of them to fit on.
+
+    Raises:
+        InputError: Fewer rows than dimensions: the axes would be arbitrary.
+    """
+    dim = cache.space.dim
+    if len(rows) < dim:
+        raise InputError(f"a rotation of {dim} dimensions needs at least {dim} texts; got {len(rows)}")
+    moment = np.zeros((dim, dim))
+    for start in range(0, len(rows), BLOCK):
+        block = cache.vectors(rows[start : start + BLOCK]).astype(np.float64)
+        moment += block.T @ block
+    axes = np.linalg.eigh(moment)[1][:, ::-1]
+    signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(dim)])
+    return Rotation((axes * signs).astype(np.float32))
+
+
+def fold(model: SentenceTransformer, rotation: Rotation) -> None:
+    """Put the rotation into a student's last layer, in place: its Dense, or the table of a static student."""
+    import torch
+
+    turn = torch.from_numpy(rotation.matrix).double()
+    with torch.no_grad():
+        for module in _linear_parts(model):
+            if hasattr(module, "linear"):
+                module.linear.weight.copy_(turn.T @ module.linear.weight.double().cpu())
+                if module.linear.bias is not None:
+                    module.linear.bias.copy_(module.linear.bias.double().cpu() @ turn)
+            else:
+                module.embedding.weight.copy_(module.embedding.weight.double().cpu() @ turn)
+
+
+def _linear_parts(model: SentenceTransformer) -> list[Any]:
+    """The modules whose outputs are summed into the student's vector."""
+    parts: list[Any] = [module for module in model if hasattr(module, "linear") or hasattr(module, "embedding")]
+    if not parts:
+        raise InputError("this student ends in no layer that could take a rotation; distil without --mrl rotate")
+    return parts
+
+
+def compare_truncation(vectors: FloatArray, rotation: Rotation) -> tuple[Truncation, ...]:
+    """Plain truncation against rotation, at each power of two from 32 on.
+
+    Args:
+        vectors: The teacher's own, shape ``(n, dim)``, of texts that the rotation was not fitted on.
+        rotation: The rotation.
+    """
+    count, dim = vectors.shape
+    wanted = min(NEIGHBOURS, count - 1)
+    if wanted < 1:
+        return ()
+    turned = rotation.apply(vectors)
+    exact = _neighbours(vectors, dim, wanted)
+    dims = [size for size in (32, 64, 128, 256, 512, 1024, 2048) if size < dim]
+    return tuple(
+        Truncation(
+            size,
+            _shared(exact, _neighbours(vectors, size, wanted)),
+            _shared(exact, _neighbours(turned, size, wanted)),
+            count,
+        )
+        for size in dims
+    )
+
+
+def _neighbours(vectors: FloatArray, dim: int, wanted: int) -> Any:
+    """Places of each vector's nearest others by its first dimensions, shape ``(n, wanted)``."""
+    short = truncate(vectors, dim)
+    scores = short @ short.T
+    np.fill_diagonal(scores, -np.inf)
+    return np.argpartition(-scores, wanted - 1, axis=1)[:, :wanted]
+
+
+def _shared(exact: Any, found: Any) -> float:
+    """Mean share of ``exact`` that ``found`` has too."""
+    both = [len(np.intersect1d(a, b)) for a, b in zip(exact, found, strict=True)]
+    return float(np.mean(both)) / int(exact.shape[1])
