@@ -8,9 +8,11 @@ from typing import Any, Literal, TypeAlias, get_args
 from leaf_embed.encoders.transformer import Precision
 from leaf_embed.errors import InputError
 
-__all__ = ["DistillConfig", "Mrl"]
+__all__ = ["Averaging", "DistillConfig", "Mrl", "TokenEmbeddings"]
 
 Mrl: TypeAlias = Literal["none", "rotate"]
+Averaging: TypeAlias = Literal["none", "ema", "checkpoints"]
+TokenEmbeddings: TypeAlias = Literal["lazy", "dense", "frozen"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,13 @@ class DistillConfig:
         holdout: Share of the texts kept from training to measure alignment, at most 1,000 texts.
         query_share: Share of the queries in each epoch, reached by repeating the rarer role; ``None`` takes the texts
             as they come. An epoch becomes longer by what is repeated.
+        prefixes: Dimensions whose leading parts are aligned beside whole vectors; with ``mrl="rotate"`` those of the
+            rotated space. What this and the next three do is measured in examples/LOG.md; none is on by default.
+        focal: Exponent by which badly fitted texts count more; 0 treats all alike.
+        averaging: ``"ema"`` keeps an exponential average of the weights, ``"checkpoints"`` the mean of those in the
+            second half of the training; the better of it and of the single best weights is taken.
+        token_embeddings: ``"lazy"`` updates the tokens of the batch alone, which spares an eighth of each step;
+            ``"dense"`` is plain AdamW, whose moments move the others too; ``"frozen"`` leaves them as they are.
         mrl: ``"rotate"`` turns the space so that the first dimensions hold most of every vector: any teacher becomes
             truncatable. Whole vectors keep their cosines. A teacher trained for truncation needs it less.
         precision: Of the matrix products; weights and optimiser state are float32.
@@ -56,6 +65,10 @@ class DistillConfig:
     warm_start_texts: int = 6000
     holdout: float = 0.02
     query_share: float | None = None
+    prefixes: tuple[int, ...] = ()
+    focal: float = 0.0
+    averaging: Averaging = "none"
+    token_embeddings: TokenEmbeddings = "lazy"
     mrl: Mrl = "none"
     precision: Precision = "auto"
     seed: int = 0
@@ -65,7 +78,7 @@ class DistillConfig:
         for name in positive:
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} must be above 0; got {getattr(self, name)}")
-        for name in ("final_learning_rate", "warmup_steps", "weight_decay", "warm_start_texts", "min_steps"):
+        for name in ("final_learning_rate", "warmup_steps", "weight_decay", "warm_start_texts", "min_steps", "focal"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} must not be negative; got {getattr(self, name)}")
         if self.max_steps is not None and self.max_steps < 0:
@@ -74,8 +87,11 @@ class DistillConfig:
             raise InputError(f"holdout is a share from 0 to below 1; got {self.holdout}")
         if self.query_share is not None and not 0 < self.query_share < 1:
             raise InputError(f"query_share is a share between 0 and 1; got {self.query_share}")
-        if self.mrl not in get_args(Mrl):
-            raise InputError(f"mrl is one of {', '.join(get_args(Mrl))}; got {self.mrl!r}")
+        for name, kinds in (("mrl", Mrl), ("averaging", Averaging), ("token_embeddings", TokenEmbeddings)):
+            if getattr(self, name) not in get_args(kinds):
+                raise InputError(f"{name} is one of {', '.join(get_args(kinds))}; got {getattr(self, name)!r}")
+        if any(dim < 1 for dim in self.prefixes):
+            raise InputError(f"prefixes are numbers of dimensions from 1 on; got {list(self.prefixes)}")
         if self.max_tokens < 3:
             raise InputError(f"max_tokens must leave room for a token between the special ones; got {self.max_tokens}")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenizedTexts", "cut_texts", "epoch_batches", "tokenize"]
 
-PAD_MULTIPLE = 16  # few shapes: bfloat16 on CPU keeps one compiled kernel for each
+PAD_MULTIPLE = 8  # few shapes: bfloat16 on CPU keeps one compiled kernel for each
 CHARACTERS_PER_TOKEN = 512  # far above any real text
 BATCHES_PER_BUCKET = 64  # texts are sorted by length within this many batches: little padding, still well mixed
 

@@ -1,13 +1,14 @@
-"""The loss of LEAF."""
+"""The loss of LEAF, and its options."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["squared_l2"]
+__all__ = ["Objective", "squared_l2"]
 
 
 def squared_l2(student: Tensor, teacher: Tensor) -> Tensor:
@@ -24,4 +25,49 @@ def squared_l2(student: Tensor, teacher: Tensor) -> Tensor:
     Returns:
         A scalar.
     """
-    return (student - teacher).square().sum(dim=-1).mean()
+    return _distances(student, teacher).mean()
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a training step makes small: :func:`squared_l2`, and what a recipe adds to it.
+
+    Attributes:
+        prefixes: Dimensions whose leading parts are aligned too, each scaled to unit norm on both sides, with the
+            weight of the whole vector (Matryoshka, arXiv 2205.13147).
+        focal: Exponent of the weights ``d_i^focal`` of the texts' distances, scaled to a mean of 1: texts that are
+            fitted badly count more (focal reweighting, KaLM-Embedding-V2, arXiv 2506.20923). 0 leaves all alike.
+        rotation: Shape ``(dim, dim)``; the prefixes are those of the rotated vectors.
+    """
+
+    prefixes: tuple[int, ...] = ()
+    focal: float = 0.0
+    rotation: Tensor | None = None
+
+    def __call__(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The loss of a batch, a scalar; arguments as for :func:`squared_l2`."""
+        distances = _distances(student, teacher)
+        if self.prefixes:
+            distances = (distances + self._prefix_distances(student, teacher)) / (1 + len(self.prefixes))
+        if self.focal:
+            weights = distances.detach().clamp_min(1e-12) ** self.focal
+            distances = distances * weights / weights.mean()
+        return distances.mean()
+
+    def _prefix_distances(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Sum over the prefixes, shape ``(n,)``."""
+        import torch
+        from torch.nn.functional import normalize
+
+        if self.rotation is not None:
+            turn = self.rotation.to(student.device)
+            student, teacher = student @ turn, teacher @ turn
+        total = torch.zeros(len(student), device=student.device)
+        for dim in self.prefixes:
+            total = total + _distances(normalize(student[:, :dim]), normalize(teacher[:, :dim]))
+        return total
+
+
+def _distances(student: Tensor, teacher: Tensor) -> Tensor:
+    """Squared distance of each row, shape ``(n,)``."""
+    return (student - teacher).square().sum(dim=-1)

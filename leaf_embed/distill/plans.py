@@ -103,7 +103,7 @@ class LayeredPlan:
 
         if config.warm_start_texts:
             tell("warm start", 0, None, "")
-            warm_start(self.model, lambda: _first_batches(learned, config, self.model), bfloat16)
+            warm_start(self.model, lambda: first_batches(learned, config, self.model), bfloat16)
         before = measure()
         tell("warm start", 1, 1, _note(before))
         began = time.monotonic()
@@ -171,7 +171,7 @@ def _train_progress(tell: Progress) -> Callable[[StepInfo], object]:
     return lambda at: tell("train", at.step, at.total, f"loss {at.loss:.4f}  {at.texts_per_second:.0f} texts/s")
 
 
-def _first_batches(texts: TokenizedTexts, config: DistillConfig, model: SentenceTransformer) -> Iterator[Any]:
+def first_batches(texts: TokenizedTexts, config: DistillConfig, model: SentenceTransformer) -> Iterator[Any]:
     """Batches of a random sample, for the warm start."""
     sample = np.random.default_rng(config.seed).permutation(len(texts))[: config.warm_start_texts]
     sample = sample[np.argsort(texts.lengths[sample], kind="stable")]

@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leaf_embed._files import replacing_file
+from leaf_embed.distill.attention import short_text_attention
+from leaf_embed.distill.averaging import WeightAverage
+from leaf_embed.distill.cache import Rows
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.data import TokenizedTexts, epoch_batches
-from leaf_embed.distill.loss import squared_l2
+from leaf_embed.distill.loss import Objective
+from leaf_embed.distill.optimizers import Optimizers
+from leaf_embed.distill.processes import processes
 from leaf_embed.distill.student import forward
 from leaf_embed.errors import TrainingError
 
@@ -76,18 +81,6 @@ def learning_rate(step: int, total: int, config: DistillConfig) -> float:
     return rate * min(1.0, (step + 1) / (warmup + 1))
 
 
-def make_optimizer(model: SentenceTransformer, config: DistillConfig) -> torch.optim.AdamW:
-    """AdamW; weight decay on matrices only, as usual for transformers."""
-    import torch
-
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
-
-
 def measure_alignment(model: SentenceTransformer, texts: TokenizedTexts, bfloat16: bool) -> Alignment:
     """Loss and cosine over all of some texts."""
     import torch
@@ -104,14 +97,19 @@ def measure_alignment(model: SentenceTransformer, texts: TokenizedTexts, bfloat1
 
 
 class _Run:
-    """One training run: model, optimiser and what is best so far; can be saved and resumed exactly."""
+    """One training run: model, optimisers and what is best so far; can be saved and resumed exactly."""
 
-    def __init__(self, model: SentenceTransformer, config: DistillConfig, bfloat16: bool, identity: str) -> None:
+    def __init__(
+        self, model: SentenceTransformer, config: DistillConfig, bfloat16: bool, identity: str, objective: Objective
+    ) -> None:
         self.model = model
         self.config = config
         self.bfloat16 = bfloat16
         self.identity = identity
-        self.optimizer = make_optimizer(model, config)
+        self.objective = objective
+        self.processes = processes()
+        self.optimizers = Optimizers(model, config)
+        self.average = WeightAverage(model, config.averaging)
         self.step = 0
         self.best_loss = math.inf
         self.best_state: dict[str, torch.Tensor] | None = None
@@ -124,7 +122,8 @@ class _Run:
             "identity": self.identity,
             "step": self.step,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": self.optimizers.state_dict(),
+            "average": self.average.state_dict(),
             "best_loss": self.best_loss,
             "best_state": self.best_state,
             "smoothed": self.smoothed,
@@ -132,46 +131,63 @@ class _Run:
         with replacing_file(file) as temporary:
             torch.save(state, temporary)
 
-    def resume(self, file: Path) -> bool:
+    def resume(self, file: Path) -> None:
         """Take up a checkpoint of the same run; one of another run is left alone and not used."""
         import torch
 
         if not file.is_file():
-            return False
+            return
         try:
             state: dict[str, Any] = torch.load(file, map_location=self.model.device, weights_only=True)
         except Exception as error:
             raise TrainingError(f"the checkpoint {file} cannot be read ({error}); delete it to start again") from error
         if state["identity"] != self.identity:
-            return False
+            return
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizers.load_state_dict(state["optimizers"])
+        self.average.load_state_dict(state["average"])
         self.step, self.smoothed = state["step"], state["smoothed"]
         self.best_loss, self.best_state = state["best_loss"], state["best_state"]
-        return True
 
-    def train_batch(self, features: dict[str, torch.Tensor], targets: torch.Tensor, total: int) -> None:
-        """One optimiser step."""
+    def train_batch(self, texts: TokenizedTexts, places: Rows, total: int) -> None:
+        """One optimiser step; in several processes each takes its share of the texts."""
         import torch
 
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, total, self.config)
-        loss = squared_l2(forward(self.model, features, self.bfloat16), targets)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
-        value = float(loss.detach())
+        share = places[self.processes.rank :: self.processes.count]
+        value = 0.0
+        if len(share):
+            features, targets = texts.batch(share, self.model.device)
+            loss = self.objective(forward(self.model, features, self.bfloat16), targets) * (len(share) / len(places))
+            torch.autograd.backward(loss)
+            value = float(loss.detach())
+        value = self.processes.add(value)
         if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss became {value} at step {self.step}; nothing of this step was kept. "
-                "Try a lower learning rate, or precision='float32'."
-            )
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+            raise TrainingError(self._bad_batch(value, texts, places))
+        self.processes.add_gradients(self.optimizers.weights())
+        self.optimizers.step(learning_rate(self.step, total, self.config))
+        self.average.add("ema")
         self.step += 1
         self.smoothed = value if math.isnan(self.smoothed) else 0.98 * self.smoothed + 0.02 * value
 
-    def keep_if_best(self, held_out: TokenizedTexts) -> None:
-        """Remember the weights if they fit the held-out texts better than any before."""
+    def _bad_batch(self, value: float, texts: TokenizedTexts, places: Rows) -> str:
+        named = ", ".join(f"{text.text:.40}" for text in texts.cache.texts(texts.rows[places[:3]]))
+        return (
+            f"the loss became {value} at step {self.step}, in the batch of {len(places)} texts that begins with: "
+            f"{named}. Nothing of this step was kept. Try a lower learning rate, or precision='float32'."
+        )
+
+    def keep_if_best(self, held_out: TokenizedTexts, total: int) -> None:
+        """Remember the weights, or their average, if they fit the held-out texts better than any before."""
+        if self.processes.rank:
+            return  # only the first process writes
+        if self.step >= total // 2:
+            self.average.add("checkpoints")
+        self._keep(held_out)
+        if self.average and (self.config.averaging == "ema" or self.step == total):
+            with self.average.applied():
+                self._keep(held_out)
+
+    def _keep(self, held_out: TokenizedTexts) -> None:
         loss = measure_alignment(self.model, held_out, self.bfloat16).loss
         if loss < self.best_loss:
             self.best_loss = loss
@@ -187,6 +203,7 @@ def train(
     bfloat16: bool,
     checkpoint: str | os.PathLike[str],
     identity: str,
+    objective: Objective | None = None,
     progress: Callable[[StepInfo], object] | None = None,
 ) -> int:
     """Align a student with the teacher's vectors, in place; ends with the weights that fit the held-out texts best.
@@ -200,17 +217,34 @@ def train(
         checkpoint: A file that is written every minute; a run of the same ``identity`` goes on from it and ends with
             the same weights as one that was never interrupted.
         identity: Names texts, student and recipe of this run.
+        objective: What each step makes small; by default what ``config`` says.
         progress: Called after every step.
 
     Returns:
         The number of steps that were taken now, without those resumed.
 
     Raises:
-        TrainingError: The loss became NaN or infinite, or the checkpoint is damaged.
+        TrainingError: The loss became NaN or infinite (the message names the batch), or the checkpoint is damaged.
     """
-    run = _Run(model.eval(), config, bfloat16, identity)
-    file = Path(checkpoint)
-    run.resume(file)
+    objective = objective or Objective(config.prefixes, config.focal)
+    run = _Run(model.eval(), config, bfloat16, identity, objective)
+    run.resume(Path(checkpoint))
+    run.processes.same_weights(model)
+    try:
+        with short_text_attention(model):
+            return _train(run, texts, held_out, Path(checkpoint), progress)
+    finally:
+        run.optimizers.release()
+
+
+def _train(
+    run: _Run,
+    texts: TokenizedTexts,
+    held_out: TokenizedTexts,
+    file: Path,
+    progress: Callable[[StepInfo], object] | None,
+) -> int:
+    config = run.config
     total, first = config.steps(len(texts)), run.step
     every = max(1, total // EVALUATIONS)
     began = saved = time.monotonic()
@@ -220,16 +254,17 @@ def train(
         if run.step // per_epoch != epoch:
             epoch = run.step // per_epoch
             batches = epoch_batches(texts.lengths, config.batch_size, config.seed, epoch)
-        run.train_batch(*texts.batch(batches[run.step % per_epoch], model.device), total)
+        run.train_batch(texts, batches[run.step % per_epoch], total)
         if len(held_out) and (run.step % every == 0 or run.step == total):
-            run.keep_if_best(held_out)
+            run.keep_if_best(held_out, total)
         now = time.monotonic()
         if progress is not None:
             done = (run.step - first) * min(config.batch_size, len(texts))
             progress(StepInfo(run.step, total, run.smoothed, done / (now - began)))
-        if now - saved > CHECKPOINT_SECONDS and run.step < total:
+        if now - saved > CHECKPOINT_SECONDS and run.step < total and run.processes.rank == 0:
             run.save(file)
             saved = now
     if run.best_state is not None:
-        model.load_state_dict(run.best_state)
+        run.model.load_state_dict(run.best_state)
+    run.processes.same_weights(run.model)
     return run.step - first

@@ -1,0 +1,104 @@
+"""Optimisers of a student: AdamW, and for the token embeddings one that touches only the tokens of the batch.
+
+A batch of 32 short texts holds some hundred of 30,000 tokens. A dense step over all of them, with its gradient of
+zeros, its norm and its two moments, was an eighth of a training step (examples/LOG.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from leaf_embed.distill.config import DistillConfig
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["Optimizers"]
+
+
+class Optimizers:
+    """All weights of a student, each with the optimiser that suits it; one rate, one gradient norm."""
+
+    def __init__(self, model: SentenceTransformer, config: DistillConfig) -> None:
+        """Take the student's weights; weight decay on matrices only, as usual for transformers.
+
+        Args:
+            model: The student; its token embeddings are switched to sparse gradients, or frozen, as ``config`` says.
+            config: Rates and ``token_embeddings``.
+        """
+        import torch
+
+        self._config = config
+        self._table: Any = _embeddings(model)
+        if self._table is not None:
+            self._table.sparse = config.token_embeddings == "lazy"
+            self._table.weight.requires_grad_(config.token_embeddings != "frozen")
+        lazy = [] if self._table is None or not self._table.sparse else [self._table.weight]
+        others = [p for p in model.parameters() if p.requires_grad and not any(p is one for one in lazy)]
+        groups = [
+            {"params": [p for p in others if p.ndim >= 2], "weight_decay": config.weight_decay},
+            {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        self._parameters = others + lazy
+        self._all: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)]
+        if lazy:
+            self._all.append(torch.optim.SparseAdam(lazy, lr=config.learning_rate))
+
+    def step(self, rate: float) -> None:
+        """Scale the gradients down to the norm that the recipe allows, take a step at a rate, forget the gradients."""
+        self._clip()
+        for optimizer in self._all:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def weights(self) -> Iterable[tuple[torch.nn.Parameter, bool]]:
+        """The weights that learn, each with whether its gradient is sparse."""
+        lazy = self._table is not None and self._table.sparse
+        return [(weight, lazy and weight is self._table.weight) for weight in self._parameters]
+
+    def _clip(self) -> None:
+        import torch
+
+        for weight in self._parameters:
+            if weight.grad is not None and weight.grad.is_sparse:
+                weight.grad = weight.grad.coalesce()
+        values = [_values(weight.grad) for weight in self._parameters if weight.grad is not None]
+        norm = torch.nn.utils.get_total_norm(values)
+        factor = (self._config.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
+        torch._foreach_mul_(values, factor)
+
+    def release(self) -> None:
+        """Give the token embeddings back as any other program expects them."""
+        if self._table is not None:
+            self._table.sparse = False
+            self._table.weight.requires_grad_(True)
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """One a part, for a checkpoint."""
+        return [optimizer.state_dict() for optimizer in self._all]
+
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """Take up what :meth:`state_dict` gave."""
+        for optimizer, state in zip(self._all, states, strict=True):
+            optimizer.load_state_dict(state)
+
+
+def _values(gradient: torch.Tensor) -> torch.Tensor:
+    """The numbers of a gradient, in place; of a sparse one those that are there."""
+    return gradient._values() if gradient.is_sparse else gradient
+
+
+def _embeddings(model: SentenceTransformer) -> Any:
+    """The token embeddings of a student, or ``None`` where its backbone keeps them to itself."""
+    import torch
+
+    backbone: Any = getattr(model[0], "auto_model", None)
+    try:
+        table = backbone.get_input_embeddings()
+    except (AttributeError, NotImplementedError):
+        return None
+    return table if isinstance(table, torch.nn.Embedding) else None

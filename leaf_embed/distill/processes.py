@@ -1,0 +1,130 @@
+"""Training in several processes: each takes its share of every batch, and all take the same step.
+
+Started by ``torchrun`` or ``accelerate launch``. The gradients are summed, so the processes together do what one
+process does with the whole batch, up to the order of additions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from leaf_embed._extras import require
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["Alone", "Processes", "Several", "processes"]
+
+PATIENCE = timedelta(weeks=2)  # the others wait while the first has the teacher embed a corpus
+T = TypeVar("T")
+
+
+class Processes(Protocol):
+    """What training asks about the processes it runs in.
+
+    Attributes:
+        rank: Number of this process; 0 writes the files.
+        count: How many there are.
+    """
+
+    rank: int
+    count: int
+
+    def first(self, value: T) -> T:
+        """The first process's value, in every process."""
+        ...
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        ...
+
+    def same_weights(self, model: SentenceTransformer) -> None:
+        """Give every process the first one's weights."""
+        ...
+
+    def add_gradients(self, weights: Iterable[tuple[torch.nn.Parameter, bool]]) -> None:
+        """Replace each gradient by its sum over the processes; of each weight also whether its gradient is sparse."""
+        ...
+
+    def add(self, value: float) -> float:
+        """The sum of a number over the processes."""
+        ...
+
+
+class Alone:
+    """One process: nothing to agree on."""
+
+    rank = 0
+    count = 1
+
+    def first(self, value: T) -> T:
+        return value
+
+    def wait(self) -> None:
+        pass
+
+    def same_weights(self, model: SentenceTransformer) -> None:
+        pass
+
+    def add_gradients(self, weights: Iterable[tuple[torch.nn.Parameter, bool]]) -> None:
+        pass
+
+    def add(self, value: float) -> float:
+        return value
+
+
+class Several:
+    """The processes that a launcher started; gloo between CPUs, NCCL between GPUs."""
+
+    def __init__(self) -> None:
+        """Join the others."""
+        accelerate = require("accelerate", "train", "Training in several processes")
+        import torch
+
+        self._state: Any = accelerate.PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
+        self.rank: int = self._state.process_index
+        self.count: int = self._state.num_processes
+
+    def first(self, value: T) -> T:
+        import torch
+
+        held = [value]
+        torch.distributed.broadcast_object_list(held)
+        return held[0]
+
+    def wait(self) -> None:
+        self._state.wait_for_everyone()
+
+    def same_weights(self, model: SentenceTransformer) -> None:
+        import torch
+
+        for tensor in model.state_dict().values():
+            torch.distributed.broadcast(tensor, 0)
+
+    def add_gradients(self, weights: Iterable[tuple[torch.nn.Parameter, bool]]) -> None:
+        import torch
+
+        pairs = list(weights)
+        # A share may be empty, or hold nothing that a weight takes part in: then it has no gradient here.
+        whole = [torch.zeros_like(w) if w.grad is None else w.grad.to_dense() for w, _ in pairs]
+        flat = torch.cat([gradient.reshape(-1) for gradient in whole])
+        torch.distributed.all_reduce(flat)
+        for (weight, sparse), part in zip(pairs, torch.split(flat, [w.numel() for w, _ in pairs]), strict=True):
+            gradient = part.view_as(weight)
+            weight.grad = gradient.to_sparse(1) if sparse else gradient
+
+    def add(self, value: float) -> float:
+        import torch
+
+        total = torch.tensor(value, dtype=torch.float64, device=self._state.device)
+        torch.distributed.all_reduce(total)
+        return float(total)
+
+
+def processes() -> Processes:
+    """The processes that this one was started with: alone, unless a launcher says otherwise."""
+    return Several() if int(os.environ.get("WORLD_SIZE", "1")) > 1 else Alone()
