@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,6 +42,22 @@ class Mrl(str, Enum):
 
     none = "none"
     rotate = "rotate"
+
+
+class Averaging(str, Enum):
+    """Of the weights."""
+
+    none = "none"
+    ema = "ema"
+    checkpoints = "checkpoints"
+
+
+class TokenEmbeddings(str, Enum):
+    """How they learn."""
+
+    lazy = "lazy"
+    dense = "dense"
+    frozen = "frozen"
 
 
 class Recipe(str, Enum):
@@ -93,6 +110,17 @@ def command(
     mrl: Annotated[
         Mrl, typer.Option(help="rotate: turn the space so that any teacher's vectors can be truncated.")
     ] = Mrl.none,
+    prefixes: Annotated[
+        str | None, typer.Option(help="Align these leading dimensions too, as in 64,128 (Matryoshka loss).")
+    ] = None,
+    focal: Annotated[float, typer.Option(help="Exponent by which badly fitted texts count more.")] = 0.0,
+    averaging: Annotated[Averaging, typer.Option(help="Average the weights over the training.")] = Averaging.none,
+    token_embeddings: Annotated[
+        TokenEmbeddings, typer.Option(help="Update a batch's tokens only, all tokens at each step, or none.")
+    ] = TokenEmbeddings.lazy,
+    track: Annotated[
+        list[str] | None, typer.Option(help="Log the training to tensorboard, wandb, ... (accelerate's trackers).")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the order of the texts.")] = 0,
     cache: Annotated[Path | None, typer.Option(help="Teacher cache to use. Default: OUTPUT.work/cache.")] = None,
     export: Annotated[bool, typer.Option(help="Export ONNX graphs when done.")] = True,
@@ -122,6 +150,13 @@ def command(
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "query_share": query_share,
+        "prefixes": numbers(prefixes, "--prefixes"),
+    }
+    options_of_training = {
+        "mrl": mrl.value,
+        "focal": focal,
+        "averaging": averaging.value,
+        "token_embeddings": token_embeddings.value,
     }
     chosen = numbers(layers, "--layers")
     options = TeacherOptions(
@@ -149,7 +184,7 @@ def command(
 
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     named = recipe or (Recipe.static if student == "static" else Recipe.paper)
-    config: DistillConfig = getattr(DistillConfig, named.value)(seed=seed, mrl=mrl.value, **changes)
+    config: DistillConfig = getattr(DistillConfig, named.value)(seed=seed, **(options_of_training | changes))
     texts = Corpus(corpus) if corpus else None
     encoder: Any = open_teacher(options, texts or (), config.max_tokens)
     if student is None and chosen is None:
@@ -168,8 +203,11 @@ def command(
             cache=cache,
             exclude=exclude or (),
             export_graphs=export,
+            track=track or (),
             progress=progress,
         )
+    if int(os.environ.get("RANK", "0")):
+        return  # of several processes one speaks
     show(report)
     if api is not None and hasattr(encoder, "spent"):
         output.print(f"spent       {encoder.spent:,} tokens now")

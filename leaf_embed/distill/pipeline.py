@@ -21,9 +21,12 @@ from leaf_embed.distill.corpus import Corpus, Counted, Text
 from leaf_embed.distill.data import TokenizedTexts, cut_texts
 from leaf_embed.distill.existing import StoredVectors
 from leaf_embed.distill.export import Parity, export
+from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.mixing import Exclusion, Without, weigh_roles
-from leaf_embed.distill.plans import LayeredPlan, Progress, StaticPlan, StudentPlan
+from leaf_embed.distill.plans import Course, LayeredPlan, Progress, StaticPlan, StudentPlan
+from leaf_embed.distill.processes import processes
 from leaf_embed.distill.rotation import Truncation, compare_truncation, fit_rotation, fold
+from leaf_embed.distill.tracking import tracking
 from leaf_embed.distill.train import Alignment
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.rotation import Rotation
@@ -90,12 +93,14 @@ def distill(
     cache: str | os.PathLike[str] | None = None,
     exclude: Sequence[str | os.PathLike[str]] | Exclusion = (),
     export_graphs: bool = True,
+    track: Sequence[Any] = (),
     progress: Progress | None = None,
 ) -> DistillReport:
     """Align a student with a teacher by LEAF's L2 loss and write a leaf directory.
 
     Everything slow survives a crash: the teacher's vectors in the cache, the training in a checkpoint beside the
-    output. The same call goes on where it was stopped. The output appears only when it is whole.
+    output. The same call goes on where it was stopped. The output appears only when it is whole. Started by
+    ``torchrun`` or ``accelerate launch``, the processes share every batch; they need one file system.
 
     Args:
         teacher: An encoder, or the path or hub id of a sentence-transformers model; or vectors that exist already,
@@ -111,6 +116,7 @@ def distill(
         cache: Directory of the teacher cache; ``<output>.work/cache`` by default.
         exclude: Corpus files, or BEIR directories, whose texts must not be learned from: evaluation sets.
         export_graphs: Whether to export ONNX graphs, which :func:`leaf_embed.load` needs.
+        track: Trackers for the training curve: names that accelerate knows, such as ``"tensorboard"``.
         progress: Called as the work goes on.
 
     Raises:
@@ -121,20 +127,29 @@ def distill(
     """
     require("sentence_transformers", "train", "Distillation")
     config = config or (DistillConfig.static() if student == STATIC else DistillConfig())
-    tell = progress or _silence
+    group = processes()
+    tell = progress if progress and not group.rank else _silence
     target = Path(output)
     if target.exists():
         raise InputError(f"{target} exists already; choose another --output, or move it away")
+    group.wait()
     encoder = teacher if isinstance(teacher, Encoder) else SentenceTransformerEncoder(teacher)
     space = encoder.space.with_canaries(encoder.space.canaries or Canaries.of(encoder))
+    _check_prefixes(config, space)
     plan = _plan(student, space, encoder, layers=layers, tokenizer=tokenizer, seed=config.seed)
-    work = target.with_name(target.name + ".work")
-    texts = _texts(corpus)
+    work = _ready(target.with_name(target.name + ".work"))
+    filled: tuple[Rows, dict[str, int]] | None = None
+    if group.rank == 0:
+        stored = TeacherCache(cache or work / "cache", space)
+        filled = _fill(stored, _texts(corpus), encoder, plan, config, _exclusion(exclude), tell)
+    rows, skipped = group.first(filled) or _nothing()
     stored = TeacherCache(cache or work / "cache", space)
-    rows, skipped = _fill(stored, texts, encoder, plan, config, _exclusion(exclude), tell)
     learned, held_out = _split(rows, stored, plan, config)
-    result = plan.align(learned, held_out, config, _ready(work), tell)
-    rotation, truncation = _rotate(plan, learned, held_out, config)
+    rotation, truncation = _rotation(learned, held_out, config)
+    with tracking([] if group.rank else track, work, config.to_dict()) as log:
+        result = plan.align(learned, held_out, Course(config, _objective(config, rotation), work, tell, log))
+    if rotation is not None:
+        fold(plan.model, rotation)
     recipe = {
         "student": _student_name(student),
         "layers": layers if layers is None or isinstance(layers, int) else list(layers),
@@ -149,7 +164,8 @@ def distill(
     space = rotation.rotated(space) if rotation else space
     info = LeafInfo(space, plan.max_tokens, recipe, metrics, plan.kind)
     sample = _sample(held_out if len(held_out) else learned) if export_graphs else []
-    parity = _save(target, plan, info, sample, tell, rotation)
+    parity = {} if group.rank else _save(target, plan, info, sample, tell, rotation)
+    group.wait()
     (work / "checkpoint.pt").unlink(missing_ok=True)
     return DistillReport(
         output=target,
@@ -167,16 +183,32 @@ def distill(
     )
 
 
-def _rotate(
-    plan: StudentPlan, learned: TokenizedTexts, held_out: TokenizedTexts, config: DistillConfig
+def _check_prefixes(config: DistillConfig, space: EmbeddingSpace) -> None:
+    beyond = [dim for dim in config.prefixes if dim >= space.dim]
+    if beyond:
+        raise InputError(f"prefixes {beyond} are no shorter than the teacher's {space.dim} dimensions")
+
+
+def _nothing() -> tuple[Rows, dict[str, int]]:
+    raise CorpusError("the first process gave no texts")
+
+
+def _rotation(
+    learned: TokenizedTexts, held_out: TokenizedTexts, config: DistillConfig
 ) -> tuple[Rotation | None, tuple[Truncation, ...]]:
-    """Turn the student's space if the recipe says so; and what that is worth, on texts it was not fitted on."""
+    """The rotation, if the recipe wants one; and what it is worth, on texts it was not fitted on."""
     if config.mrl != "rotate":
         return None, ()
     cache = learned.cache
     rotation = fit_rotation(cache, np.unique(learned.rows))
-    fold(plan.model, rotation)
     return rotation, compare_truncation(cache.vectors(held_out.rows), rotation)
+
+
+def _objective(config: DistillConfig, rotation: Rotation | None) -> Objective:
+    import torch
+
+    turn = torch.from_numpy(rotation.matrix) if rotation is not None and config.prefixes else None
+    return Objective(config.prefixes, config.focal, turn)
 
 
 def _save(

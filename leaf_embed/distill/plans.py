@@ -18,6 +18,7 @@ from leaf_embed.distill.cache import Rows, TeacherCache
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.data import TokenizedTexts, tokenize
 from leaf_embed.distill.existing import StoredVectors
+from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.student import build_student, warm_start
 from leaf_embed.distill.train import Alignment, StepInfo, measure_alignment, train
 from leaf_embed.encoders.base import Encoder
@@ -29,10 +30,34 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from tokenizers import Tokenizer
 
-__all__ = ["Aligned", "LayeredPlan", "Progress", "StaticPlan", "StudentPlan"]
+__all__ = ["Aligned", "Course", "LayeredPlan", "Progress", "StaticPlan", "StudentPlan", "first_batches"]
 
 Progress: TypeAlias = Callable[[str, int, "int | None", str], object]
 """Hears (stage, done, total or None, note), where stage is "vectors", "teacher", "warm start", "train" or "export"."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a student is trained, where its checkpoint lies, and who hears of it.
+
+    Attributes:
+        config: The recipe.
+        objective: What each step makes small.
+        work: Directory of the checkpoint.
+        tell: Hears of every stage, for people.
+        log: Hears of the steps, for a tracker.
+    """
+
+    config: DistillConfig
+    objective: Objective
+    work: Path
+    tell: Progress
+    log: Callable[[StepInfo], object]
+
+    def step(self, at: StepInfo) -> None:
+        """Tell of a training step."""
+        self.tell("train", at.step, at.total, f"loss {at.loss:.4f}  {at.texts_per_second:.0f} texts/s")
+        self.log(at)
 
 
 @dataclass(frozen=True)
@@ -64,9 +89,7 @@ class StudentPlan(Protocol):
         """Texts of some cache rows as the student reads them."""
         ...
 
-    def align(
-        self, learned: TokenizedTexts, held_out: TokenizedTexts, config: DistillConfig, work: Path, tell: Progress
-    ) -> Aligned:
+    def align(self, learned: TokenizedTexts, held_out: TokenizedTexts, course: Course) -> Aligned:
         """Start the student and train it."""
         ...
 
@@ -92,9 +115,8 @@ class LayeredPlan:
     def tokenize(self, cache: TeacherCache, rows: Rows, max_tokens: int) -> TokenizedTexts:
         return tokenize(self.tokenizer, cache, rows, max_tokens)
 
-    def align(
-        self, learned: TokenizedTexts, held_out: TokenizedTexts, config: DistillConfig, work: Path, tell: Progress
-    ) -> Aligned:
+    def align(self, learned: TokenizedTexts, held_out: TokenizedTexts, course: Course) -> Aligned:
+        config, tell = course.config, course.tell
         bfloat16 = wants_bfloat16(config.precision, self.model.device)
         identity = _identity(config, learned, self.model)
 
@@ -113,9 +135,10 @@ class LayeredPlan:
             held_out,
             config,
             bfloat16=bfloat16,
-            checkpoint=work / "checkpoint.pt",
+            checkpoint=course.work / "checkpoint.pt",
             identity=identity,
-            progress=_train_progress(tell),
+            objective=course.objective,
+            progress=course.step,
         )
         return Aligned(steps, time.monotonic() - began, before, measure())
 
@@ -143,16 +166,14 @@ class StaticPlan:
     def tokenize(self, cache: TeacherCache, rows: Rows, max_tokens: int) -> TokenizedTexts:
         return static.tokenize_static(self._tokens, cache, rows)
 
-    def align(
-        self, learned: TokenizedTexts, held_out: TokenizedTexts, config: DistillConfig, work: Path, tell: Progress
-    ) -> Aligned:
-        tell("warm start", 0, None, "one vector a token")
+    def align(self, learned: TokenizedTexts, held_out: TokenizedTexts, course: Course) -> Aligned:
+        course.tell("warm start", 0, None, "one vector a token")
         table = static.start_table(self._tokens, learned, self._teacher)
         self.model = static.build_static(self._tokens, table, self._space)
         before = static.measure_static(self.model, held_out)
-        tell("warm start", 1, 1, _note(before))
+        course.tell("warm start", 1, 1, _note(before))
         began = time.monotonic()
-        steps = static.train_static(self.model, learned, config, _train_progress(tell))
+        steps = static.train_static(self.model, learned, course.config, course.objective, course.step)
         return Aligned(steps, time.monotonic() - began, before, static.measure_static(self.model, held_out))
 
 
@@ -165,10 +186,6 @@ def _for_cutting(tokenizer: Tokenizer) -> Any:
 
 def _note(alignment: Alignment | None) -> str:
     return f"held-out loss {alignment.loss:.4f}, cosine {alignment.cosine:.4f}" if alignment else ""
-
-
-def _train_progress(tell: Progress) -> Callable[[StepInfo], object]:
-    return lambda at: tell("train", at.step, at.total, f"loss {at.loss:.4f}  {at.texts_per_second:.0f} texts/s")
 
 
 def first_batches(texts: TokenizedTexts, config: DistillConfig, model: SentenceTransformer) -> Iterator[Any]:

@@ -15,7 +15,7 @@ from leaf_embed.distill.cache import Rows, TeacherCache
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.corpus import Text
 from leaf_embed.distill.data import TokenizedTexts
-from leaf_embed.distill.loss import squared_l2
+from leaf_embed.distill.loss import Objective, squared_l2
 from leaf_embed.distill.train import Alignment, StepInfo, learning_rate
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError, TrainingError
@@ -140,6 +140,7 @@ def train_static(
     model: SentenceTransformer,
     texts: TokenizedTexts,
     config: DistillConfig,
+    objective: Objective | None = None,
     progress: Callable[[StepInfo], object] | None = None,
 ) -> int:
     """Align a static student, in place: LEAF's loss, with an optimiser that touches only the tokens of a batch.
@@ -154,14 +155,15 @@ def train_static(
     """
     import torch
 
+    objective = objective or Objective(config.prefixes, config.focal)
     optimizer = torch.optim.SparseAdam(list(model.parameters()), lr=config.learning_rate)
     total, began = config.steps(len(texts)), time.monotonic()
     vectors_of = _targets(texts)
     step = 0
     for step, places in enumerate(_batches(len(texts), config, total), 1):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step - 1, total, config)
-        loss = squared_l2(_vectors(model, texts, places), vectors_of(places))
+            group["lr"] = rate = learning_rate(step - 1, total, config)
+        loss = objective(_vectors(model, texts, places), vectors_of(places))
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss became {float(loss)} at step {step}; try a lower learning rate")
         optimizer.zero_grad(set_to_none=True)
@@ -169,7 +171,7 @@ def train_static(
         optimizer.step()  # type: ignore[no-untyped-call]
         if progress is not None and (step % 20 == 0 or step == total):
             speed = step * len(places) / (time.monotonic() - began)
-            progress(StepInfo(step, total, float(loss.detach()), speed))
+            progress(StepInfo(step, total, float(loss.detach()), speed, rate))
     return step
 
 

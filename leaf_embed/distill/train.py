@@ -58,12 +58,16 @@ class StepInfo:
         total: Steps in all.
         loss: Smoothed training loss.
         texts_per_second: Measured over the whole run so far.
+        learning_rate: Of this step.
+        held_out_loss: The lowest so far on the held-out texts; infinite before the first measurement.
     """
 
     step: int
     total: int
     loss: float
     texts_per_second: float
+    learning_rate: float = 0.0
+    held_out_loss: float = math.inf
 
 
 def learning_rate(step: int, total: int, config: DistillConfig) -> float:
@@ -260,7 +264,8 @@ def _train(
         now = time.monotonic()
         if progress is not None:
             done = (run.step - first) * min(config.batch_size, len(texts))
-            progress(StepInfo(run.step, total, run.smoothed, done / (now - began)))
+            rate = learning_rate(run.step - 1, total, config)
+            progress(StepInfo(run.step, total, run.smoothed, done / (now - began), rate, run.best_loss))
         if now - saved > CHECKPOINT_SECONDS and run.step < total and run.processes.rank == 0:
             run.save(file)
             saved = now
