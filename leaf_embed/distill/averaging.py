@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["WeightAverage"]
 
-DECAY = 0.999  # of the exponential average; fewer steps at the start, as usual, so that the start is forgotten
+DECAY = 0.999  # of the exponential average once it is in its stride
+SPAN = 9  # until then it looks back over a ninth of the steps so far, as is usual, so that the start is forgotten
 
 
 class WeightAverage:
@@ -45,7 +46,7 @@ class WeightAverage:
         if when != self.kind or self.kind == "none":
             return
         self._seen += 1
-        share = 1 / self._seen if self.kind == "checkpoints" else max(1 - DECAY, 1 / (1 + self._seen))
+        share = 1 / self._seen if self.kind == "checkpoints" else max(1 - DECAY, SPAN / (SPAN + self._seen - 1))
         with torch.no_grad():
             for name, weight in self._model.named_parameters():
                 if name in self._mean:

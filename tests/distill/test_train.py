@@ -1,6 +1,7 @@
 """Training: the schedule at its corners, a student that approaches its teacher, resume, and errors."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,10 +71,14 @@ def test_same_seed_same_weights(teacher_path, data, tmp_path):
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def test_an_interrupted_run_ends_with_the_same_weights(teacher_path, data, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "change", [{}, {"averaging": "ema"}, {"averaging": "checkpoints", "focal": 1.0}, {"token_embeddings": "dense"}]
+)
+def test_an_interrupted_run_ends_with_the_same_weights(teacher_path, data, tmp_path, monkeypatch, change):
+    config = replace(CONFIG, **change)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     whole = build_student(teacher_path, data[0].cache.space, layers=2)
-    run(whole, data, tmp_path / "whole")
+    run(whole, data, tmp_path / "whole", config)
 
     def stop(info):
         if info.step == 37:
@@ -81,9 +86,11 @@ def test_an_interrupted_run_ends_with_the_same_weights(teacher_path, data, tmp_p
 
     first = build_student(teacher_path, data[0].cache.space, layers=2)
     with pytest.raises(KeyboardInterrupt):
-        run(first, data, tmp_path / "broken", progress=stop)
+        run(first, data, tmp_path / "broken", config, progress=stop)
     second = build_student(teacher_path, data[0].cache.space, layers=2)
-    assert run(second, data, tmp_path / "broken") == 60 - 36  # the checkpoint of step 36 was the last one written
+    assert (
+        run(second, data, tmp_path / "broken", config) == 60 - 36
+    )  # the checkpoint of step 36 was the last one written
     expected = whole.state_dict()
     assert all(torch.equal(expected[name], tensor) for name, tensor in second.state_dict().items())
 
@@ -103,7 +110,7 @@ def test_a_damaged_checkpoint_is_named(student, data, tmp_path):
 def test_a_loss_that_is_no_number_stops_the_run(student, data, tmp_path):
     with torch.no_grad():
         student[2].linear.weight.fill_(math.nan)
-    with pytest.raises(TrainingError, match="the loss became nan at step 0"):
+    with pytest.raises(TrainingError, match=r"nan at step 0, in the batch of 16 texts that begins with: [a-z]"):
         run(student, data, tmp_path)
 
 
@@ -132,7 +139,18 @@ def test_bfloat16_learns_too(student, data, tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"batch_size": 0}, {"learning_rate": 0}, {"max_steps": -1}, {"holdout": 1.0}, {"max_tokens": 2}],
+    [
+        {"batch_size": 0},
+        {"learning_rate": 0},
+        {"max_steps": -1},
+        {"holdout": 1.0},
+        {"max_tokens": 2},
+        {"focal": -1},
+        {"prefixes": (0,)},
+        {"averaging": "some"},
+        {"token_embeddings": "all"},
+        {"mrl": "turn"},
+    ],
 )
 def test_impossible_recipes(change):
     with pytest.raises(InputError, match=next(iter(change))):
@@ -149,3 +167,17 @@ def test_steps_of_the_paper_recipe():
     assert DistillConfig.paper().steps(6_400) == 3 * 10 * 200
     assert DistillConfig.paper(max_steps=7).steps(6_400) == 7
     assert np.isclose(DistillConfig.paper().learning_rate, 1e-4)
+
+
+@pytest.mark.parametrize("averaging", ["ema", "checkpoints"])
+def test_averaged_weights_are_kept_only_if_they_fit_better(teacher_path, data, tmp_path, averaging):
+    losses = {}
+    noisy = {"batch_size": 2, "learning_rate": 1e-2, "final_learning_rate": 1e-2, "max_steps": 200}
+    for kind in ("none", averaging):
+        student = build_student(teacher_path, data[0].cache.space, layers=2)
+        config = replace(CONFIG, averaging=kind, **noisy)
+        run(student, data, tmp_path / kind, config)
+        losses[kind] = measure_alignment(student, data[1], bfloat16=False).loss
+    assert losses[averaging] <= losses["none"], "the single best weights are still a candidate"
+    if averaging == "ema":  # the mean of six far apart weights, as checkpoints give here, need not win
+        assert losses[averaging] < losses["none"]

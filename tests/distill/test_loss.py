@@ -1,0 +1,46 @@
+"""The loss and its options against NumPy."""
+
+import numpy as np
+import pytest
+import torch
+
+from leaf_embed.distill.loss import Objective, squared_l2
+from leaf_embed.vectors import normalize, truncate
+
+RNG = np.random.default_rng(0)
+STUDENT, TEACHER = (normalize(RNG.normal(size=(6, 16))) for _ in range(2))
+
+
+def value(objective, student=STUDENT, teacher=TEACHER):
+    return float(objective(torch.from_numpy(student), torch.from_numpy(teacher)))
+
+
+def distances(student, teacher):
+    return ((student - teacher) ** 2).sum(axis=1)
+
+
+def test_plain():
+    expected = distances(STUDENT, TEACHER).mean()
+    assert value(squared_l2) == pytest.approx(expected)
+    assert value(Objective()) == pytest.approx(expected)
+    assert expected == pytest.approx((2 - 2 * (STUDENT * TEACHER).sum(axis=1)).mean(), rel=1e-5)
+
+
+def test_prefixes_are_renormalised_on_both_sides():
+    parts = [distances(STUDENT, TEACHER)] + [distances(truncate(STUDENT, d), truncate(TEACHER, d)) for d in (4, 8)]
+    assert value(Objective(prefixes=(4, 8))) == pytest.approx(np.mean(parts), rel=1e-5)
+
+
+def test_prefixes_of_the_rotated_vectors():
+    axes = np.linalg.qr(RNG.normal(size=(16, 16)))[0].astype(np.float32)
+    turned = Objective(prefixes=(4,), rotation=torch.from_numpy(axes))
+    assert value(turned) == pytest.approx(value(Objective(prefixes=(4,)), STUDENT @ axes, TEACHER @ axes), rel=1e-5)
+
+
+def test_focal_weights_have_a_mean_of_one_and_no_gradient():
+    each = distances(STUDENT, TEACHER)
+    weights = each**2 / (each**2).mean()
+    assert value(Objective(focal=2.0)) == pytest.approx((each * weights).mean(), rel=1e-5)
+    student = torch.from_numpy(STUDENT).requires_grad_()
+    Objective(focal=2.0)(student, torch.from_numpy(TEACHER)).backward()
+    assert np.allclose(student.grad, 2 * (STUDENT - TEACHER) * weights[:, None] / 6, atol=1e-6)

@@ -1,0 +1,63 @@
+"""Lazy token embeddings: plain AdamW on the tokens that occur, nothing on the others."""
+
+import numpy as np
+import pytest
+import torch
+
+from leaf_embed.distill import DistillConfig, build_student
+from leaf_embed.distill.loss import squared_l2
+from leaf_embed.distill.optimizers import Optimizers
+from leaf_embed.distill.student import forward
+from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def space(teacher_path):
+    return SentenceTransformerEncoder(teacher_path, precision="float32").space
+
+
+def trained(teacher_path, space, ids, **changes):
+    """A student after some steps on the same batch, with the norm of each step's gradient before clipping."""
+    student = build_student(teacher_path, space, layers=1).eval()
+    config = DistillConfig(weight_decay=0.0, **changes)
+    optimizers = Optimizers(student, config)
+    target = torch.nn.functional.normalize(torch.randn(len(ids), space.dim, generator=torch.Generator().manual_seed(0)))
+    features = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+    for _ in range(STEPS):
+        squared_l2(forward(student, dict(features), False), target).backward()
+        optimizers.step(1e-3)
+    optimizers.release()
+    return student
+
+
+def table(student):
+    return student[0].auto_model.get_input_embeddings().weight.detach()
+
+
+@pytest.mark.parametrize("norm", [1e9, 0.05])
+def test_lazy_equals_dense_where_every_token_occurs(teacher_path, space, norm):
+    size = len(table(build_student(teacher_path, space, layers=1)))
+    ids = torch.arange(size - size % 4).reshape(4, -1)[:, :40]
+    lazy, dense = (trained(teacher_path, space, ids, token_embeddings=k, max_grad_norm=norm) for k in ("lazy", "dense"))
+    moved = (table(dense) - table(build_student(teacher_path, space, layers=1))).abs().mean()
+    assert (table(lazy) - table(dense)).abs().mean() < moved / 100
+    words = ["red stone", "warm river by the tree"]
+    assert np.allclose(lazy.encode(words), dense.encode(words), atol=1e-3)
+
+
+def test_other_tokens_stay_exactly(teacher_path, space):
+    before = table(build_student(teacher_path, space, layers=1)).clone()
+    after = table(trained(teacher_path, space, torch.tensor([[5, 6, 7, 6]])))
+    moved = (before != after).any(dim=1).nonzero().flatten().tolist()
+    assert moved == [5, 6, 7]
+
+
+def test_frozen_tokens_stay_and_are_given_back_trainable(teacher_path, space):
+    before = table(build_student(teacher_path, space, layers=1)).clone()
+    student = trained(teacher_path, space, torch.tensor([[5, 6, 7, 6]]), token_embeddings="frozen")
+    assert torch.equal(before, table(student))
+    embeddings = student[0].auto_model.get_input_embeddings()
+    assert embeddings.weight.requires_grad
+    assert not embeddings.sparse
