@@ -87,7 +87,7 @@ def command(
     student: Annotated[
         str | None,
         typer.Option(
-            help="Model the student starts from, or 'static' for one vector a token. "
+            help="Model the student starts from; 'static': one vector a token; 'shallow': a layer on top of that. "
             "Default: the teacher with half its layers."
         ),
     ] = None,

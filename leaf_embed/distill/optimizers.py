@@ -7,6 +7,7 @@ zeros, its norm and its two moments, was an eighth of a training step (examples/
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from leaf_embed.distill.config import DistillConfig
@@ -31,11 +32,11 @@ class Optimizers:
         import torch
 
         self._config = config
-        self._table: Any = _embeddings(model)
-        if self._table is not None:
-            self._table.sparse = config.token_embeddings == "lazy"
-            self._table.weight.requires_grad_(config.token_embeddings != "frozen")
-        lazy = [] if self._table is None or not self._table.sparse else [self._table.weight]
+        self._tables = _embeddings(model)
+        for table in self._tables:
+            table.sparse = config.token_embeddings == "lazy"
+            table.weight.requires_grad_(config.token_embeddings != "frozen")
+        lazy = [table.weight for table in self._tables if table.sparse]
         others = [p for p in model.parameters() if p.requires_grad and not any(p is one for one in lazy)]
         groups = [
             {"params": [p for p in others if p.ndim >= 2], "weight_decay": config.weight_decay},
@@ -57,8 +58,8 @@ class Optimizers:
 
     def weights(self) -> Iterable[tuple[torch.nn.Parameter, bool]]:
         """The weights that learn, each with whether its gradient is sparse."""
-        lazy = self._table is not None and self._table.sparse
-        return [(weight, lazy and weight is self._table.weight) for weight in self._parameters]
+        lazy = [table.weight for table in self._tables if table.sparse]
+        return [(weight, any(weight is one for one in lazy)) for weight in self._parameters]
 
     def _clip(self) -> None:
         import torch
@@ -73,9 +74,9 @@ class Optimizers:
 
     def release(self) -> None:
         """Give the token embeddings back as any other program expects them."""
-        if self._table is not None:
-            self._table.sparse = False
-            self._table.weight.requires_grad_(True)
+        for table in self._tables:
+            table.sparse = False
+            table.weight.requires_grad_(True)
 
     def state_dict(self) -> list[dict[str, Any]]:
         """One a part, for a checkpoint."""
@@ -92,13 +93,12 @@ def _values(gradient: torch.Tensor) -> torch.Tensor:
     return gradient._values() if gradient.is_sparse else gradient
 
 
-def _embeddings(model: SentenceTransformer) -> Any:
-    """The token embeddings of a student, or ``None`` where its backbone keeps them to itself."""
+def _embeddings(model: SentenceTransformer) -> list[Any]:
+    """The token embeddings of a student: its backbone's, if it shows them, and a shallow student's table."""
     import torch
 
+    found = [getattr(module, "embedding", None) for module in model]
     backbone: Any = getattr(model[0], "auto_model", None)
-    try:
-        table = backbone.get_input_embeddings()
-    except (AttributeError, NotImplementedError):
-        return None
-    return table if isinstance(table, torch.nn.Embedding) else None
+    with suppress(AttributeError, NotImplementedError):
+        found.insert(0, backbone.get_input_embeddings())
+    return [table for table in found if isinstance(table, torch.nn.Embedding)]

@@ -23,7 +23,7 @@ from leaf_embed.distill.existing import StoredVectors
 from leaf_embed.distill.export import Parity, export
 from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.mixing import Exclusion, Without, weigh_roles
-from leaf_embed.distill.plans import Course, LayeredPlan, Progress, StaticPlan, StudentPlan
+from leaf_embed.distill.plans import Course, LayeredPlan, Progress, ShallowPlan, StaticPlan, StudentPlan
 from leaf_embed.distill.processes import processes
 from leaf_embed.distill.rotation import Truncation, compare_truncation, fit_rotation, fold
 from leaf_embed.distill.tracking import tracking
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["DistillReport", "Progress", "distill"]
 
 STATIC = "static"
+SHALLOW = "shallow"
 MAX_HELD_OUT = 1000
 PARITY_TEXTS = 256
 SAME_TEXT = "the same text again"
@@ -108,11 +109,13 @@ def distill(
         corpus: Texts, or the paths of corpus files; see :class:`leaf_embed.distill.Corpus`. With stored vectors
             ``None``, or further texts for the teacher behind them.
         student: The model whose transformer the student starts from; or ``"static"``: one vector a token, trained in
-            seconds and asked in microseconds, for some points of quality.
+            seconds and asked in microseconds, for some points of quality; or ``"shallow"``: the lowest layer, or
+            ``layers``, of the teacher or of ``tokenizer``, on top of a static student that is trained first.
         output: Directory to write; must not exist.
         config: The recipe; by default the paper's, or :meth:`DistillConfig.static` for a static student.
         layers: Which of the student's layers to keep: their numbers, how many, or ``None`` for all.
-        tokenizer: For a static student, the model that its tokenizer comes from; the teacher's own by default.
+        tokenizer: For a static student the model that its tokenizer comes from, for a shallow one that its layers
+            come from; the teacher's own by default.
         cache: Directory of the teacher cache; ``<output>.work/cache`` by default.
         exclude: Corpus files, or BEIR directories, whose texts must not be learned from: evaluation sets.
         export_graphs: Whether to export ONNX graphs, which :func:`leaf_embed.load` needs.
@@ -321,11 +324,13 @@ def _plan(
     student: Any, space: EmbeddingSpace, teacher: Encoder, *, layers: Any, tokenizer: Any, seed: int
 ) -> StudentPlan:
     """The student in the making."""
-    if student != STATIC:
+    if student not in (STATIC, SHALLOW):
         return LayeredPlan(student, space, layers, seed)
     source = tokenizer or getattr(teacher, "model", None)
     if source is None:
         raise InputError(
-            "a static student needs a tokenizer, and this teacher shows none; name a model with tokenizer="
+            f"a {student} student needs a tokenizer, and this teacher shows none; name a model with tokenizer="
         )
+    if student == SHALLOW:
+        return ShallowPlan(source, space, teacher, layers, seed)
     return StaticPlan(source, space, teacher)

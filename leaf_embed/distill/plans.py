@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from tokenizers import Tokenizer
 
-__all__ = ["Aligned", "Course", "LayeredPlan", "Progress", "StaticPlan", "StudentPlan", "first_batches"]
+__all__ = ["Aligned", "Course", "LayeredPlan", "Progress", "ShallowPlan", "StaticPlan", "StudentPlan", "first_batches"]
 
 Progress: TypeAlias = Callable[[str, int, "int | None", str], object]
 """Hears (stage, done, total or None, note), where stage is "vectors", "teacher", "warm start", "train" or "export"."""
@@ -123,9 +123,8 @@ class LayeredPlan:
         def measure() -> Alignment | None:
             return measure_alignment(self.model, held_out, bfloat16) if len(held_out) else None
 
-        if config.warm_start_texts:
-            tell("warm start", 0, None, "")
-            warm_start(self.model, lambda: first_batches(learned, config, self.model), bfloat16)
+        tell("warm start", 0, None, "")
+        self._start(learned, held_out, course, bfloat16)
         before = measure()
         tell("warm start", 1, 1, _note(before))
         began = time.monotonic()
@@ -141,6 +140,56 @@ class LayeredPlan:
             progress=course.step,
         )
         return Aligned(steps, time.monotonic() - began, before, measure())
+
+    def _start(self, learned: TokenizedTexts, held_out: TokenizedTexts, course: Course, bfloat16: bool) -> None:
+        """What comes before the first step."""
+        if course.config.warm_start_texts:
+            warm_start(self.model, lambda: first_batches(learned, course.config, self.model), bfloat16)
+
+
+class ShallowPlan(LayeredPlan):
+    """A layer or two on top of a static student that is trained first; see :mod:`leaf_embed.distill.shallow`."""
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | SentenceTransformer,
+        space: EmbeddingSpace,
+        teacher: Encoder,
+        layers: int | Sequence[int] | None,
+        seed: int,
+    ) -> None:
+        """Build both parts; the tokens are those of ``source``.
+
+        Args:
+            source: Where the layers come from.
+            space: The space to write into.
+            teacher: Asked for the vector of each token, unless it is only stored vectors.
+            layers: Which layers; by default the lowest.
+            seed: Of the Dense layer's random weights.
+        """
+        super().__init__(source, space, (0,) if layers is None else layers, seed)
+        self._static = StaticPlan(self.model, space, teacher)
+
+    def _start(self, learned: TokenizedTexts, held_out: TokenizedTexts, course: Course, bfloat16: bool) -> None:
+        """Train the static part, put it under the layers, and fit the Dense to what is missing, if that helps."""
+        from leaf_embed.distill.shallow import add_static
+
+        cache, limit = learned.cache, self.max_tokens
+        recipe = DistillConfig.static(seed=course.config.seed)
+        below, below_held_out = (self._static.tokenize(cache, texts.rows, limit) for texts in (learned, held_out))
+        quiet = replace(course, config=recipe, objective=Objective(), log=lambda at: None)
+        self._static.align(below, below_held_out, quiet)
+        first: Any = self._static.model[0]
+        table = first.embedding.weight.detach().numpy()
+        add_static(self.model, table, cache.space.unit_norm)
+        super()._start(learned, held_out, course, bfloat16)
+        sample = held_out if len(held_out) else learned
+        dense: Any = self.model[2]
+        fitted = {name: tensor.clone() for name, tensor in dense.state_dict().items()}
+        with_dense = measure_alignment(self.model, sample, bfloat16).loss
+        dense.load_state_dict({name: tensor.new_zeros(tensor.shape) for name, tensor in fitted.items()})
+        if with_dense < measure_alignment(self.model, sample, bfloat16).loss:
+            dense.load_state_dict(fitted)
 
 
 class StaticPlan:

@@ -184,7 +184,7 @@ class _Run:
         """Remember the weights, or their average, if they fit the held-out texts better than any before."""
         if self.processes.rank:
             return  # only the first process writes
-        if self.step >= total // 2:
+        if self.step >= max(1, total // 2):
             self.average.add("checkpoints")
         self._keep(held_out)
         if self.average and (self.config.averaging == "ema" or self.step == total):
@@ -253,6 +253,8 @@ def _train(
     every = max(1, total // EVALUATIONS)
     began = saved = time.monotonic()
     epoch, batches = -1, []
+    if len(held_out) and run.step == 0:
+        run.keep_if_best(held_out, total)  # a start that training only spoils is kept
     while run.step < total:
         per_epoch = max(1, len(texts) // config.batch_size)
         if run.step // per_epoch != epoch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Precision", "SentenceTransformerEncoder", "wants_bfloat16", "weights_digest"]
 
+STATIC_SUM = "leaf_embed.distill.shallow.StaticSum"
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 PAD_MULTIPLE = 16  # bfloat16 on CPU keeps one compiled kernel a shape: few lengths keep memory and time flat
@@ -145,12 +147,26 @@ def _load(model: str | os.PathLike[str] | SentenceTransformer, device: str | Non
     if local.is_dir() and not any((local / f).is_file() for f in ("modules.json", "config.json")):
         raise InputError(f"{name} holds no model (no modules.json, no config.json); is the path right?")
     try:
-        return SentenceTransformer(name, device=device).eval(), str(local.resolve()) if local.is_dir() else name
+        model = SentenceTransformer(name, device=device, trust_remote_code=_needs_only_us(local))
+        return model.eval(), str(local.resolve()) if local.is_dir() else name
     except (OSError, ValueError) as error:
         raise InputError(
             f"cannot load a sentence-transformers model from {name!r}: {error}\n"
             "Expected a model directory, or a hub id on a machine that reaches the hub."
         ) from error
+
+
+def _needs_only_us(directory: Path) -> bool:
+    """Whether a leaf directory names our own module beside sentence-transformers' and brings no code of its own.
+
+    sentence-transformers imports a class of another package only if it may also run what lies in the directory.
+    """
+    file = directory / "modules.json"
+    if not file.is_file():
+        return False
+    foreign = {m["type"] for m in json.loads(file.read_bytes()) if not m["type"].startswith("sentence_transformers.")}
+    code = any(directory.rglob("*.py")) or any(b"auto_map" in f.read_bytes() for f in directory.rglob("*config.json"))
+    return foreign == {STATIC_SUM} and not code
 
 
 def _name_of(model: SentenceTransformer) -> str:
