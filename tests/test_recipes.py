@@ -1,0 +1,76 @@
+"""Every recipe from end to end, with tiny stand-ins for its models and texts, and few steps."""
+
+import gzip
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from leaf_embed.format import read_leaf
+from tests.conftest import make_model, texts
+
+RECIPES = Path(__file__).parents[1] / "examples" / "recipes"
+LAYERS = {"01_leaf_minilm_static": None, "02_leaf_minilm_1l": None, "03_leaf_minilm_2l": 2, "04_leaf_minilm_3l": 3}
+
+
+def write_corpus(folder):
+    folder.mkdir()
+    lines = [f'{{"text": "{text.text}", "kind": "{text.kind}"}}\n' for text in texts(200)]
+    (folder / "some.jsonl").write_text("".join(lines))
+    return folder
+
+
+def run(name, folder, *options, **variables):
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", str(RECIPES / f"{name}.sh"), *options],
+        env=os.environ | variables | {"PATH": path, "OUT": str(folder / "leaf"), "CACHE": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return read_leaf(folder / "leaf")
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS))
+def test_our_recipes(name, tmp_path):
+    teacher = make_model(tmp_path / "teacher", layers=6)
+    corpus = write_corpus(tmp_path / "corpus")
+    steps = [] if "static" in name else ["--max-steps", "5"]
+    info = run(name, tmp_path, "--no-export", *steps, TEACHER=str(teacher), CORPUS=str(corpus))
+    assert info.space.rotation is not None
+    assert info.recipe["config"]["max_tokens"] == 128
+    layers = info.recipe["layers"]
+    assert (len(layers) if layers else None) == LAYERS[name]
+
+
+@pytest.mark.parametrize(("name", "unit_norm"), [("10_paper_leaf_ir", True), ("11_paper_leaf_mt", False)])
+def test_the_papers_recipes(name, unit_norm, tmp_path):
+    teacher = make_model(tmp_path / "teacher", width=48, normalize=unit_norm)
+    student = make_model(tmp_path / "student", layers=6, seed=1)
+    corpus = write_corpus(tmp_path / "corpus") / "some.jsonl"
+    variables = {"TEACHER": str(teacher), "STUDENT": str(student), "CORPUS": f"{corpus}\n{corpus}"}
+    info = run(name, tmp_path, "--max-steps", "6", "--no-export", **variables)
+    config = info.recipe["config"]
+    assert (info.space.dim, info.space.unit_norm) == (48, unit_norm)
+    paper = {"batch_size": 32, "cycles": 3, "epochs": 10, "learning_rate": 1e-4, "final_learning_rate": 1e-5}
+    assert {key: config[key] for key in paper} == paper
+    assert info.recipe["layers"] is None, "all six layers"
+    assert ("3_Normalize" in (tmp_path / "leaf" / "modules.json").read_text()) == unit_norm
+
+
+def test_the_sample_is_the_same_every_time(tmp_path):
+    source = tmp_path / "train"
+    source.mkdir()
+    with gzip.open(source / "clinc150_train.jsonl.gz", "wt", encoding="utf-8") as stream:
+        stream.writelines(f'{{"text": "text {place}", "kind": "query"}}\n' for place in range(9000))
+    for name in ("a", "b"):
+        command = [sys.executable, str(RECIPES / "sample_corpus.py"), str(source), str(tmp_path / name)]
+        subprocess.run(command, check=True)
+    first, second = ((tmp_path / name / "clinc150_train.jsonl").read_text() for name in ("a", "b"))
+    assert first == second
+    assert len(first.splitlines()) == 8000
