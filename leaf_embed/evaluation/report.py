@@ -1,26 +1,33 @@
-"""What an evaluation found, as numbers, as JSON and as a table."""
+"""What an evaluation found, as numbers, as JSON and as text."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from leaf_embed._files import write_json
+from leaf_embed.canaries import CanaryReport
+from leaf_embed.evaluation.alignment import CosineRow
+from leaf_embed.evaluation.bootstrap import Retention, mean_retention
 from leaf_embed.evaluation.latency import Latency
-from leaf_embed.evaluation.retrieval import METRICS, Quantization, Retention, RetrievalResult
-from leaf_embed.space import EmbeddingSpace
+from leaf_embed.evaluation.losses import QueryLoss
+from leaf_embed.evaluation.scoring import METRICS, RetrievalResult
+from leaf_embed.evaluation.size import ModelSize
+from leaf_embed.evaluation.stored import Quantization
+from leaf_embed.evaluation.tables import markdown
+from leaf_embed.space import EmbeddingSpace, Role
 
 __all__ = ["EvaluationReport", "Mode", "Point", "SetReport"]
 
 Mode: TypeAlias = Literal["teacher", "asymmetric", "symmetric"]
 
 FORMAT = "leaf-embed/evaluation"
-VERSION = 1
+VERSION = 2
 HEADER = ("set", "dims", "stored as", "teacher", "asymmetric", "kept (95 %)", "symmetric", "kept (95 %)")
 
 
@@ -34,12 +41,19 @@ class Point:
         results: By mode: ``teacher`` (teacher on both sides), ``asymmetric`` (leaf queries, teacher documents),
             ``symmetric`` (leaf on both sides).
         kept: By leaf mode: the share of the teacher's nDCG@10 at the same point; ``None`` where the teacher has 0.
+        rotated: Whether both sides were rotated before truncation.
     """
 
     dim: int
     quantization: Quantization
     results: Mapping[Mode, RetrievalResult]
     kept: Mapping[Mode, Retention | None]
+    rotated: bool = False
+
+    @property
+    def label(self) -> str:
+        """Dimensions, and whether they are rotated ones."""
+        return f"{self.dim} rotated" if self.rotated else str(self.dim)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; scores rounded to 5 digits, the per-query scores left out."""
@@ -48,9 +62,8 @@ class Point:
             modes[mode] = {name: round(result.metrics[name], 5) for name in METRICS}
             kept = self.kept.get(mode)
             if kept is not None:
-                shares = {"value": kept.value, "low": kept.low, "high": kept.high}
-                modes[mode]["retention"] = {name: round(value, 5) for name, value in shares.items()}
-        return {"dim": self.dim, "quantization": self.quantization, "modes": modes}
+                modes[mode]["retention"] = kept.to_dict()
+        return {"dim": self.dim, "quantization": self.quantization, "rotated": self.rotated, "modes": modes}
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,10 @@ class SetReport:
         documents: Number of documents.
         unknown_documents: Judgements that name a document the corpus lacks; they count as never found.
         points: The first has the full dimensions and float32.
+        overlap: By leaf mode: share of the teacher's ten best documents that are among the leaf's ten best.
+        cosines: Leaf against teacher, by role and by length of the text.
+        histograms: By role: shares of the texts in bars of 0.02 of the cosine, from 0 to 1, shape ``(50,)``.
+        worst: The queries that lose most, at the first point.
     """
 
     name: str
@@ -70,6 +87,10 @@ class SetReport:
     documents: int
     unknown_documents: int
     points: tuple[Point, ...]
+    overlap: Mapping[Mode, float] = field(default_factory=dict)
+    cosines: tuple[CosineRow, ...] = ()
+    histograms: Mapping[Role, Sequence[float]] = field(default_factory=dict)
+    worst: tuple[QueryLoss, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; nDCG@10 of each query at the first point."""
@@ -80,6 +101,10 @@ class SetReport:
             "documents": self.documents,
             "unknown_documents": self.unknown_documents,
             "points": [point.to_dict() for point in self.points],
+            "overlap@10": {mode: round(share, 4) for mode, share in self.overlap.items()},
+            "cosines": [row.to_dict() for row in self.cosines],
+            "cosine_histograms": {role: list(bars) for role, bars in self.histograms.items()},
+            "worst_queries": [query.to_dict() for query in self.worst],
             "per_query": {
                 "query_ids": list(self.query_ids),
                 **{mode: _rounded(result.per_query) for mode, result in first.items()},
@@ -95,20 +120,27 @@ class EvaluationReport:
         space: The space that both write into.
         sets: One a retrieval set.
         latency: One query by leaf and teacher on this machine; ``None`` if it was not measured.
+        canaries: The leaf's vectors of the space's canaries; ``None`` if the space has none.
+        sizes: Of ``"leaf"`` and ``"teacher"`` on disk, as far as known.
     """
 
     space: EmbeddingSpace
     sets: tuple[SetReport, ...]
     latency: Latency | None = None
+    canaries: CanaryReport | None = None
+    sizes: Mapping[str, ModelSize] = field(default_factory=dict)
 
     def mean(self, mode: Mode, point: int = 0) -> float:
         """Mean nDCG@10 over the sets, every set weighing the same."""
         return float(np.mean([one.points[point].results[mode].ndcg for one in self.sets]))
 
-    def kept(self, mode: Mode, point: int = 0) -> float | None:
-        """Mean nDCG@10 over the sets as a share of the teacher's; ``None`` if the teacher has 0."""
-        teacher = self.mean("teacher", point)
-        return self.mean(mode, point) / teacher if teacher > 0 else None
+    def kept(self, mode: Mode, point: int = 0) -> Retention | None:
+        """Mean nDCG@10 over the sets as a share of the teacher's, with a bootstrap interval.
+
+        Queries are drawn again within each set. ``None`` if the teacher has 0.
+        """
+        results = [one.points[point].results for one in self.sets]
+        return mean_retention([(result[mode].per_query, result["teacher"].per_query) for result in results])
 
     def to_dict(self) -> dict[str, Any]:
         """The versioned JSON form."""
@@ -119,8 +151,21 @@ class EvaluationReport:
             "teacher": self.space.teacher,
             "dim": self.space.dim,
             "sets": [one.to_dict() for one in self.sets],
+            "mean": [self._mean_dict(place) for place in range(len(self.sets[0].points))],
             "latency": None if self.latency is None else self.latency.to_dict(),
+            "sizes": {who: size.to_dict() for who, size in self.sizes.items()},
+            "canaries": None if self.canaries is None else _canaries(self.canaries),
         }
+
+    def _mean_dict(self, place: int) -> dict[str, Any]:
+        point = self.sets[0].points[place]
+        modes: dict[str, dict[str, Any]] = {}
+        for mode in point.results:
+            modes[mode] = {"nDCG@10": round(self.mean(mode, place), 5)}
+            kept = None if mode == "teacher" else self.kept(mode, place)
+            if kept is not None:
+                modes[mode]["retention"] = kept.to_dict()
+        return {"dim": point.dim, "quantization": point.quantization, "rotated": point.rotated, "modes": modes}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON form, atomically."""
@@ -131,15 +176,15 @@ class EvaluationReport:
         rows: list[Sequence[str]] = [HEADER, *(_row(one.name, point) for one in self.sets for point in one.points)]
         if len(self.sets) > 1:
             rows += [self._mean_row(place) for place in range(len(self.sets[0].points))]
-        return _markdown(rows)
+        return markdown(rows, left=(0, 2))
 
     def _mean_row(self, place: int) -> Sequence[str]:
         point = self.sets[0].points[place]
-        cells = [f"mean of {len(self.sets)}", str(point.dim), point.quantization, f"{self.mean('teacher', place):.4f}"]
+        cells = [f"mean of {len(self.sets)}", point.label, point.quantization, f"{self.mean('teacher', place):.4f}"]
         modes: tuple[Mode, ...] = ("asymmetric", "symmetric")
         for mode in modes:
             kept = self.kept(mode, place)
-            cells += [f"{self.mean(mode, place):.4f}", "-" if kept is None else f"{kept:.1%}"]
+            cells += [f"{self.mean(mode, place):.4f}", "-" if kept is None else str(kept)]
         return cells
 
     def __str__(self) -> str:
@@ -149,13 +194,14 @@ class EvaluationReport:
             for one in self.sets
             if one.unknown_documents
         ]
-        if self.latency is not None:
-            lines += ["", str(self.latency)]
+        lines += ["", *(line for one in self.sets if (line := _alignment(one)))]
+        lines += [str(found) for found in (self.canaries, self.latency) if found is not None]
+        lines += [f"{who}: {size}" for who, size in self.sizes.items()]
         return "\n".join(lines)
 
 
 def _row(name: str, point: Point) -> Sequence[str]:
-    cells = [name, str(point.dim), point.quantization, f"{point.results['teacher'].ndcg:.4f}"]
+    cells = [name, point.label, point.quantization, f"{point.results['teacher'].ndcg:.4f}"]
     modes: tuple[Mode, ...] = ("asymmetric", "symmetric")
     for mode in modes:
         kept = point.kept[mode]
@@ -163,17 +209,17 @@ def _row(name: str, point: Point) -> Sequence[str]:
     return cells
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first row is the header; names to the left, numbers to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(w) if i in (0, 2) else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    rule = [f":{'-' * (w - 1)}" if i in (0, 2) else f"{'-' * (w - 1)}:" for i, w in enumerate(widths)]
-    return "\n".join([lines[0], f"| {' | '.join(rule)} |", *lines[1:]])
+def _alignment(one: SetReport) -> str:
+    """One line on how near the leaf is to the teacher on a set."""
+    parts = [f"{row.role} {row.mean:.4f} (p5 {row.p5:.3f})" for row in one.cosines if row.words == "all"]
+    shares = [f"{mode} {share:.1%}" for mode, share in one.overlap.items()]
+    return (
+        f"{one.name}: cosine {', '.join(parts)}; of the teacher's top ten found: {', '.join(shares)}" if parts else ""
+    )
+
+
+def _canaries(found: CanaryReport) -> dict[str, Any]:
+    return {"mean": round(found.mean, 5), "lowest": round(min(found.cosines), 5), "passed": found.passed}
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float]:

@@ -111,7 +111,7 @@ def test_progress_is_reported() -> None:
 def test_the_report_as_json(report: EvaluationReport, tmp_path: Path) -> None:
     report.save(tmp_path / "report.json")
     value = json.loads((tmp_path / "report.json").read_text())
-    assert (value["format"], value["version"], value["dim"]) == ("leaf-embed/evaluation", 1, 4)
+    assert (value["format"], value["version"], value["dim"]) == ("leaf-embed/evaluation", 2, 4)
     assert value["fingerprint"] == SPACE.fingerprint
     first, second = value["sets"]
     assert (first["name"], first["queries"], first["documents"], first["unknown_documents"]) == ("letters", 3, 5, 0)
@@ -122,7 +122,12 @@ def test_the_report_as_json(report: EvaluationReport, tmp_path: Path) -> None:
         (3, "float32"),
         (3, "int8"),
     ]
-    assert first["points"][0]["modes"]["teacher"] == {"nDCG@10": 1.0, "Recall@100": 1.0, "MRR@10": 1.0}
+    assert first["points"][0]["modes"]["teacher"] == {
+        "nDCG@10": 1.0,
+        "Recall@100": 1.0,
+        "MRR@10": 1.0,
+        "MAP@100": 1.0,
+    }
     assert first["points"][0]["modes"]["asymmetric"]["retention"]["value"] == pytest.approx(0.83333)
     assert first["per_query"]["query_ids"] == ["qa", "qb", "qc"]
     assert first["per_query"]["asymmetric"] == [1.0, 0.5, 1.0]
