@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from leaf_embed.cli.console import many_numbers, output, progress_bar, quiet_transformers
 from leaf_embed.errors import InputError
+
+if TYPE_CHECKING:
+    from leaf_embed.encoders.base import Encoder
 
 __all__ = ["command"]
 
@@ -21,26 +24,50 @@ def command(
     ] = None,
     dims: Annotated[list[str] | None, typer.Option(help="Truncated dimensions to measure too, as in 128,64.")] = None,
     quantization: Annotated[
-        list[str] | None, typer.Option(help="Of the document vectors: float32, int8, binary.")
+        list[str] | None,
+        typer.Option(help="Of the document vectors: float32, int8, binary, binary-rescored."),
+    ] = None,
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Measure also with a rotation fitted on the teacher's document vectors.")
+    ] = False,
+    cache: Annotated[
+        Path | None, typer.Option(help="Keep the teacher's vectors here: the next evaluation costs no teacher pass.")
     ] = None,
     variant: Annotated[str, typer.Option(help="Leaf to run: auto, int8, float32 or torch.")] = "auto",
-    report_file: Annotated[Path | None, typer.Option("--output", help="Write the report as JSON.")] = None,
+    report_file: Annotated[
+        Path | None, typer.Option("--output", help="Write the report as JSON, and as .md and .html beside it.")
+    ] = None,
 ) -> None:
     """Measure nDCG@10 of the teacher, of leaf queries on teacher documents, and of the leaf alone."""
     import leaf_embed
     from leaf_embed.encoders.leaf import load_teacher
     from leaf_embed.evaluation import evaluate, load_beir
 
-    sets = [load_beir(directory) for directory in data]
+    sets = [load_beir(directory, stream=True) for directory in data]
     student = leaf_embed.load(leaf, variant=_variant(variant))
     quiet_transformers()
     encoder = load_teacher(teacher or student.space.teacher, student.space)
     kinds: Any = [part for value in quantization or ["float32"] for part in value.split(",")]
     with progress_bar() as progress:
-        report = evaluate(student, encoder, sets, many_numbers(dims, "--dims"), kinds, progress)
+        report = evaluate(
+            student,
+            encoder if cache is None else _cached(encoder, cache),
+            sets,
+            many_numbers(dims, "--dims"),
+            kinds,
+            progress,
+            rotation="fitted" if rotate else "none",
+            timed_teacher=encoder,
+        )
     if report_file is not None:
         report.save(report_file)
     output.print(str(report), markup=False, highlight=False, soft_wrap=True)
+
+
+def _cached(teacher: Encoder, directory: Path) -> Encoder:
+    from leaf_embed.distill import CachedEncoder, TeacherCache
+
+    return CachedEncoder(TeacherCache(directory, teacher.space), teacher)
 
 
 def _variant(name: str) -> Any:

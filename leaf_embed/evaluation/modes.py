@@ -45,6 +45,7 @@ def evaluate(
     *,
     rotation: Rotation = "none",
     latency_queries: int = LATENCY_QUERIES,
+    timed_teacher: Encoder | None = None,
     worst: int = WORST,
 ) -> EvaluationReport:
     """Measure what a leaf keeps of its teacher's retrieval quality.
@@ -66,6 +67,7 @@ def evaluate(
             vectors of each set's first 16,384 documents (no query or judgement is looked at), or by a matrix of
             shape ``(dim, dim)`` from :func:`leaf_embed.vectors.fit_rotation`.
         latency_queries: How many queries of the first set to time; 0 for none.
+        timed_teacher: The teacher to time, if ``teacher`` is one behind a cache, which would answer at once.
         worst: How many of the queries that lose most to show of each set.
 
     Raises:
@@ -88,7 +90,7 @@ def evaluate(
         with encode_set(student, teacher, one, progress) as encoded:
             reports.append(_measure_set(encoded, grid, rotation, worst))
     texts = sets[0].queries[:latency_queries]
-    latency = measure_latency(student, teacher, texts) if texts else None
+    latency = measure_latency(student, timed_teacher or teacher, texts) if texts else None
     known = leaf.space.canaries
     return EvaluationReport(
         leaf.space, tuple(reports), latency, canaries=None if known is None else known.check(student, LEAF_FLOOR)
