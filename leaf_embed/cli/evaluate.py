@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from leaf_embed.errors import InputError
 
 if TYPE_CHECKING:
     from leaf_embed.encoders.base import Encoder
+    from leaf_embed.evaluation.size import ModelSize
 
 __all__ = ["command"]
 
@@ -59,9 +61,20 @@ def command(
             rotation="fitted" if rotate else "none",
             timed_teacher=encoder,
         )
+    report = replace(report, sizes=_sizes(leaf, variant, teacher or student.space.teacher), name=leaf.resolve().name)
     if report_file is not None:
-        report.save(report_file)
+        report.save_all(report_file)
     output.print(str(report), markup=False, highlight=False, soft_wrap=True)
+
+
+def _sizes(leaf: Path, variant: str, teacher: str) -> dict[str, ModelSize]:
+    """What both weigh, as far as they lie on this machine."""
+    from leaf_embed.evaluation.size import measure_leaf, measure_model
+
+    found = {"leaf": measure_leaf(leaf, variant)} if leaf.is_dir() else {}
+    if Path(teacher).is_dir():
+        found["teacher"] = measure_model(Path(teacher))
+    return found
 
 
 def _cached(teacher: Encoder, directory: Path) -> Encoder:

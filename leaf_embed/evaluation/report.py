@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from leaf_embed._files import write_json
+from leaf_embed._files import replacing_file, write_json
 from leaf_embed.canaries import CanaryReport
 from leaf_embed.evaluation.alignment import CosineRow
 from leaf_embed.evaluation.bootstrap import Retention, mean_retention
 from leaf_embed.evaluation.latency import Latency
 from leaf_embed.evaluation.losses import QueryLoss
+from leaf_embed.evaluation.page import html_page
 from leaf_embed.evaluation.scoring import METRICS, RetrievalResult
 from leaf_embed.evaluation.size import ModelSize
 from leaf_embed.evaluation.stored import Quantization
@@ -122,6 +124,7 @@ class EvaluationReport:
         latency: One query by leaf and teacher on this machine; ``None`` if it was not measured.
         canaries: The leaf's vectors of the space's canaries; ``None`` if the space has none.
         sizes: Of ``"leaf"`` and ``"teacher"`` on disk, as far as known.
+        name: What the leaf is called.
     """
 
     space: EmbeddingSpace
@@ -129,6 +132,7 @@ class EvaluationReport:
     latency: Latency | None = None
     canaries: CanaryReport | None = None
     sizes: Mapping[str, ModelSize] = field(default_factory=dict)
+    name: str = ""
 
     def mean(self, mode: Mode, point: int = 0) -> float:
         """Mean nDCG@10 over the sets, every set weighing the same."""
@@ -147,6 +151,7 @@ class EvaluationReport:
         return {
             "format": FORMAT,
             "version": VERSION,
+            "leaf": self.name,
             "fingerprint": self.space.fingerprint,
             "teacher": self.space.teacher,
             "dim": self.space.dim,
@@ -170,6 +175,24 @@ class EvaluationReport:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON form, atomically."""
         write_json(path, self.to_dict())
+
+    def save_all(self, path: str | os.PathLike[str]) -> tuple[Path, Path, Path]:
+        """Write the report for machines (JSON), for the terminal (``.md``) and for a browser (``.html``).
+
+        Args:
+            path: Of the JSON file; the others stand beside it.
+
+        Returns:
+            The three files.
+        """
+        target = Path(path)
+        written = self.to_dict()
+        write_json(target, written)
+        text, page = (target.with_suffix(suffix) for suffix in (".md", ".html"))
+        for file, content in ((text, f"{self}\n"), (page, html_page(written))):
+            with replacing_file(file) as temporary:
+                temporary.write_text(content, encoding="utf-8")
+        return target, text, page
 
     def table(self) -> str:
         """nDCG@10 as a Markdown table with aligned columns, which reads as plain text too."""
