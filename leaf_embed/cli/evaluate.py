@@ -35,6 +35,12 @@ def command(
     cache: Annotated[
         Path | None, typer.Option(help="Keep the teacher's vectors here: the next evaluation costs no teacher pass.")
     ] = None,
+    sts: Annotated[
+        list[Path] | None, typer.Option(help="Similarity set: .jsonl or .csv with sentence1, sentence2, score.")
+    ] = None,
+    classification: Annotated[
+        list[Path] | None, typer.Option(help="Classification set: .jsonl or .csv with text, label, optional split.")
+    ] = None,
     variant: Annotated[str, typer.Option(help="Leaf to run: auto, int8, float32 or torch.")] = "auto",
     report_file: Annotated[
         Path | None, typer.Option("--output", help="Write the report as JSON, and as .md and .html beside it.")
@@ -44,16 +50,19 @@ def command(
     import leaf_embed
     from leaf_embed.encoders.leaf import load_teacher
     from leaf_embed.evaluation import evaluate, load_beir
+    from leaf_embed.evaluation.tasks import evaluate_task, load_classification, load_sts
 
     sets = [load_beir(directory, stream=True) for directory in data]
+    tasks = [*map(load_sts, sts or ()), *map(load_classification, classification or ())]
     student = leaf_embed.load(leaf, variant=_variant(variant))
     quiet_transformers()
     encoder = load_teacher(teacher or student.space.teacher, student.space)
     kinds: Any = [part for value in quantization or ["float32"] for part in value.split(",")]
+    stored = encoder if cache is None else _cached(encoder, cache)
     with progress_bar() as progress:
         report = evaluate(
             student,
-            encoder if cache is None else _cached(encoder, cache),
+            stored,
             sets,
             many_numbers(dims, "--dims"),
             kinds,
@@ -61,7 +70,12 @@ def command(
             rotation="fitted" if rotate else "none",
             timed_teacher=encoder,
         )
-    report = replace(report, sizes=_sizes(leaf, variant, teacher or student.space.teacher), name=leaf.resolve().name)
+    report = replace(
+        report,
+        name=leaf.resolve().name,
+        sizes=_sizes(leaf, variant, teacher or student.space.teacher),
+        tasks=tuple(evaluate_task(student, stored, one) for one in tasks),
+    )
     if report_file is not None:
         report.save_all(report_file)
     output.print(str(report), markup=False, highlight=False, soft_wrap=True)

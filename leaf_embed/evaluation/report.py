@@ -22,6 +22,7 @@ from leaf_embed.evaluation.scoring import METRICS, RetrievalResult
 from leaf_embed.evaluation.size import ModelSize
 from leaf_embed.evaluation.stored import Quantization
 from leaf_embed.evaluation.tables import markdown
+from leaf_embed.evaluation.tasks import TaskReport
 from leaf_embed.space import EmbeddingSpace, Role
 
 __all__ = ["EvaluationReport", "Mode", "Point", "SetReport"]
@@ -125,6 +126,7 @@ class EvaluationReport:
         canaries: The leaf's vectors of the space's canaries; ``None`` if the space has none.
         sizes: Of ``"leaf"`` and ``"teacher"`` on disk, as far as known.
         name: What the leaf is called.
+        tasks: Similarity and classification sets.
     """
 
     space: EmbeddingSpace
@@ -133,6 +135,7 @@ class EvaluationReport:
     canaries: CanaryReport | None = None
     sizes: Mapping[str, ModelSize] = field(default_factory=dict)
     name: str = ""
+    tasks: tuple[TaskReport, ...] = ()
 
     def mean(self, mode: Mode, point: int = 0) -> float:
         """Mean nDCG@10 over the sets, every set weighing the same."""
@@ -157,6 +160,7 @@ class EvaluationReport:
             "dim": self.space.dim,
             "sets": [one.to_dict() for one in self.sets],
             "mean": [self._mean_dict(place) for place in range(len(self.sets[0].points))],
+            "tasks": [one.to_dict() for one in self.tasks],
             "latency": None if self.latency is None else self.latency.to_dict(),
             "sizes": {who: size.to_dict() for who, size in self.sizes.items()},
             "canaries": None if self.canaries is None else _canaries(self.canaries),
@@ -218,7 +222,7 @@ class EvaluationReport:
             if one.unknown_documents
         ]
         lines += ["", *(line for one in self.sets if (line := _alignment(one)))]
-        lines += [str(found) for found in (self.canaries, self.latency) if found is not None]
+        lines += [str(found) for found in (*self.tasks, self.canaries, self.latency) if found is not None]
         lines += [f"{who}: {size}" for who, size in self.sizes.items()]
         return "\n".join(lines)
 

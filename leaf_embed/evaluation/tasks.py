@@ -1,0 +1,213 @@
+"""Similarity and classification sets, for leaves that are to do more than retrieval."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leaf_embed import vectors
+from leaf_embed._extras import require
+from leaf_embed.encoders.base import Encoder
+from leaf_embed.encoders.leaf import LeafEncoder
+from leaf_embed.errors import CorpusError
+from leaf_embed.evaluation.bootstrap import RESAMPLES, Retention
+from leaf_embed.vectors import FloatArray
+
+__all__ = ["ClassificationSet", "SimilaritySet", "TaskReport", "evaluate_task", "load_classification", "load_sts"]
+
+Scorer: TypeAlias = Callable[[NDArray[np.intp]], float]
+
+TEST_SHARE = 0.3
+SEED = 0
+
+
+@dataclass(frozen=True)
+class SimilaritySet:
+    """Pairs of texts with how alike a person finds them.
+
+    Attributes:
+        name: What the set is called in a report.
+        first: One text a pair.
+        second: The other one.
+        scores: The higher the more alike, on any scale.
+    """
+
+    name: str
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    scores: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(set(self.scores)) < 2:
+            raise CorpusError(f"the set {self.name!r} needs at least two different scores to rank by")
+
+
+@dataclass(frozen=True)
+class ClassificationSet:
+    """Texts with their classes, already divided.
+
+    Attributes:
+        name: What the set is called in a report.
+        train: ``(text, label)`` to learn the classes from.
+        test: ``(text, label)`` to be judged by.
+    """
+
+    name: str
+    train: tuple[tuple[str, str], ...]
+    test: tuple[tuple[str, str], ...]
+
+    def __post_init__(self) -> None:
+        labels = {label for _, label in self.train}
+        if len(labels) < 2 or not self.test:
+            raise CorpusError(
+                f"the set {self.name!r} has {len(labels)} classes to learn and {len(self.test)} texts to judge; "
+                "expected two classes or more, and texts"
+            )
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """What leaf and teacher score on a set that is no retrieval set.
+
+    Attributes:
+        name: Of the set.
+        kind: ``"spearman"`` of cosine and human score, or ``"accuracy"`` of a logistic regression on the vectors.
+        items: Pairs or texts judged.
+        teacher: Score of the teacher.
+        leaf: Score of the leaf alone.
+        kept: Its share of the teacher's, with an interval over the items; ``None`` if the teacher has nothing.
+    """
+
+    name: str
+    kind: Literal["spearman", "accuracy"]
+    items: int
+    teacher: float
+    leaf: float
+    kept: Retention | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        scores = {"teacher": round(self.teacher, 5), "leaf": round(self.leaf, 5)}
+        share = None if self.kept is None else self.kept.to_dict()
+        return {"name": self.name, "kind": self.kind, "items": self.items, **scores, "retention": share}
+
+    def __str__(self) -> str:
+        share = "" if self.kept is None else f", kept {self.kept}"
+        return f"{self.name}: {self.kind} of the teacher {self.teacher:.4f}, of the leaf {self.leaf:.4f}{share}"
+
+
+def load_sts(path: str | os.PathLike[str]) -> SimilaritySet:
+    """Read pairs from ``.jsonl``, ``.csv`` or ``.tsv`` with the fields ``sentence1``, ``sentence2`` and ``score``.
+
+    Raises:
+        CorpusError: The file is missing, malformed (the message names the line) or ranks nothing.
+    """
+    rows = list(_records(Path(path), ("sentence1", "sentence2", "score")))
+    try:
+        scores = tuple(float(score) for _, _, score in rows)
+    except ValueError as error:
+        raise CorpusError(f"{path}: a score is no number ({error})") from error
+    return SimilaritySet(Path(path).stem, tuple(a for a, _, _ in rows), tuple(b for _, b, _ in rows), scores)
+
+
+def load_classification(path: str | os.PathLike[str]) -> ClassificationSet:
+    """Read ``.jsonl``, ``.csv`` or ``.tsv`` with the fields ``text``, ``label`` and optionally ``split``.
+
+    Without ``split`` (``"train"`` or ``"test"``) three texts in ten are kept for the test, the same ones every time.
+
+    Raises:
+        CorpusError: The file is missing, malformed (the message names the line) or has fewer than two classes.
+    """
+    rows = list(_records(Path(path), ("text", "label"), ("split",)))
+    if any(split for _, _, split in rows):
+        chosen = [split == "test" for _, _, split in rows]
+    else:
+        chosen = (np.random.default_rng(SEED).random(len(rows)) < TEST_SHARE).tolist()
+    train = tuple((text, label) for (text, label, _), test in zip(rows, chosen, strict=True) if not test)
+    kept = tuple((text, label) for (text, label, _), test in zip(rows, chosen, strict=True) if test)
+    return ClassificationSet(Path(path).stem, train, kept)
+
+
+def evaluate_task(leaf: Encoder, teacher: Encoder, dataset: SimilaritySet | ClassificationSet) -> TaskReport:
+    """What a leaf keeps when it embeds both sides, as such tasks ask.
+
+    Texts are embedded as queries, by each model alone. Classes are learned by scikit-learn's logistic regression, once
+    on the teacher's vectors and once on the leaf's.
+
+    Args:
+        leaf: The student; of a :class:`LeafEncoder` the query encoder is taken.
+        teacher: The teacher of the same space.
+        dataset: From :func:`load_sts` or :func:`load_classification`.
+
+    Raises:
+        MissingExtraError: The extra ``eval`` is not installed.
+    """
+    student = leaf.query_encoder if isinstance(leaf, LeafEncoder) else leaf
+    kind: Literal["spearman", "accuracy"]
+    if isinstance(dataset, SimilaritySet):
+        kind, count = "spearman", len(dataset.first)
+        ours, theirs = (_similarity(encoder, dataset) for encoder in (student, teacher))
+    else:
+        kind, count = "accuracy", len(dataset.test)
+        ours, theirs = (_classification(encoder, dataset) for encoder in (student, teacher))
+    everything = np.arange(count)
+    return TaskReport(dataset.name, kind, count, theirs(everything), ours(everything), _kept(ours, theirs, count))
+
+
+def _similarity(encoder: Encoder, dataset: SimilaritySet) -> Scorer:
+    """Spearman's rank correlation over some of the pairs."""
+    stats: Any = require("scipy.stats", "eval", "Measuring similarity")
+    cosines = vectors.cosine(encoder.encode_query(dataset.first), encoder.encode_query(dataset.second))
+    scores = np.asarray(dataset.scores)
+    return lambda places: float(stats.spearmanr(cosines[places], scores[places]).statistic)
+
+
+def _classification(encoder: Encoder, dataset: ClassificationSet) -> Scorer:
+    """Accuracy over some of the test texts."""
+    linear: Any = require("sklearn.linear_model", "eval", "Measuring classification")
+
+    def embed(rows: Sequence[tuple[str, str]]) -> FloatArray:
+        return encoder.encode_query([text for text, _ in rows])
+
+    model = linear.LogisticRegression(max_iter=1000).fit(embed(dataset.train), [label for _, label in dataset.train])
+    right = model.predict(embed(dataset.test)) == np.array([label for _, label in dataset.test])
+    return lambda places: float(right[places].mean())
+
+
+def _kept(leaf: Scorer, teacher: Scorer, count: int) -> Retention | None:
+    """Paired bootstrap over the items: both scores of the same ones."""
+    everything = np.arange(count)
+    whole = teacher(everything)
+    if not whole > 0:
+        return None
+    generator = np.random.default_rng(SEED)
+    draws = (generator.integers(count, size=count) for _ in range(RESAMPLES))
+    pairs = np.array([(leaf(draw), teacher(draw)) for draw in draws])
+    pairs = pairs[np.isfinite(pairs).all(axis=1) & (pairs[:, 1] > 0)]  # a draw of one single score ranks nothing
+    low, high = np.percentile(pairs[:, 0] / pairs[:, 1], [2.5, 97.5])
+    return Retention(leaf(everything) / whole, float(low), float(high))
+
+
+def _records(file: Path, wanted: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[str, ...]]:
+    """The fields of each line as text, ``""`` for an optional one that is not there."""
+    done = 0
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            separated = csv.DictReader(stream, delimiter="\t" if file.suffix == ".tsv" else ",")
+            records = map(json.loads, filter(str.strip, stream)) if file.suffix == ".jsonl" else separated
+            for record in records:
+                yield (*(str(record[name]) for name in wanted), *(str(record.get(name) or "") for name in optional))
+                done += 1
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorpusError(
+            f"cannot read record {done + 1} of {file} ({type(error).__name__}: {error}); expected .jsonl, .csv or .tsv "
+            f"with the fields {', '.join(wanted)}"
+        ) from error
