@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from leaf_embed.cli.console import many_numbers, output, progress_bar, quiet_transformers
+from leaf_embed.cli.console import errors, many_numbers, output, progress_bar, quiet_transformers
 from leaf_embed.errors import InputError
 
 if TYPE_CHECKING:
     from leaf_embed.encoders.base import Encoder
     from leaf_embed.evaluation.size import ModelSize
+    from leaf_embed.evaluation.tasks import OtherSet
 
 __all__ = ["command"]
 
 
 def command(
     leaf: Annotated[Path, typer.Option(help="Leaf directory.")],
-    data: Annotated[list[Path], typer.Option(help="Retrieval sets in BEIR layout; several may follow.")],
+    data: Annotated[list[Path] | None, typer.Option(help="Retrieval sets in BEIR layout; several may follow.")] = None,
     teacher: Annotated[
         str | None, typer.Option(help="Teacher's directory or hub id. Default: the one named in the leaf.")
     ] = None,
     dims: Annotated[list[str] | None, typer.Option(help="Truncated dimensions to measure too, as in 128,64.")] = None,
     quantization: Annotated[
-        list[str] | None,
-        typer.Option(help="Of the document vectors: float32, int8, binary, binary-rescored."),
+        list[str] | None, typer.Option(help="Of the document vectors: float32, int8, binary, binary-rescored.")
     ] = None,
     rotate: Annotated[
         bool, typer.Option("--rotate", help="Measure also with a rotation fitted on the teacher's document vectors.")
@@ -50,35 +50,37 @@ def command(
     import leaf_embed
     from leaf_embed.encoders.leaf import load_teacher
     from leaf_embed.evaluation import evaluate, load_beir
-    from leaf_embed.evaluation.tasks import evaluate_task, load_classification, load_sts
 
-    sets = [load_beir(directory, stream=True) for directory in data]
-    tasks = [*map(load_sts, sts or ()), *map(load_classification, classification or ())]
+    sets = [load_beir(directory, stream=True) for directory in data or ()]
+    tasks = _tasks(sts or [], classification or [])
     student = leaf_embed.load(leaf, variant=_variant(variant))
     quiet_transformers()
     encoder = load_teacher(teacher or student.space.teacher, student.space)
     kinds: Any = [part for value in quantization or ["float32"] for part in value.split(",")]
-    stored = encoder if cache is None else _cached(encoder, cache)
     with progress_bar() as progress:
         report = evaluate(
             student,
-            stored,
+            encoder if cache is None else _cached(encoder, cache),
             sets,
             many_numbers(dims, "--dims"),
             kinds,
             progress,
             rotation="fitted" if rotate else "none",
             timed_teacher=encoder,
+            tasks=tasks,
         )
-    report = replace(
-        report,
-        name=leaf.resolve().name,
-        sizes=_sizes(leaf, variant, teacher or student.space.teacher),
-        tasks=tuple(evaluate_task(student, stored, one) for one in tasks),
-    )
-    if report_file is not None:
-        report.save_all(report_file)
+    sizes = _sizes(leaf, variant, teacher or student.space.teacher)
+    report = replace(report, name=leaf.resolve().name, sizes=sizes)
     output.print(str(report), markup=False, highlight=False, soft_wrap=True)
+    if report_file is not None:
+        files = report.save_all(report_file)
+        errors.print(f"report      {', '.join(map(str, files))}", highlight=False)
+
+
+def _tasks(sts: list[Path], classification: list[Path]) -> list[OtherSet]:
+    from leaf_embed.evaluation.tasks import load_classification, load_sts
+
+    return [*map(load_sts, sts), *map(load_classification, classification)]
 
 
 def _sizes(leaf: Path, variant: str, teacher: str) -> dict[str, ModelSize]:

@@ -24,6 +24,7 @@ from leaf_embed.evaluation.report import EvaluationReport, Mode, Point, SetRepor
 from leaf_embed.evaluation.retrieval import DEPTH
 from leaf_embed.evaluation.scoring import RetrievalResult, score
 from leaf_embed.evaluation.stored import Quantization, Storage
+from leaf_embed.evaluation.tasks import OtherSet, evaluate_task
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["Progress", "Rotation", "evaluate"]
@@ -47,6 +48,7 @@ def evaluate(
     latency_queries: int = LATENCY_QUERIES,
     timed_teacher: Encoder | None = None,
     worst: int = WORST,
+    tasks: Sequence[OtherSet] = (),
 ) -> EvaluationReport:
     """Measure what a leaf keeps of its teacher's retrieval quality.
 
@@ -69,10 +71,11 @@ def evaluate(
         latency_queries: How many queries of the first set to time; 0 for none.
         timed_teacher: The teacher to time, if ``teacher`` is one behind a cache, which would answer at once.
         worst: How many of the queries that lose most to show of each set.
+        tasks: Similarity and classification sets, on which the leaf embeds both sides.
 
     Raises:
         SpaceMismatchError: Leaf and teacher live in different spaces.
-        InputError: No sets, two sets of one name, dimensions or a quantization that cannot be.
+        InputError: No sets of any kind, two sets of one name, dimensions or a quantization that cannot be.
         MissingExtraError: The extra ``eval`` is not installed.
     """
     leaf.space.require_same(
@@ -83,17 +86,21 @@ def evaluate(
     )
     student = leaf.query_encoder if isinstance(leaf, LeafEncoder) else leaf
     grid = _grid(leaf.space.dim, dims, quantization, not isinstance(rotation, str) or rotation == "fitted")
-    _check_sets(sets)
+    _check_sets(sets, tasks)
     require("ir_measures", "eval", "Measuring retrieval")  # before hours of encoding, not after
     reports = []
     for one in sets:
         with encode_set(student, teacher, one, progress) as encoded:
             reports.append(_measure_set(encoded, grid, rotation, worst))
-    texts = sets[0].queries[:latency_queries]
+    texts = (sets[0].queries if sets else tasks[0].texts)[:latency_queries]
     latency = measure_latency(student, timed_teacher or teacher, texts) if texts else None
     known = leaf.space.canaries
     return EvaluationReport(
-        leaf.space, tuple(reports), latency, canaries=None if known is None else known.check(student, LEAF_FLOOR)
+        leaf.space,
+        tuple(reports),
+        latency,
+        canaries=None if known is None else known.check(student, LEAF_FLOOR),
+        tasks=tuple(evaluate_task(student, teacher, one) for one in tasks),
     )
 
 
@@ -123,9 +130,9 @@ def _grid(full: int, dims: Sequence[int], quantization: Sequence[Quantization], 
     return list(dict.fromkeys([_Wanted(full, "float32", False), *wanted]))
 
 
-def _check_sets(sets: Sequence[RetrievalSet]) -> None:
+def _check_sets(sets: Sequence[RetrievalSet], tasks: Sequence[OtherSet]) -> None:
     names = [one.name for one in sets]
-    if not names:
+    if not names and not tasks:
         raise InputError("evaluation needs at least one retrieval set; got none")
     if len(set(names)) != len(names):
         raise InputError(f"two retrieval sets have the same name ({', '.join(names)}); rename one directory")

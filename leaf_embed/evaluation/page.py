@@ -36,19 +36,9 @@ def html_page(report: Json) -> str:
         f'<p class="sub">space <code>{escape(report["fingerprint"])}</code>, {report["dim"]} dimensions; '
         f"teacher <code>{escape(report['teacher'])}</code></p>",
         _facts(report),
-        _legend(),
-        f'<div class="plots">{"".join(_plots(report))}</div>',
-        "<h2>Every set at full size</h2>",
-        _sets(report),
+        *(_retrieval_plots(report) if report["sets"] else ()),
         _tasks(report.get("tasks", ())),
-        "<h2>Every number of dimensions and quantization</h2>",
-        f'<p class="sub">nDCG@10, mean over {len(report["sets"])} sets; in brackets the 95 % interval of a paired '
-        "bootstrap over the queries.</p>",
-        _grid(report),
-        "<h2>How near the vectors are</h2>",
-        _cosines(report),
-        "<h2>Queries that lose most</h2>",
-        *[_worst(one) for one in report["sets"]],
+        *(_retrieval_details(report) if report["sets"] else ()),
     ]
     head = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -58,12 +48,34 @@ def html_page(report: Json) -> str:
     return f"{head}\n<body><main>\n" + "\n".join(part for part in parts if part) + "\n</main></body></html>\n"
 
 
+def _retrieval_plots(report: Json) -> list[str]:
+    plots = f'<div class="plots">{"".join(_plots(report))}</div>'
+    return [_legend(), plots, "<h2>Every set at full size</h2>", _sets(report)]
+
+
+def _retrieval_details(report: Json) -> list[str]:
+    return [
+        "<h2>Every number of dimensions and quantization</h2>",
+        f'<p class="sub">nDCG@10, mean over {len(report["sets"])} sets; in brackets the 95 % interval of a paired '
+        "bootstrap over the queries.</p>",
+        _grid(report),
+        "<h2>How near the vectors are</h2>",
+        _cosines(report),
+        "<h2>Queries that lose most</h2>",
+        *[_worst(one) for one in report["sets"]],
+    ]
+
+
 def _facts(report: Json) -> str:
     """The few numbers that one came for."""
-    modes = report["mean"][0]["modes"]
     cards = [
         (_percent(modes[mode].get("retention")), f"of the teacher's nDCG@10: {NAMES[mode]}", _interval(modes[mode]))
+        for modes in [point["modes"] for point in report["mean"][:1]]
         for mode in ("asymmetric", "symmetric")
+    ]
+    cards += [
+        (_percent(task["retention"]), f"of the teacher's {task['kind']}: {task['name']}", _interval(task))
+        for task in report.get("tasks", ())
     ]
     latency, sizes, canaries = report.get("latency"), report.get("sizes") or {}, report.get("canaries")
     if latency:

@@ -159,7 +159,7 @@ class EvaluationReport:
             "teacher": self.space.teacher,
             "dim": self.space.dim,
             "sets": [one.to_dict() for one in self.sets],
-            "mean": [self._mean_dict(place) for place in range(len(self.sets[0].points))],
+            "mean": [self._mean_dict(place) for place in range(len(self.sets[0].points) if self.sets else 0)],
             "tasks": [one.to_dict() for one in self.tasks],
             "latency": None if self.latency is None else self.latency.to_dict(),
             "sizes": {who: size.to_dict() for who, size in self.sizes.items()},
@@ -215,7 +215,7 @@ class EvaluationReport:
         return cells
 
     def __str__(self) -> str:
-        lines = [f"nDCG@10 in {self.space.describe()}", "", self.table()]
+        lines = [f"nDCG@10 in {self.space.describe()}", "", self.table()] if self.sets else [self.space.describe()]
         lines += [
             f"{one.name}: {one.unknown_documents} judgements name documents that the corpus lacks; they count as missed"
             for one in self.sets

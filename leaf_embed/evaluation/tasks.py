@@ -21,7 +21,15 @@ from leaf_embed.errors import CorpusError
 from leaf_embed.evaluation.bootstrap import RESAMPLES, Retention
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["ClassificationSet", "SimilaritySet", "TaskReport", "evaluate_task", "load_classification", "load_sts"]
+__all__ = [
+    "ClassificationSet",
+    "OtherSet",
+    "SimilaritySet",
+    "TaskReport",
+    "evaluate_task",
+    "load_classification",
+    "load_sts",
+]
 
 Scorer: TypeAlias = Callable[[NDArray[np.intp]], float]
 
@@ -49,6 +57,11 @@ class SimilaritySet:
         if len(set(self.scores)) < 2:
             raise CorpusError(f"the set {self.name!r} needs at least two different scores to rank by")
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """One text of each pair."""
+        return self.first
+
 
 @dataclass(frozen=True)
 class ClassificationSet:
@@ -71,6 +84,11 @@ class ClassificationSet:
                 f"the set {self.name!r} has {len(labels)} classes to learn and {len(self.test)} texts to judge; "
                 "expected two classes or more, and texts"
             )
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts to judge."""
+        return tuple(text for text, _ in self.test)
 
 
 @dataclass(frozen=True)
@@ -102,6 +120,9 @@ class TaskReport:
     def __str__(self) -> str:
         share = "" if self.kept is None else f", kept {self.kept}"
         return f"{self.name}: {self.kind} of the teacher {self.teacher:.4f}, of the leaf {self.leaf:.4f}{share}"
+
+
+OtherSet: TypeAlias = SimilaritySet | ClassificationSet
 
 
 def load_sts(path: str | os.PathLike[str]) -> SimilaritySet:
@@ -136,7 +157,7 @@ def load_classification(path: str | os.PathLike[str]) -> ClassificationSet:
     return ClassificationSet(Path(path).stem, train, kept)
 
 
-def evaluate_task(leaf: Encoder, teacher: Encoder, dataset: SimilaritySet | ClassificationSet) -> TaskReport:
+def evaluate_task(leaf: Encoder, teacher: Encoder, dataset: OtherSet) -> TaskReport:
     """What a leaf keeps when it embeds both sides, as such tasks ask.
 
     Texts are embedded as queries, by each model alone. Classes are learned by scikit-learn's logistic regression, once
@@ -153,11 +174,12 @@ def evaluate_task(leaf: Encoder, teacher: Encoder, dataset: SimilaritySet | Clas
     student = leaf.query_encoder if isinstance(leaf, LeafEncoder) else leaf
     kind: Literal["spearman", "accuracy"]
     if isinstance(dataset, SimilaritySet):
-        kind, count = "spearman", len(dataset.first)
+        kind = "spearman"
         ours, theirs = (_similarity(encoder, dataset) for encoder in (student, teacher))
     else:
-        kind, count = "accuracy", len(dataset.test)
+        kind = "accuracy"
         ours, theirs = (_classification(encoder, dataset) for encoder in (student, teacher))
+    count = len(dataset.texts)
     everything = np.arange(count)
     return TaskReport(dataset.name, kind, count, theirs(everything), ours(everything), _kept(ours, theirs, count))
 
