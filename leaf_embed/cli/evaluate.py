@@ -74,7 +74,7 @@ def command(
     output.print(str(report), markup=False, highlight=False, soft_wrap=True)
     if report_file is not None:
         files = report.save_all(report_file)
-        errors.print(f"report      {', '.join(map(str, files))}", highlight=False)
+        errors.print(f"report      {', '.join(map(str, files))}", highlight=False, soft_wrap=True)
 
 
 def _tasks(sts: list[Path], classification: list[Path]) -> list[OtherSet]:
