@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from leaf_embed.errors import InputError
 if TYPE_CHECKING:
     from leaf_embed.encoders.base import Encoder
     from leaf_embed.evaluation.size import ModelSize
+    from leaf_embed.evaluation.stored import EngineSearch
     from leaf_embed.evaluation.tasks import OtherSet
 
 __all__ = ["command"]
@@ -27,7 +29,8 @@ def command(
     ] = None,
     dims: Annotated[list[str] | None, typer.Option(help="Truncated dimensions to measure too, as in 128,64.")] = None,
     quantization: Annotated[
-        list[str] | None, typer.Option(help="Of the document vectors: float32, int8, binary, binary-rescored.")
+        list[str] | None,
+        typer.Option(help="Of the document vectors: float32, int8, binary, binary-rescored, or turbo4 by the engine."),
     ] = None,
     rotate: Annotated[
         bool, typer.Option("--rotate", help="Measure also with a rotation fitted on the teacher's document vectors.")
@@ -56,7 +59,7 @@ def command(
     student = leaf_embed.load(leaf, variant=_variant(variant))
     quiet_transformers()
     encoder = load_teacher(teacher or student.space.teacher, student.space)
-    kinds: Any = [part for value in quantization or ["float32"] for part in value.split(",")]
+    kinds = [part for value in quantization or ["float32"] for part in value.split(",")]
     with progress_bar() as progress:
         report = evaluate(
             student,
@@ -68,6 +71,7 @@ def command(
             rotation="fitted" if rotate else "none",
             timed_teacher=encoder,
             tasks=tasks,
+            engines=_engines(kinds),
         )
     sizes = _sizes(leaf, variant, teacher or student.space.teacher)
     report = replace(report, name=leaf.resolve().name, sizes=sizes)
@@ -75,6 +79,13 @@ def command(
     if report_file is not None:
         files = report.save_all(report_file)
         errors.print(f"report      {', '.join(map(str, files))}", highlight=False, soft_wrap=True)
+
+
+def _engines(kinds: list[str]) -> dict[str, EngineSearch]:
+    """TurboQuant's codes exist in the engine alone."""
+    from leaf_embed.qdrant.codes import search_codes
+
+    return {kind: partial(search_codes, quantization=kind) for kind in kinds if kind.startswith("turbo")}
 
 
 def _tasks(sts: list[Path], classification: list[Path]) -> list[OtherSet]:

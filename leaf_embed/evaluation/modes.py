@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -23,7 +23,7 @@ from leaf_embed.evaluation.losses import worst_queries
 from leaf_embed.evaluation.report import EvaluationReport, Mode, Point, SetReport
 from leaf_embed.evaluation.retrieval import DEPTH
 from leaf_embed.evaluation.scoring import RetrievalResult, score
-from leaf_embed.evaluation.stored import Quantization, Storage
+from leaf_embed.evaluation.stored import EngineSearch, Quantization, Storage
 from leaf_embed.evaluation.tasks import OtherSet, evaluate_task
 from leaf_embed.vectors import FloatArray
 
@@ -41,7 +41,7 @@ def evaluate(
     teacher: Encoder,
     sets: Sequence[RetrievalSet],
     dims: Sequence[int] = (),
-    quantization: Sequence[Quantization] = ("float32",),
+    quantization: Sequence[Quantization | str] = ("float32",),
     progress: Progress | None = None,
     *,
     rotation: Rotation = "none",
@@ -49,6 +49,7 @@ def evaluate(
     timed_teacher: Encoder | None = None,
     worst: int = WORST,
     tasks: Sequence[OtherSet] = (),
+    engines: Mapping[str, EngineSearch] | None = None,
 ) -> EvaluationReport:
     """Measure what a leaf keeps of its teacher's retrieval quality.
 
@@ -71,6 +72,8 @@ def evaluate(
         latency_queries: How many queries of the first set to time; 0 for none.
         timed_teacher: The teacher to time, if ``teacher`` is one behind a cache, which would answer at once.
         worst: How many of the queries that lose most to show of each set.
+        engines: What else ``quantization`` may name: functions that compress and search by themselves, such as
+            :func:`leaf_embed.qdrant.codes.search_codes`. They get the reduced documents of a set whole.
         tasks: Similarity and classification sets, on which the leaf embeds both sides.
 
     Raises:
@@ -85,13 +88,15 @@ def evaluate(
         advice="Evaluate against the teacher that the leaf was distilled from, with the same prompts and length.",
     )
     student = leaf.query_encoder if isinstance(leaf, LeafEncoder) else leaf
-    grid = _grid(leaf.space.dim, dims, quantization, not isinstance(rotation, str) or rotation == "fitted")
+    engines = engines or {}
+    turned = not isinstance(rotation, str) or rotation == "fitted"
+    grid = _grid(leaf.space.dim, dims, quantization, turned, engines)
     _check_sets(sets, tasks)
     require("ir_measures", "eval", "Measuring retrieval")  # before hours of encoding, not after
     reports = []
     for one in sets:
         with encode_set(student, teacher, one, progress) as encoded:
-            reports.append(_measure_set(encoded, grid, rotation, worst))
+            reports.append(_measure_set(encoded, grid, rotation, engines, worst))
     texts = (sets[0].queries if sets else tasks[0].texts)[:latency_queries]
     latency = measure_latency(student, timed_teacher or teacher, texts) if texts else None
     known = leaf.space.canaries
@@ -109,17 +114,19 @@ class _Wanted:
     """A point of the grid; the rotation itself is known when the vectors are."""
 
     dim: int
-    quantization: Quantization
+    quantization: str
     rotated: bool
 
 
-def _grid(full: int, dims: Sequence[int], quantization: Sequence[Quantization], rotated: bool) -> list[_Wanted]:
+def _grid(
+    full: int, dims: Sequence[int], quantization: Sequence[str], rotated: bool, engines: Mapping[str, EngineSearch]
+) -> list[_Wanted]:
     """Every point to measure, the full float32 one first, none twice."""
     for dim in dims:
         if not 1 <= dim <= full:
             raise InputError(f"cannot evaluate at {dim} dimensions; the space has {full}")
     for name in quantization:
-        Storage(full, name)  # refuses an unknown name
+        Storage(full, name, engine=engines.get(name))  # refuses an unknown name
     wanted = [
         _Wanted(dim, name, turned)
         for turned in ((False, True) if rotated else (False,))
@@ -138,11 +145,19 @@ def _check_sets(sets: Sequence[RetrievalSet], tasks: Sequence[OtherSet]) -> None
         raise InputError(f"two retrieval sets have the same name ({', '.join(names)}); rename one directory")
 
 
-def _measure_set(encoded: EncodedSet, grid: Sequence[_Wanted], rotation: Rotation, worst: int) -> SetReport:
+def _measure_set(
+    encoded: EncodedSet,
+    grid: Sequence[_Wanted],
+    rotation: Rotation,
+    engines: Mapping[str, EngineSearch],
+    worst: int,
+) -> SetReport:
     dataset, matrix = encoded.dataset, _rotation(rotation, encoded.teacher_documents)
     points = []
     for wanted in grid:
-        results = _results(encoded, Storage(wanted.dim, wanted.quantization, matrix if wanted.rotated else None))
+        turned = matrix if wanted.rotated else None
+        storage = Storage(wanted.dim, wanted.quantization, turned, engines.get(wanted.quantization))
+        results = _results(encoded, storage)
         teacher = results["teacher"].per_query
         kept: dict[Mode, Retention | None] = {
             mode: retention(result.per_query, teacher) for mode, result in results.items() if mode != "teacher"

@@ -20,7 +20,6 @@ from leaf_embed.evaluation.losses import QueryLoss
 from leaf_embed.evaluation.page import html_page
 from leaf_embed.evaluation.scoring import METRICS, RetrievalResult
 from leaf_embed.evaluation.size import ModelSize
-from leaf_embed.evaluation.stored import Quantization
 from leaf_embed.evaluation.tables import markdown
 from leaf_embed.evaluation.tasks import TaskReport
 from leaf_embed.space import EmbeddingSpace, Role
@@ -48,7 +47,7 @@ class Point:
     """
 
     dim: int
-    quantization: Quantization
+    quantization: str
     results: Mapping[Mode, RetrievalResult]
     kept: Mapping[Mode, Retention | None]
     rotated: bool = False

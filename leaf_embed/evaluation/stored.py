@@ -6,6 +6,7 @@ quantization add is measured where the engine is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -17,9 +18,11 @@ from leaf_embed.errors import InputError
 from leaf_embed.evaluation.topk import DOCUMENT_BLOCK, search, search_rescored
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["OVERSAMPLING", "Quantization", "Storage", "quantize"]
+__all__ = ["OVERSAMPLING", "EngineSearch", "Quantization", "Storage", "quantize"]
 
 Quantization: TypeAlias = Literal["float32", "int8", "binary", "binary-rescored"]
+
+EngineSearch: TypeAlias = Callable[[FloatArray, FloatArray, int], NDArray[np.intp]]  # queries, documents, k -> rows
 
 OVERSAMPLING = 4  # binary candidates for each place of the ranking; the facts of engines name 2 to 16
 
@@ -32,17 +35,17 @@ class Storage:
         dim: Matryoshka truncation of both sides.
         quantization: Of the document vectors; queries stay float32.
         rotation: Orthogonal matrix applied to both sides before truncation, shape ``(full, full)``; ``None`` for none.
+        engine: Who compresses and searches the reduced vectors instead; ``quantization`` is then only a name.
     """
 
     dim: int
-    quantization: Quantization = "float32"
+    quantization: str = "float32"
     rotation: FloatArray | None = None
+    engine: EngineSearch | None = None
 
     def __post_init__(self) -> None:
-        if self.quantization not in get_args(Quantization):
-            raise InputError(
-                f"unknown quantization {self.quantization!r}; expected one of {', '.join(get_args(Quantization))}"
-            )
+        if self.engine is None:
+            _check(self.quantization)
 
     def search(self, queries: FloatArray, documents: FloatArray, k: int) -> NDArray[np.intp]:
         """Rows of the best documents of each query as this storage ranks them, shape ``(queries, min(k, n))``.
@@ -53,6 +56,8 @@ class Storage:
             k: How many.
         """
         asked = self.reduce(queries)
+        if self.engine is not None:
+            return self.engine(asked, self._reduced(documents), k)
         if self.quantization == "binary-rescored":
             return search_rescored(
                 asked, documents, k, OVERSAMPLING, coarse=lambda b: _signs(self.reduce(b)), fine=self.reduce
@@ -66,13 +71,20 @@ class Storage:
         turned = matrix if self.rotation is None else vectors.rotate(matrix, self.rotation)
         return vectors.truncate(turned, self.dim)
 
+    def _reduced(self, documents: FloatArray) -> FloatArray:
+        """All documents, block by block into a matrix of ``dim`` columns."""
+        matrix = np.empty((len(documents), self.dim), dtype=np.float32)
+        for start in range(0, len(documents), DOCUMENT_BLOCK):
+            matrix[start : start + DOCUMENT_BLOCK] = self.reduce(documents[start : start + DOCUMENT_BLOCK])
+        return matrix
+
     def _scale(self, documents: FloatArray) -> float:
         """The largest absolute value of all documents, found block by block."""
         starts = range(0, len(documents), DOCUMENT_BLOCK)
         return max(float(np.abs(self.reduce(documents[i : i + DOCUMENT_BLOCK])).max(initial=0)) for i in starts)
 
 
-def quantize(documents: FloatArray, quantization: Quantization, largest: float | None = None) -> FloatArray:
+def quantize(documents: FloatArray, quantization: str, largest: float | None = None) -> FloatArray:
     """What is left of document vectors after quantization, as float32 again.
 
     A simulation of the information that is lost, with float32 queries:
@@ -98,9 +110,13 @@ def quantize(documents: FloatArray, quantization: Quantization, largest: float |
         largest = float(np.abs(documents).max(initial=0.0)) if largest is None else largest
         scale = np.float32(largest / 127) or np.float32(1)
         return np.asarray(np.rint(documents / scale) * scale, dtype=np.float32)
-    if quantization in ("binary", "binary-rescored"):
-        return _signs(documents)
-    raise InputError(f"unknown quantization {quantization!r}; expected one of {', '.join(get_args(Quantization))}")
+    _check(quantization)
+    return _signs(documents)
+
+
+def _check(quantization: str) -> None:
+    if quantization not in get_args(Quantization):
+        raise InputError(f"unknown quantization {quantization!r}; expected one of {', '.join(get_args(Quantization))}")
 
 
 def _signs(documents: FloatArray) -> FloatArray:

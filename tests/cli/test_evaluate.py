@@ -112,3 +112,19 @@ def test_nothing_to_evaluate(leaf_path: Path, capsys: pytest.CaptureFixture[str]
 def write(file: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     with file.open("w", newline="") as stream:
         csv.writer(stream).writerows([head, *rows])
+
+
+def test_the_engines_own_codes(leaf_path: Path, beir: Path, tmp_path: Path) -> None:
+    output = tmp_path / "report.json"
+    options = ["--quantization", "turbo4", "turbo1", "--dims", "16", "--output", output]
+    assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options) == 0
+    points = json.loads(output.read_text())["mean"]
+    assert [(point["dim"], point["quantization"]) for point in points] == [
+        (32, "float32"),
+        (32, "turbo4"),
+        (32, "turbo1"),
+        (16, "turbo4"),
+        (16, "turbo1"),
+    ]
+    teacher = [point["modes"]["teacher"]["nDCG@10"] for point in points]
+    assert teacher[2] < teacher[1] <= teacher[0] + 0.02

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from leaf_embed.encoders import BaseEncoder, LeafEncoder
 from leaf_embed.errors import InputError, SpaceMismatchError
@@ -204,3 +205,31 @@ def test_latency_is_paired_and_ordered() -> None:
     }
     with pytest.raises(InputError, match="at least one text"):
         measure_latency(leaf, teacher, [])
+
+
+def test_an_engine_may_search_instead() -> None:
+    """One that compares everything gives what we find; one that reverses it gives something else."""
+
+    def exact(queries: FloatArray, documents: FloatArray, k: int) -> NDArray[np.intp]:
+        return np.argsort(-(queries @ documents.T), axis=1, kind="stable")[:, :k]
+
+    def reverse(queries: FloatArray, documents: FloatArray, k: int) -> NDArray[np.intp]:
+        return np.argsort(queries @ documents.T, axis=1, kind="stable")[:, :k]
+
+    report = evaluate(
+        Letters(blind=True),
+        Letters(),
+        [SET],
+        [3],
+        ["float32", "exact", "reverse"],
+        engines={"exact": exact, "reverse": reverse},
+        rotation=np.eye(4, dtype=np.float32),
+        latency_queries=0,
+    )
+    by_name = {(point.dim, point.quantization, point.rotated): point.results for point in report.sets[0].points}
+    assert len(by_name) == 6 + 5
+    for dim, rotated in ((4, False), (3, False), (3, True)):
+        ours, same, other = (by_name[dim, name, rotated] for name in ("float32", "exact", "reverse"))
+        for mode in ("teacher", "asymmetric", "symmetric"):
+            np.testing.assert_array_equal(ours[mode].per_query, same[mode].per_query)  # type: ignore[index]
+        assert other["teacher"].ndcg < ours["teacher"].ndcg
