@@ -20,11 +20,13 @@ from leaf_embed.evaluation.bootstrap import Retention, retention
 from leaf_embed.evaluation.encoding import EncodedSet, Progress, encode_set
 from leaf_embed.evaluation.latency import measure_latency
 from leaf_embed.evaluation.losses import worst_queries
-from leaf_embed.evaluation.report import EvaluationReport, Mode, Point, SetReport
+from leaf_embed.evaluation.report import EvaluationReport
+from leaf_embed.evaluation.results import Mode, Point, SetReport
 from leaf_embed.evaluation.retrieval import DEPTH
 from leaf_embed.evaluation.scoring import RetrievalResult, score
 from leaf_embed.evaluation.stored import EngineSearch, Quantization, Storage
-from leaf_embed.evaluation.tasks import OtherSet, evaluate_task
+from leaf_embed.evaluation.task_sets import OtherSet
+from leaf_embed.evaluation.tasks import evaluate_task
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["Progress", "Rotation", "evaluate"]

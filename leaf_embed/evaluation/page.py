@@ -5,16 +5,16 @@ It is made from the report's JSON form, so that a page can be drawn again from a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any, TypeAlias
 
+from leaf_embed.evaluation import page_tables
+from leaf_embed.evaluation.page_tables import Json, interval, percent
 from leaf_embed.evaluation.plots import Series, bars, lines, scatter
 from leaf_embed.evaluation.style import STYLE
 
 __all__ = ["html_page"]
 
-Json: TypeAlias = Mapping[str, Any]
 
 NAMES = {
     "teacher": "teacher",
@@ -37,7 +37,7 @@ def html_page(report: Json) -> str:
         f"teacher <code>{escape(report['teacher'])}</code></p>",
         _facts(report),
         *(_retrieval_plots(report) if report["sets"] else ()),
-        _tasks(report.get("tasks", ())),
+        page_tables.tasks(report.get("tasks", ())),
         *(_retrieval_details(report) if report["sets"] else ()),
     ]
     head = (
@@ -50,7 +50,7 @@ def html_page(report: Json) -> str:
 
 def _retrieval_plots(report: Json) -> list[str]:
     plots = f'<div class="plots">{"".join(_plots(report))}</div>'
-    return [_legend(), plots, "<h2>Every set at full size</h2>", _sets(report)]
+    return [_legend(), plots, "<h2>Every set at full size</h2>", page_tables.sets(report)]
 
 
 def _retrieval_details(report: Json) -> list[str]:
@@ -58,23 +58,31 @@ def _retrieval_details(report: Json) -> list[str]:
         "<h2>Every number of dimensions and quantization</h2>",
         f'<p class="sub">nDCG@10, mean over {len(report["sets"])} sets; in brackets the 95 % interval of a paired '
         "bootstrap over the queries.</p>",
-        _grid(report),
+        page_tables.grid(report),
         "<h2>How near the vectors are</h2>",
-        _cosines(report),
+        page_tables.cosines(report),
         "<h2>Queries that lose most</h2>",
-        *[_worst(one) for one in report["sets"]],
+        *[page_tables.worst(one) for one in report["sets"]],
     ]
 
 
 def _facts(report: Json) -> str:
     """The few numbers that one came for."""
     cards = [
-        (_percent(modes[mode].get("retention")), f"of the teacher's nDCG@10: {NAMES[mode]}", _interval(modes[mode]))
+        (
+            percent(modes[mode].get("retention")),
+            f"of the teacher's nDCG@10: {NAMES[mode]}",
+            interval(modes[mode]),
+        )
         for modes in [point["modes"] for point in report["mean"][:1]]
         for mode in ("asymmetric", "symmetric")
     ]
     cards += [
-        (_percent(task["retention"]), f"of the teacher's {task['kind']}: {task['name']}", _interval(task))
+        (
+            percent(task["retention"]),
+            f"of the teacher's {task['kind']}: {task['name']}",
+            interval(task),
+        )
         for task in report.get("tasks", ())
     ]
     latency, sizes, canaries = report.get("latency"), report.get("sizes") or {}, report.get("canaries")
@@ -109,7 +117,7 @@ def _plots(report: Json) -> list[str]:
             found.append(_figure(f"Fewer dimensions, stored as {kind}", picture))
     full = [point for point in points if point["dim"] == report["dim"] and not point["rotated"]]
     if len(full) > 1 and len(found) < 2:  # no curves over dimensions to show quantization in
-        found.append(_figure("Quantization at full dimensions", _table(*_quantized(full))))
+        found.append(_figure("Quantization at full dimensions", page_tables.table(*_quantized(full))))
     histogram = _histogram(report)
     return found + ([_figure("Cosine of leaf and teacher", histogram)] if histogram else [])
 
@@ -151,94 +159,5 @@ def _histogram(report: Json) -> str:
     return f'{picture}<p class="legend">{keys}</p>'
 
 
-def _sets(report: Json) -> str:
-    head = ["set", "queries", "documents", "teacher", "asymmetric", "kept", "symmetric", "kept", "same top ten"]
-    rows = []
-    for one in report["sets"]:
-        modes = one["points"][0]["modes"]
-        cells = [one["name"], f"{one['queries']:,}", f"{one['documents']:,}", f"{modes['teacher']['nDCG@10']:.4f}"]
-        for mode in ("asymmetric", "symmetric"):
-            cells += [f"{modes[mode]['nDCG@10']:.4f}", _kept(modes[mode])]
-        rows.append([*cells, f"{one['overlap@10'].get('asymmetric', 0):.1%}"])
-    return _table(head, rows)
-
-
-def _tasks(tasks: Sequence[Json]) -> str:
-    rows = [
-        [one["name"], one["kind"], f"{one['items']:,}", f"{one['teacher']:.4f}", f"{one['leaf']:.4f}", _kept(one)]
-        for one in tasks
-    ]
-    head = ["set", "score", "items", "teacher", "leaf", "kept"]
-    return f"<h2>Other tasks</h2>{_table(head, rows, left=(0, 1))}" if rows else ""
-
-
-def _grid(report: Json) -> str:
-    rows = []
-    for point in report["mean"]:
-        modes = point["modes"]
-        cells = [f"{point['dim']}{' rotated' if point['rotated'] else ''}", point["quantization"]]
-        cells.append(f"{modes['teacher']['nDCG@10']:.4f}")
-        for mode in ("asymmetric", "symmetric"):
-            cells += [f"{modes[mode]['nDCG@10']:.4f}", _kept(modes[mode])]
-        rows.append(cells)
-    head = ["dims", "stored as", "teacher", "asymmetric", "kept", "symmetric", "kept"]
-    found = _table(head, rows, left=(0, 1))
-    return f"<details><summary>{len(rows)} points</summary>{found}</details>" if len(rows) > 8 else found
-
-
-def _cosines(report: Json) -> str:
-    rows = [
-        [one["name"], row["role"], row["words"], f"{row['texts']:,}", *(f"{row[k]:.3f}" for k in COSINES)]
-        for one in report["sets"]
-        for row in one.get("cosines", ())
-    ]
-    head = ["set", "role", "words", "texts", "mean", "median", "5th percentile", "lowest"]
-    return f"<details><summary>By role and length of the text</summary>{_table(head, rows, left=(0, 1, 2))}</details>"
-
-
-COSINES = ("mean", "p50", "p5", "lowest")
-
-
-def _worst(one: Json) -> str:
-    queries = one.get("worst_queries", ())
-    if not queries:
-        return f'<p class="sub">{escape(one["name"])}: no query loses anything.</p>'
-    items = []
-    for query in queries:
-        sides = [("teacher", query["teacher_hits"]), ("leaf", query["leaf_hits"])]
-        lists = "".join(f"<div><h4>{who}</h4><ol>{''.join(map(_hit, hits))}</ol></div>" for who, hits in sides)
-        score = f"{query['teacher']:.2f} → {query['leaf']:.2f}"
-        items.append(f"<h3>{escape(query['text'])} <small>{score}</small></h3><div class='two'>{lists}</div>")
-    return f"<details><summary>{escape(one['name'])}: {len(queries)} queries</summary>{''.join(items)}</details>"
-
-
-def _hit(hit: Json) -> str:
-    mark = ' class="relevant"' if hit["grade"] > 0 else ""
-    return f"<li{mark}><code>{escape(hit['id'])}</code> {escape(hit['text'])}</li>"
-
-
-def _kept(mode: Json) -> str:
-    share = mode.get("retention")
-    return f"{_percent(share)} ({share['low']:.1%} to {share['high']:.1%})" if share else "-"
-
-
-def _interval(mode: Json) -> str:
-    share = mode.get("retention")
-    return f"95 % interval {share['low']:.1%} to {share['high']:.1%}" if share else "the teacher finds nothing"
-
-
-def _percent(share: Json | None) -> str:
-    return "-" if share is None else f"{share['value']:.1%}"
-
-
 def _figure(title: str, content: str) -> str:
     return f"<figure><figcaption>{escape(title)}</figcaption>{content}</figure>"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
-    def line(cells: Sequence[str], tag: str) -> str:
-        style: Callable[[int], str] = lambda column: ' class="name"' if column in left else ""  # noqa: E731
-        return "<tr>" + "".join(f"<{tag}{style(i)}>{escape(c)}</{tag}>" for i, c in enumerate(cells)) + "</tr>"
-
-    body = "".join(line(row, "td") for row in rows)
-    return f'<div class="scroll"><table><thead>{line(head, "th")}</thead><tbody>{body}</tbody></table></div>'

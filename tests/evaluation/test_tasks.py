@@ -14,7 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from leaf_embed import vectors
 from leaf_embed.encoders import LeafEncoder
 from leaf_embed.errors import CorpusError
-from leaf_embed.evaluation.tasks import ClassificationSet, SimilaritySet, evaluate_task, load_classification, load_sts
+from leaf_embed.evaluation.task_sets import ClassificationSet, SimilaritySet, load_classification, load_sts
+from leaf_embed.evaluation.tasks import evaluate_task
 from tests.conftest import sentences
 from tests.evaluation.words import Words
 
