@@ -7,8 +7,9 @@ Bootstrap, 1993; paired use in retrieval: Sakai, SIGIR 2006.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = ["Difference", "Pair", "Retention", "difference", "mean_difference", "
 Pair: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]  # scores of the same queries, each shape (queries,)
 
 RESAMPLES = 1000
+CHUNK = 100  # resamples at a time: 8 bytes a query and resample
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def mean_retention(pairs: Sequence[Pair], *, resamples: int = RESAMPLES, seed: i
     means = _check(pairs)
     if not means[1] > 0:
         return None
-    drawn = np.array(list(_draws(pairs, resamples, seed)))
+    drawn = _resampled(pairs, resamples, seed)
     ratios = drawn[drawn[:, 1] > 0, 0] / drawn[drawn[:, 1] > 0, 1]
     low, high = np.percentile(ratios, [2.5, 97.5])
     return Retention(float(means[0] / means[1]), float(low), float(high))
@@ -121,7 +123,7 @@ def difference(
 def mean_difference(pairs: Sequence[Pair], *, resamples: int = RESAMPLES, seed: int = 0) -> Difference:
     """How much higher the second score is, mean over sets, every set weighing the same; see :func:`mean_retention`."""
     means = _check(pairs)
-    drawn = np.array(list(_draws(pairs, resamples, seed)))
+    drawn = _resampled(pairs, resamples, seed)
     low, high = np.percentile(drawn[:, 1] - drawn[:, 0], [2.5, 97.5])
     return Difference(float(means[1] - means[0]), float(low), float(high))
 
@@ -137,10 +139,24 @@ def _check(pairs: Sequence[Pair]) -> NDArray[np.float64]:
     return means
 
 
-def _draws(pairs: Sequence[Pair], resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Of each resample the means over the sets of both scores, shape ``(2,)``."""
-    generator = np.random.default_rng(seed)
-    stacked = [np.stack(pair) for pair in pairs]
-    for _ in range(resamples):
-        means = [both[:, generator.integers(both.shape[1], size=both.shape[1])].mean(axis=1) for both in stacked]
-        yield np.mean(means, axis=0)
+def _resampled(pairs: Sequence[Pair], resamples: int, seed: int) -> NDArray[np.float64]:
+    """Of each resample the means over the sets of both scores, shape ``(resamples, 2)``."""
+    means = np.zeros((resamples, 2))
+    for place, pair in enumerate(pairs):
+        counts, scores = _counts(len(pair[0]), resamples, seed, place), np.stack(pair, axis=1)
+        for start in range(0, resamples, CHUNK):
+            means[start : start + CHUNK] += counts[start : start + CHUNK].astype(np.float64) @ scores / len(scores)
+    return means / len(pairs)
+
+
+@lru_cache(maxsize=16)
+def _counts(queries: int, resamples: int, seed: int, place: int) -> NDArray[np.uint8]:
+    """How often each resample draws each query, shape ``(resamples, queries)``; other draws for another set.
+
+    Kept, since every point of a report asks for the same draws.
+    """
+    generator = np.random.default_rng([seed, place])
+    counts = np.empty((resamples, queries), dtype=np.uint8)
+    for row in counts:
+        row[:] = np.bincount(generator.integers(queries, size=queries), minlength=queries)
+    return counts

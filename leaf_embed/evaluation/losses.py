@@ -68,6 +68,18 @@ class QueryLoss:
             "leaf_hits": [hit.to_dict() for hit in self.leaf_hits],
         }
 
+    def __str__(self) -> str:
+        """Both rankings in Markdown."""
+        head = f"### {self.text} ({self.teacher:.2f} → {self.leaf:.2f})"
+        return "\n".join([head, "", *_list("Teacher", self.teacher_hits), *_list("Leaf", self.leaf_hits)]).rstrip()
+
+
+def _list(who: str, hits: Sequence[Hit]) -> list[str]:
+    lines = [
+        f"{place}. {'**relevant** ' if hit.grade > 0 else ''}`{hit.id}` {hit.text}" for place, hit in enumerate(hits, 1)
+    ]
+    return [f"{who}:", "", *lines, ""]
+
 
 def worst_queries(
     dataset: RetrievalSet, leaf: RetrievalResult, teacher: RetrievalResult, count: int

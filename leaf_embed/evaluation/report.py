@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from leaf_embed import __version__
 from leaf_embed._files import replacing_file, write_json
 from leaf_embed.canaries import CanaryReport
 from leaf_embed.evaluation.bootstrap import Retention, mean_retention
@@ -67,6 +69,8 @@ class EvaluationReport:
         return {
             "format": FORMAT,
             "version": VERSION,
+            "release": __version__,
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
             "leaf": self.name,
             "fingerprint": self.space.fingerprint,
             "teacher": self.space.teacher,
@@ -106,10 +110,15 @@ class EvaluationReport:
         written = self.to_dict()
         write_json(target, written)
         text, page = (target.with_suffix(suffix) for suffix in (".md", ".html"))
-        for file, content in ((text, f"{self}\n"), (page, html_page(written))):
+        for file, content in ((text, self.markdown()), (page, html_page(written))):
             with replacing_file(file) as temporary:
                 temporary.write_text(content, encoding="utf-8")
         return target, text, page
+
+    def markdown(self) -> str:
+        """What the terminal shows, and below it the cosines by length and the queries that lose most."""
+        found = [f"# {self.name or 'A leaf'} against its teacher", str(self), *(one.details() for one in self.sets)]
+        return "\n\n".join(found) + "\n"
 
     def table(self) -> str:
         """nDCG@10 as a Markdown table with aligned columns, which reads as plain text too."""

@@ -13,6 +13,7 @@ from leaf_embed.evaluation.alignment import CosineRow
 from leaf_embed.evaluation.bootstrap import Retention
 from leaf_embed.evaluation.losses import QueryLoss
 from leaf_embed.evaluation.scoring import METRICS, RetrievalResult
+from leaf_embed.evaluation.tables import markdown
 from leaf_embed.space import Role
 
 __all__ = ["Mode", "Point", "SetReport"]
@@ -99,6 +100,17 @@ class SetReport:
                 **{mode: _rounded(result.per_query) for mode, result in first.items()},
             },
         }
+
+    def details(self) -> str:
+        """Cosines by role and length, and the queries that lose most with both rankings, in Markdown."""
+        parts = [f"## {self.name}", "Cosine of leaf and teacher:", _cosines(self.cosines)]
+        return "\n\n".join([*parts, *map(str, self.worst)])
+
+
+def _cosines(rows: Sequence[CosineRow]) -> str:
+    numbers = [(f"{r.texts:,}", *(f"{value:.3f}" for value in (r.mean, r.p50, r.p5, r.lowest))) for r in rows]
+    head = ("role", "words", "texts", "mean", "median", "p5", "lowest")
+    return markdown([head, *((r.role, r.words, *cells) for r, cells in zip(rows, numbers, strict=True))], left=(0, 1))
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float]:

@@ -52,6 +52,13 @@ def test_every_set_weighs_the_same() -> None:
     assert mean_difference([(b, a) for a, b in pairs]).value == pytest.approx(((LEAF - TEACHER).mean() + 0.25 - 1) / 2)
 
 
+def test_sets_of_one_size_are_drawn_apart() -> None:
+    """Two sets with the same scores: independent draws narrow the interval by the root of two."""
+    one, two = (mean_difference([(TEACHER, LEAF)] * count) for count in (1, 2))
+    assert two.value == pytest.approx(one.value)
+    assert two.high - two.low == pytest.approx((one.high - one.low) / np.sqrt(2), rel=0.15)
+
+
 def test_one_set_is_a_mean_over_one() -> None:
     assert mean_retention([(LEAF, TEACHER)]) == retention(LEAF, TEACHER)
     assert str(Retention(0.985, 0.97, 1.0)) == "98.5% (97.0% to 100.0%)"

@@ -106,7 +106,10 @@ def test_everything_is_written_beside_the_json(report: EvaluationReport, tmp_pat
     files = report.save_all(tmp_path / "found" / "report.json")
     assert [file.name for file in files] == ["report.json", "report.md", "report.html"]
     assert sorted((tmp_path / "found").iterdir()) == sorted(files)
-    assert files[1].read_text() == f"{report}\n"
+    text = files[1].read_text()
+    assert str(report) in text
+    assert "### bb (1.00 → 0.50)\n\nTeacher:\n\n1. **relevant** `bbbb` bbbb" in text
+    assert "| query    | 1-4" in text
     assert files[2].read_text() == html_page(json.loads(files[0].read_text()))
 
 
