@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from leaf_embed._extras import require
 from leaf_embed.cli.console import errors, many_numbers, output, progress_bar, quiet_transformers
 from leaf_embed.errors import InputError
 
 if TYPE_CHECKING:
     from leaf_embed.encoders.base import Encoder
+    from leaf_embed.evaluation.modes import Rotation
     from leaf_embed.evaluation.size import ModelSize
     from leaf_embed.evaluation.stored import EngineSearch
     from leaf_embed.evaluation.task_sets import OtherSet
@@ -35,6 +37,9 @@ def command(
     rotate: Annotated[
         bool, typer.Option("--rotate", help="Measure also with a rotation fitted on the teacher's document vectors.")
     ] = False,
+    rotation: Annotated[
+        Path | None, typer.Option(help="Measure also with this rotation: .npy, shape (dimensions, dimensions).")
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Keep the teacher's vectors here: the next evaluation costs no teacher pass.")
     ] = None,
@@ -60,6 +65,7 @@ def command(
     quiet_transformers()
     encoder = load_teacher(teacher or student.space.teacher, student.space)
     kinds = [part for value in quantization or ["float32"] for part in value.split(",")]
+    turned, engines = _rotation(rotate, rotation), _engines(kinds)
     with progress_bar() as progress:
         report = evaluate(
             student,
@@ -68,10 +74,10 @@ def command(
             many_numbers(dims, "--dims"),
             kinds,
             progress,
-            rotation="fitted" if rotate else "none",
+            rotation=turned,
             timed_teacher=encoder,
             tasks=tasks,
-            engines=_engines(kinds),
+            engines=engines,
         )
     sizes = _sizes(leaf, variant, teacher or student.space.teacher)
     report = replace(report, name=leaf.resolve().name, sizes=sizes)
@@ -81,11 +87,30 @@ def command(
         errors.print(f"report      {', '.join(map(str, files))}", highlight=False, soft_wrap=True)
 
 
+def _rotation(fitted: bool, file: Path | None) -> Rotation:
+    import numpy as np
+
+    if file is None:
+        return "fitted" if fitted else "none"
+    if fitted:
+        raise InputError("--rotate fits a rotation and --rotation brings one; give one of the two")
+    try:
+        matrix: Rotation = np.load(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the rotation {file} ({error}); expected a .npy file of NumPy's save") from error
+    return matrix
+
+
 def _engines(kinds: list[str]) -> dict[str, EngineSearch]:
     """TurboQuant's codes exist in the engine alone."""
     from leaf_embed.qdrant.codes import search_codes
+    from leaf_embed.qdrant.quantization import quantization
 
-    return {kind: partial(search_codes, quantization=kind) for kind in kinds if kind.startswith("turbo")}
+    turbo = [kind for kind in kinds if kind.startswith("turbo")]
+    for kind in turbo:  # refused now, not after the encoding
+        quantization(kind)
+        require("qdrant_edge", "qdrant", "TurboQuant")
+    return {kind: partial(search_codes, quantization=kind) for kind in turbo}
 
 
 def _tasks(sts: list[Path], classification: list[Path]) -> list[OtherSet]:

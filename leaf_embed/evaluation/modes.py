@@ -80,6 +80,7 @@ def evaluate(
 
     Raises:
         SpaceMismatchError: Leaf and teacher live in different spaces.
+        VectorError: A matrix that is no rotation of the space.
         InputError: No sets of any kind, two sets of one name, dimensions or a quantization that cannot be.
         MissingExtraError: The extra ``eval`` is not installed.
     """
@@ -94,6 +95,8 @@ def evaluate(
     turned = not isinstance(rotation, str) or rotation == "fitted"
     grid = _grid(leaf.space.dim, dims, quantization, turned, engines)
     _check_sets(sets, tasks)
+    if not isinstance(rotation, str):
+        vectors.rotate(np.zeros((1, leaf.space.dim)), rotation)  # refuses what is no rotation of this space
     require("ir_measures", "eval", "Measuring retrieval")  # before hours of encoding, not after
     reports = []
     for one in sets:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from leaf_embed.cli.app import run
@@ -107,6 +108,27 @@ def test_tasks_alone(leaf_path: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 def test_nothing_to_evaluate(leaf_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("evaluate", "--leaf", leaf_path) == 1
     assert "at least one retrieval set" in capsys.readouterr().err
+
+
+def test_options_are_refused_before_the_work(
+    leaf_path: Path, beir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.npy").write_text("nothing")
+    np.save(tmp_path / "rotation.npy", np.eye(32)[::-1])
+    matrix = tmp_path / "rotation.npy"
+    for options, message in (
+        (["--quantization", "turbo3"], "turbo3"),
+        (["--rotation", tmp_path / "bad.npy"], "cannot read the rotation"),
+        (["--rotation", matrix, "--rotate"], "give one of the two"),
+    ):
+        assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options) == 1
+        shown = capsys.readouterr()
+        assert message in shown.err
+        assert "queries, leaf" not in shown.err
+    output = tmp_path / "report.json"
+    options = ["--rotation", matrix, "--dims", "8", "--output", output]
+    assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options) == 0
+    assert [point["rotated"] for point in json.loads(output.read_text())["mean"]] == [False, False, True]
 
 
 def write(file: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from leaf_embed.encoders import BaseEncoder, LeafEncoder
-from leaf_embed.errors import InputError, SpaceMismatchError
+from leaf_embed.errors import InputError, SpaceMismatchError, VectorError
 from leaf_embed.evaluation import EvaluationReport, RetrievalSet, evaluate, measure_latency
 from leaf_embed.space import EmbeddingSpace, Role
 from leaf_embed.vectors import FloatArray
@@ -205,6 +205,14 @@ def test_latency_is_paired_and_ordered() -> None:
     }
     with pytest.raises(InputError, match="at least one text"):
         measure_latency(leaf, teacher, [])
+
+
+def test_a_matrix_that_is_no_rotation_is_refused_before_anything_is_encoded() -> None:
+    leaf = Letters()
+    for matrix, message in ((2 * np.eye(4), "not orthogonal"), (np.eye(3), "expected \\(4, 4\\)")):
+        with pytest.raises(VectorError, match=message):
+            evaluate(leaf, Letters(), [SET], rotation=matrix.astype(np.float32))
+    assert not leaf.seen
 
 
 def test_an_engine_may_search_instead() -> None:
