@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import overload
@@ -16,7 +17,7 @@ class PackedStrings(Sequence[str]):
 
     def __init__(self, strings: Iterable[str]) -> None:
         """Pack the strings, read once."""
-        packed, ends = bytearray(), [0]
+        packed, ends = bytearray(), array("q", [0])
         for string in strings:
             packed += string.encode("utf-8", "surrogatepass")
             ends.append(len(packed))

@@ -27,6 +27,7 @@ __all__ = ["FORMAT", "VERSION", "EvaluationReport"]
 
 FORMAT = "leaf-embed/evaluation"
 VERSION = 2
+LONG = 24  # rows a person reads through
 HEADER = ("set", "dims", "stored as", "teacher", "asymmetric", "kept (95 %)", "symmetric", "kept (95 %)")
 
 
@@ -117,15 +118,27 @@ class EvaluationReport:
 
     def markdown(self) -> str:
         """What the terminal shows, and below it the cosines by length and the queries that lose most."""
-        found = [f"# {self.name or 'A leaf'} against its teacher", str(self), *(one.details() for one in self.sets)]
+        found = [f"# {self.name or 'A leaf'} against its teacher", str(self)]
+        found += ["## Every set at every point", self.table()] if self._is_long else []
+        found += [one.details() for one in self.sets]
         return "\n\n".join(found) + "\n"
 
-    def table(self) -> str:
-        """nDCG@10 as a Markdown table with aligned columns, which reads as plain text too."""
-        rows: list[Sequence[str]] = [HEADER, *(_row(one.name, point) for one in self.sets for point in one.points)]
+    def table(self, *, whole: bool = True) -> str:
+        """nDCG@10 as a Markdown table with aligned columns, which reads as plain text too.
+
+        Args:
+            whole: Every set at every point; else every set at the first point, and the means at every point.
+        """
+        shown = [(one.name, point) for one in self.sets for point in (one.points if whole else one.points[:1])]
+        rows: list[Sequence[str]] = [HEADER, *(_row(name, point) for name, point in shown)]
         if len(self.sets) > 1:
             rows += [self._mean_row(place) for place in range(len(self.sets[0].points))]
         return markdown(rows, left=(0, 2))
+
+    @property
+    def _is_long(self) -> bool:
+        """Whether a terminal is better off without every set at every point."""
+        return len(self.sets) > 1 and sum(len(one.points) for one in self.sets) > LONG
 
     def _mean_row(self, place: int) -> Sequence[str]:
         point = self.sets[0].points[place]
@@ -137,7 +150,8 @@ class EvaluationReport:
         return cells
 
     def __str__(self) -> str:
-        lines = [f"nDCG@10 in {self.space.describe()}", "", self.table()] if self.sets else [self.space.describe()]
+        head = f"nDCG@10 in {self.space.describe()}"
+        lines = [head, "", self.table(whole=not self._is_long)] if self.sets else [self.space.describe()]
         lines += [
             f"{one.name}: {one.unknown_documents} judgements name documents that the corpus lacks; they count as missed"
             for one in self.sets

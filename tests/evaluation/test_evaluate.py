@@ -153,6 +153,18 @@ def test_the_report_as_a_table(report: EvaluationReport) -> None:
     assert "times faster" in str(report)
 
 
+def test_a_long_table_is_short_on_the_terminal_and_whole_in_the_file() -> None:
+    sets = [SET, OTHER_SET]
+    found = evaluate(Letters(), Letters(), sets, [1, 2, 3], ["float32", "int8", "binary"], rotation="fitted")
+    points = len(found.sets[0].points)
+    assert points == 12 + 11
+    shown, written = str(found), found.markdown()
+    assert shown.count("| letters ") == 1
+    assert shown.count("| mean of 2 ") == points
+    assert written.count("| letters ") == 1 + points
+    assert "## Every set at every point" in written
+
+
 def test_a_teacher_that_finds_nothing() -> None:
     """The only relevant document is not in the corpus, so there is no score to keep a share of."""
     lost = RetrievalSet("lost", DOCUMENTS, DOCUMENTS, ("q",), ("dd",), {"q": {"gone": 1}})
