@@ -18,6 +18,7 @@ __all__ = [
     "FloatArray",
     "as_vectors",
     "cosine",
+    "fit_rotation",
     "is_unit_norm",
     "max_marginal_relevance",
     "normalize",
@@ -120,6 +121,32 @@ def rotate(vectors: ArrayLike, rotation: ArrayLike) -> FloatArray:
     if drift > 1e-3:
         raise VectorError(f"rotation is not orthogonal (RᵀR differs from I by {drift:.2g}); expected ≤ 1e-3")
     return matrix @ axes
+
+
+def fit_rotation(vectors: ArrayLike) -> FloatArray:
+    """The rotation that gathers what vectors have in common in their first dimensions, so that they can be truncated.
+
+    The eigenvectors of the second moment XᵀX / n, by descending eigenvalue: of all rotations the one that keeps most
+    of the squared norm in every prefix. The mean is not taken off, as dot products are to stay what they are.
+
+    Args:
+        vectors: Shape ``(n, dim)``; a few thousand rows are enough, those of documents before those of queries.
+
+    Returns:
+        Shape ``(dim, dim)``, float32, orthogonal, for ``rotate(vectors, rotation)``. The entry of largest absolute
+        value in each column is positive, so that the same vectors give the same matrix everywhere.
+
+    Raises:
+        VectorError: No rows, or a row with NaN, infinity or only zeros.
+    """
+    matrix = as_vectors(vectors, source="the sample to fit a rotation on")
+    if not len(matrix):
+        raise VectorError("a rotation needs vectors to be fitted on; got none")
+    doubled = matrix.astype(np.float64)
+    _, columns = np.linalg.eigh(doubled.T @ doubled / len(matrix))
+    axes = columns[:, ::-1]  # eigh sorts ascending
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0)
+    return np.ascontiguousarray(axes * np.sign(largest), dtype=np.float32)
 
 
 def cosine(a: ArrayLike, b: ArrayLike) -> FloatArray:

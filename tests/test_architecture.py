@@ -25,7 +25,7 @@ ALLOWED = {  # who may import whom, besides itself
     "format": {"_files", "errors", "space"},
     "encoders": {"_extras", "_files", "canaries", "errors", "format", "space", "vectors"},
     "distill": {"_extras", "_files", "canaries", "encoders", "errors", "format", "space", "vectors"},
-    "evaluation": {"_extras", "_files", "encoders", "errors", "space", "vectors"},
+    "evaluation": {"_extras", "_files", "canaries", "encoders", "errors", "space", "vectors"},
     "serve": {"_extras", "encoders", "errors", "space", "vectors"},
     "qdrant": {"_extras", "_files", "canaries", "encoders", "errors", "space", "vectors"},
 }

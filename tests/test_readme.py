@@ -14,6 +14,7 @@ from tests.conftest import sentences
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/evaluation.md", "docs/leaf-directory.md", "examples/LOG.md")
 BLOCKS = re.findall(r"<!-- run -->\n```(bash|python)\n(.*?)```", README, flags=re.DOTALL)
 
 
@@ -39,7 +40,7 @@ def workplace(tmp_path, monkeypatch, teacher_path):
 
 
 def test_blocks_run_from_top_to_bottom(workplace, capsys):
-    assert [language for language, _ in BLOCKS] == ["bash", "python", "bash"] + ["python"] * 6
+    assert [language for language, _ in BLOCKS] == ["bash", "python", "bash"] + ["python"] * 6 + ["bash"]
     for language, code in BLOCKS:
         if language == "python":
             exec(compile(code, "README.md", "exec"), {})
@@ -50,7 +51,7 @@ def test_blocks_run_from_top_to_bottom(workplace, capsys):
             assert run(arguments) == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/leaf-directory.md", "examples/LOG.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
         assert ((ROOT / page).parent / target).exists(), target

@@ -77,3 +77,29 @@ def test_as_vectors_says_what_is_wrong(values, message):
 def test_as_vectors_names_the_text():
     with pytest.raises(VectorError, match="for 'second'"):
         vectors.as_vectors([[1, 2], [0, 0]], source="the teacher", ids=["first", "second"])
+
+
+def test_a_fitted_rotation_is_that_of_a_singular_value_decomposition():
+    """Another road to the same axes: the right singular vectors of the vectors themselves, up to their signs."""
+    generator = np.random.default_rng(1)
+    sample = generator.normal(size=(400, 6)) * [1, 9, 3, 5, 7, 2]
+    axes = vectors.fit_rotation(sample)
+    assert axes.dtype == np.float32
+    np.testing.assert_allclose(axes.T @ axes, np.eye(6), atol=1e-6)
+    _, _, rows = np.linalg.svd(sample)
+    np.testing.assert_allclose(np.abs(axes), np.abs(rows.T), atol=1e-4)
+    assert (np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0) > 0).all()
+
+
+def test_a_fitted_rotation_gathers_the_norm_in_front():
+    sample = np.random.default_rng(2).normal(size=(300, 8)) * [0.1, 0.2, 0.3, 0.4, 1, 2, 3, 4]
+    turned = vectors.rotate(sample, vectors.fit_rotation(sample))
+    power = (turned**2).sum(axis=0)
+    assert (np.diff(power) < 0).all()
+    assert power[:4].sum() > 0.9 * (sample**2).sum()
+
+
+@pytest.mark.parametrize("sample", [np.empty((0, 3)), [[0, 0], [1, 1]], [1, 2]])
+def test_a_rotation_is_not_fitted_on_nothing(sample):
+    with pytest.raises(VectorError):
+        vectors.fit_rotation(sample)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from qdrant_client import AsyncQdrantClient
@@ -10,6 +11,19 @@ from qdrant_client import AsyncQdrantClient
 import leaf_embed
 from leaf_embed import EmbeddingSpace, Encoder, LeafEncoder
 from leaf_embed.distill import DistillConfig, DistillReport, Text, distill
+from leaf_embed.evaluation import (
+    Retention,
+    compare_reports,
+    evaluate,
+    load_beir,
+    load_classification,
+    load_sts,
+    read_report,
+)
+from leaf_embed.evaluation.compare import Comparison
+from leaf_embed.evaluation.modes import Rotation
+from leaf_embed.evaluation.mteb import MtebEncoder
+from leaf_embed.evaluation.task_sets import OtherSet
 from leaf_embed.qdrant import (
     AsyncLeafCollection,
     CollectionSpec,
@@ -22,6 +36,7 @@ from leaf_embed.qdrant import (
     estimate,
     tune,
 )
+from leaf_embed.qdrant.codes import search_codes
 from leaf_embed.vectors import FloatArray
 from leaf_embed_haystack import LeafDocumentEmbedder, LeafQdrantDocumentStore, LeafQdrantRetriever, LeafTextEmbedder
 from leaf_embed_langchain import LeafEmbeddings, LeafQdrantVectorStore
@@ -51,6 +66,20 @@ def query_side() -> FloatArray:
 def train() -> DistillReport:
     teacher: Encoder = MyEncoder()
     return distill(teacher, [Text("a", "query")], "student", "out", DistillConfig.quick(seed=1), layers=[0, 2])
+
+
+def measure(rotation: FloatArray) -> Comparison:
+    leaf, sets = leaf_embed.load("leaf"), [load_beir("scifact", stream=True)]
+    codes = {"turbo4": partial(search_codes, quantization="turbo4")}
+    rotations: list[Rotation] = ["fitted", rotation]
+    for turned in rotations:
+        tasks: list[OtherSet] = [load_sts("pairs.csv"), load_classification("texts.csv")]
+        report = evaluate(
+            leaf, MyEncoder(), sets, [128], ["int8", "turbo4"], rotation=turned, engines=codes, tasks=tasks
+        )
+        kept: Retention | None = report.kept("asymmetric")
+        print(kept, report.save_all("report.json"), MtebEncoder(leaf, "me/leaf").mteb_model_meta)
+    return compare_reports(report.to_dict(), read_report("other.json"))
 
 
 def search() -> list[Hit]:

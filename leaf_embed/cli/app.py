@@ -16,13 +16,26 @@ import typer
 from rich.markup import escape
 
 from leaf_embed import __version__
-from leaf_embed.cli import cache, demo, distill, evaluate, export, index, inspect, search, serve
+from leaf_embed.cli import cache, compare, demo, distill, evaluate, export, index, inspect, overlap, search, serve
 from leaf_embed.cli.console import errors
 from leaf_embed.errors import LeafEmbedError
 
 __all__ = ["app", "main", "run", "spread"]
 
-MANY = ("--corpus", "--data", "--input", "--dims", "--quantization", "--mrl", "--vectors", "--where", "--exclude")
+MANY = (
+    "--corpus",
+    "--train",
+    "--data",
+    "--input",
+    "--dims",
+    "--quantization",
+    "--mrl",
+    "--vectors",
+    "--where",
+    "--exclude",
+    "--sts",
+    "--classification",
+)
 """Options that take several values: ``--corpus a b`` as well as ``--corpus a --corpus b``."""
 
 app = typer.Typer(
@@ -54,7 +67,7 @@ def ending_well(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-for module in (distill, cache, export, evaluate, index, search, inspect, serve, demo):
+for module in (distill, cache, export, evaluate, compare, overlap, index, search, inspect, serve, demo):
     app.command(name=module.__name__.rsplit(".", 1)[-1])(ending_well(module.command))
 
 

@@ -7,6 +7,7 @@ from leaf_embed.distill.estimate import Cost, estimate_cost
 from leaf_embed.distill.existing import StoredVectors
 from leaf_embed.distill.export import Floor, Parity, export
 from leaf_embed.distill.mixing import Exclusion
+from leaf_embed.distill.overlap import EvaluationIndex, Overlap, count_overlap
 from leaf_embed.distill.pipeline import DistillReport, distill
 from leaf_embed.distill.student import build_student
 from leaf_embed.distill.vector_files import VectorFiles
@@ -17,14 +18,17 @@ __all__ = [
     "Cost",
     "DistillConfig",
     "DistillReport",
+    "EvaluationIndex",
     "Exclusion",
     "Floor",
+    "Overlap",
     "Parity",
     "StoredVectors",
     "TeacherCache",
     "Text",
     "VectorFiles",
     "build_student",
+    "count_overlap",
     "distill",
     "estimate_cost",
     "export",

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from leaf_embed.errors import CorpusError
+from leaf_embed.evaluation.lazy import FileTexts, PackedStrings
 
 __all__ = ["RetrievalSet", "load_beir"]
 
@@ -35,8 +39,8 @@ class RetrievalSet:
     """
 
     name: str
-    document_ids: tuple[str, ...]
-    documents: tuple[str, ...]
+    document_ids: Sequence[str]
+    documents: Sequence[str]
     query_ids: tuple[str, ...]
     queries: tuple[str, ...]
     qrels: Mapping[str, Mapping[str, int]]
@@ -50,8 +54,9 @@ class RetrievalSet:
                 raise CorpusError(f"the set {self.name!r} has no {what}; expected at least one")
             if len(ids) != len(texts):
                 raise CorpusError(f"the set {self.name!r} has {len(ids)} ids for {len(texts)} {what}")
-            if len(set(ids)) != len(ids):
-                raise CorpusError(f"the set {self.name!r} has {len(ids) - len(set(ids))} repeated ids of {what}")
+            distinct = len(np.unique(np.fromiter(map(hash, ids), dtype=np.int64, count=len(ids))))  # 8 bytes an id
+            if distinct != len(ids):
+                raise CorpusError(f"the set {self.name!r} has {len(ids) - distinct} repeated ids of {what}")
         bad = [q for q in self.query_ids if not any(grade > 0 for grade in self.qrels.get(q, {}).values())]
         if bad:
             raise CorpusError(f"the set {self.name!r} has {len(bad)} queries without a positive judgement: {bad[0]!r}")
@@ -59,16 +64,23 @@ class RetrievalSet:
     @property
     def unknown_documents(self) -> int:
         """Number of judgements, of the queries evaluated, that name a document the corpus does not have."""
-        known = set(self.document_ids)
-        return sum(document not in known for query in self.query_ids for document in self.qrels[query])
+        judged = [document for query in self.query_ids for document in self.qrels[query]]
+        known = set(judged).intersection(self.document_ids)
+        return sum(document not in known for document in judged)
+
+    def head(self, queries: int) -> RetrievalSet:
+        """The same documents with the first so many queries only."""
+        return replace(self, query_ids=self.query_ids[:queries], queries=self.queries[:queries])
 
 
-def load_beir(directory: str | os.PathLike[str], split: str = "test") -> RetrievalSet:
+def load_beir(directory: str | os.PathLike[str], split: str = "test", *, stream: bool = False) -> RetrievalSet:
     """Read a set; a document's text is ``title + " " + text``, stripped.
 
     Args:
         directory: Holds ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``.
         split: Which judgements. Queries without a positive one are left out.
+        stream: Leave the documents in their file, which must not change meanwhile, and read them block by block:
+            memory grows by their ids and 16 bytes each.
 
     Raises:
         CorpusError: A file is missing or empty, a line is malformed (the message names file and line), an id
@@ -82,35 +94,72 @@ def load_beir(directory: str | os.PathLike[str], split: str = "test") -> Retriev
             f"{path} is no BEIR set: {', '.join(missing)} not found. Expected corpus.jsonl, queries.jsonl and "
             f"qrels/{split}.tsv; is the directory right, and the split?"
         )
-    corpus = _read_texts(files[0])
+    document_ids, documents = (_open_texts if stream else _read_both)(files[0])
     queries = _read_texts(files[1])
     qrels = _read_qrels(files[2])
     judged = {q: text for q, text in queries.items() if any(grade > 0 for grade in qrels.get(q, {}).values())}
-    if not judged or not any(document in corpus for query in judged for document in qrels[query]):
+    if not {document for query in judged for document in qrels[query]}.intersection(document_ids):
         raise CorpusError(
             f"{files[2]} judges no query of {files[1].name} with a document of {files[0].name}; "
             "do the three files belong together?"
         )
     name = path.resolve().name
-    return RetrievalSet(name, tuple(corpus), tuple(corpus.values()), tuple(judged), tuple(judged.values()), qrels)
+    return RetrievalSet(name, document_ids, documents, tuple(judged), tuple(judged.values()), qrels)
+
+
+def _read_both(file: Path) -> tuple[Sequence[str], Sequence[str]]:
+    texts = _read_texts(file)
+    return tuple(texts), tuple(texts.values())
+
+
+def _open_texts(file: Path) -> tuple[Sequence[str], Sequence[str]]:
+    """Ids and texts of a corpus whose texts stay in the file; every line is checked now."""
+    starts = array("q")  # 8 bytes a line, where a list of numbers takes 40
+
+    def names() -> Iterator[str]:
+        offset = 0
+        with file.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    starts.append(offset)
+                    yield _parse(_decoded(line, file), f"{file}:{number}")[0]
+                offset += len(line)
+
+    ids = PackedStrings(names())
+    if not starts:
+        raise CorpusError(f"{file} is empty; expected one JSON object a line")
+    return ids, FileTexts(file, starts, lambda line: _parse(_decoded(line, file), str(file))[1])
+
+
+def _decoded(line: bytes, file: Path) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{file} is no UTF-8 text ({error}); convert it first") from error
+
+
+def _parse(line: str, place: str) -> tuple[str, str]:
+    """Id, and title with text, of a line."""
+    try:
+        record: Any = json.loads(line)
+        name, text, title = record["_id"], record["text"], record.get("title") or ""
+        if not all(isinstance(value, str) for value in (name, text, title)):
+            raise TypeError("_id, title and text must be strings")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorpusError(
+            f'{place}: {line:.80} is no object with "_id" and "text" ({type(error).__name__}: {error})'
+        ) from error
+    return name, f"{title} {text}".strip()
 
 
 def _read_texts(file: Path) -> dict[str, str]:
     """Id -> title and text of a corpus or query file."""
     texts: dict[str, str] = {}
     for place, line in _lines(file):
-        try:
-            record: Any = json.loads(line)
-            name, text, title = record["_id"], record["text"], record.get("title") or ""
-            if not all(isinstance(value, str) for value in (name, text, title)):
-                raise TypeError("_id, title and text must be strings")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CorpusError(
-                f'{place}: {line:.80} is no object with "_id" and "text" ({type(error).__name__}: {error})'
-            ) from error
+        name, text = _parse(line, place)
         if name in texts:
             raise CorpusError(f"{place}: the id {name!r} occurs twice; ids must differ")
-        texts[name] = f"{title} {text}".strip()
+        texts[name] = text
     if not texts:
         raise CorpusError(f"{file} is empty; expected one JSON object a line")
     return texts

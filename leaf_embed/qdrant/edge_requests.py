@@ -15,7 +15,7 @@ from leaf_embed.qdrant.quantization import quantization
 from leaf_embed.qdrant.search import SearchPlan, StageParams, vector_selector
 from leaf_embed.qdrant.spec import CollectionSpec, mrl_name
 
-__all__ = ["edge_config", "edge_filter", "edge_index_operations", "edge_request", "engine"]
+__all__ = ["edge_codes", "edge_config", "edge_filter", "edge_index_operations", "edge_request", "engine"]
 
 CODES = {
     "bits8": "Bits8",
@@ -59,7 +59,7 @@ def edge_config(edge: Any, metadata: CollectionMetadata) -> Any:
 
 def _mrl_config(edge: Any, spec: CollectionSpec, dim: int) -> Any:
     # Quantization is set per vector: set for the whole collection it would cover the full vectors too.
-    codes = _codes(edge, spec)
+    codes = edge_codes(edge, spec)
     graph = edge.HnswIndexConfig(
         m=spec.m,
         ef_construct=spec.ef_construct,
@@ -75,7 +75,8 @@ def _mrl_config(edge: Any, spec: CollectionSpec, dim: int) -> Any:
     )
 
 
-def _codes(edge: Any, spec: CollectionSpec) -> Any:
+def edge_codes(edge: Any, spec: CollectionSpec) -> Any:
+    """How a vector is compressed; ``None`` for not at all."""
     chosen = quantization(spec.quantization)
     memory = _memory(edge, spec.codes_memory)
     if chosen.family == "scalar":

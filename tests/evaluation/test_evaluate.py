@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from leaf_embed.encoders import BaseEncoder, LeafEncoder
-from leaf_embed.errors import InputError, SpaceMismatchError
+from leaf_embed.errors import InputError, SpaceMismatchError, VectorError
 from leaf_embed.evaluation import EvaluationReport, RetrievalSet, evaluate, measure_latency
 from leaf_embed.space import EmbeddingSpace, Role
 from leaf_embed.vectors import FloatArray
@@ -111,7 +112,7 @@ def test_progress_is_reported() -> None:
 def test_the_report_as_json(report: EvaluationReport, tmp_path: Path) -> None:
     report.save(tmp_path / "report.json")
     value = json.loads((tmp_path / "report.json").read_text())
-    assert (value["format"], value["version"], value["dim"]) == ("leaf-embed/evaluation", 1, 4)
+    assert (value["format"], value["version"], value["dim"]) == ("leaf-embed/evaluation", 2, 4)
     assert value["fingerprint"] == SPACE.fingerprint
     first, second = value["sets"]
     assert (first["name"], first["queries"], first["documents"], first["unknown_documents"]) == ("letters", 3, 5, 0)
@@ -122,7 +123,12 @@ def test_the_report_as_json(report: EvaluationReport, tmp_path: Path) -> None:
         (3, "float32"),
         (3, "int8"),
     ]
-    assert first["points"][0]["modes"]["teacher"] == {"nDCG@10": 1.0, "Recall@100": 1.0, "MRR@10": 1.0}
+    assert first["points"][0]["modes"]["teacher"] == {
+        "nDCG@10": 1.0,
+        "Recall@100": 1.0,
+        "MRR@10": 1.0,
+        "MAP@100": 1.0,
+    }
     assert first["points"][0]["modes"]["asymmetric"]["retention"]["value"] == pytest.approx(0.83333)
     assert first["per_query"]["query_ids"] == ["qa", "qb", "qc"]
     assert first["per_query"]["asymmetric"] == [1.0, 0.5, 1.0]
@@ -145,6 +151,18 @@ def test_the_report_as_a_table(report: EvaluationReport) -> None:
     assert lines[-4].startswith("| mean of 2 ")
     assert "other: 1 judgements name documents that the corpus lacks" in str(report)
     assert "times faster" in str(report)
+
+
+def test_a_long_table_is_short_on_the_terminal_and_whole_in_the_file() -> None:
+    sets = [SET, OTHER_SET]
+    found = evaluate(Letters(), Letters(), sets, [1, 2, 3], ["float32", "int8", "binary"], rotation="fitted")
+    points = len(found.sets[0].points)
+    assert points == 12 + 11
+    shown, written = str(found), found.markdown()
+    assert shown.count("| letters ") == 1
+    assert shown.count("| mean of 2 ") == points
+    assert written.count("| letters ") == 1 + points
+    assert "## Every set at every point" in written
 
 
 def test_a_teacher_that_finds_nothing() -> None:
@@ -199,3 +217,39 @@ def test_latency_is_paired_and_ordered() -> None:
     }
     with pytest.raises(InputError, match="at least one text"):
         measure_latency(leaf, teacher, [])
+
+
+def test_a_matrix_that_is_no_rotation_is_refused_before_anything_is_encoded() -> None:
+    leaf = Letters()
+    for matrix, message in ((2 * np.eye(4), "not orthogonal"), (np.eye(3), "expected \\(4, 4\\)")):
+        with pytest.raises(VectorError, match=message):
+            evaluate(leaf, Letters(), [SET], rotation=matrix.astype(np.float32))
+    assert not leaf.seen
+
+
+def test_an_engine_may_search_instead() -> None:
+    """One that compares everything gives what we find; one that reverses it gives something else."""
+
+    def exact(queries: FloatArray, documents: FloatArray, k: int) -> NDArray[np.intp]:
+        return np.argsort(-(queries @ documents.T), axis=1, kind="stable")[:, :k]
+
+    def reverse(queries: FloatArray, documents: FloatArray, k: int) -> NDArray[np.intp]:
+        return np.argsort(queries @ documents.T, axis=1, kind="stable")[:, :k]
+
+    report = evaluate(
+        Letters(blind=True),
+        Letters(),
+        [SET],
+        [3],
+        ["float32", "exact", "reverse"],
+        engines={"exact": exact, "reverse": reverse},
+        rotation=np.eye(4, dtype=np.float32),
+        latency_queries=0,
+    )
+    by_name = {(point.dim, point.quantization, point.rotated): point.results for point in report.sets[0].points}
+    assert len(by_name) == 6 + 5
+    for dim, rotated in ((4, False), (3, False), (3, True)):
+        ours, same, other = (by_name[dim, name, rotated] for name in ("float32", "exact", "reverse"))
+        for mode in ("teacher", "asymmetric", "symmetric"):
+            np.testing.assert_array_equal(ours[mode].per_query, same[mode].per_query)  # type: ignore[index]
+        assert other["teacher"].ndcg < ours["teacher"].ndcg

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from leaf_embed import vectors
 from leaf_embed.errors import InputError, VectorError
 from leaf_embed.evaluation import RetrievalSet, evaluate_retrieval, load_beir, retention
-from leaf_embed.evaluation.retrieval import quantize, search
+from leaf_embed.evaluation.stored import quantize
+from leaf_embed.evaluation.topk import search
 
 RANDOM = np.random.default_rng(7)
 
@@ -66,7 +67,8 @@ def test_metrics_against_a_loop() -> None:
     queries, documents = unit(30, 8), unit(150, 8)
     result = evaluate_retrieval(dataset, queries, documents)
     every = queries @ documents.T
-    for metric, loop in {"nDCG@10": ndcg, "Recall@100": recall, "MRR@10": reciprocal_rank}.items():
+    loops = {"nDCG@10": ndcg, "Recall@100": recall, "MRR@10": reciprocal_rank, "MAP@100": mean_precision}
+    for metric, loop in loops.items():
         expected = [
             loop([qrels[q].get(names[j], 0) for j in np.argsort(-every[i])], qrels[q]) for i, q in enumerate(qrels)
         ]
@@ -88,6 +90,12 @@ def recall(grades: list[int], judged: dict[str, int]) -> float:
 
 def reciprocal_rank(grades: list[int], judged: dict[str, int]) -> float:
     return next((1 / place for place, grade in enumerate(grades[:10], start=1) if grade > 0), 0.0)
+
+
+def mean_precision(grades: list[int], judged: dict[str, int]) -> float:
+    """Mean over the relevant documents of the precision where each is found, 0 where it is not."""
+    found = [place for place, grade in enumerate(grades[:100]) if grade > 0]
+    return sum((nth + 1) / (place + 1) for nth, place in enumerate(found)) / len(judged)
 
 
 def test_a_document_that_is_the_query_is_dropped() -> None:

@@ -1,0 +1,27 @@
+"""``leaf-embed compare``: two leaves by their reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leaf_embed.cli.console import output
+
+__all__ = ["command"]
+
+
+def command(
+    first: Annotated[Path, typer.Argument(help="Report of 'evaluate --output', or a directory that holds one.")],
+    second: Annotated[Path, typer.Argument(help="The report to compare with it.")],
+    result: Annotated[Path | None, typer.Option("--output", help="Write the comparison as JSON.")] = None,
+) -> None:
+    """Differences of two leaves on the same sets, with the interval that tells them from chance."""
+    from leaf_embed._files import write_json
+    from leaf_embed.evaluation.compare import compare_reports, read_report
+
+    found = compare_reports(read_report(first), read_report(second))
+    if result is not None:
+        write_json(result, found.to_dict())
+    output.print(str(found), markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,110 @@
+"""All vectors of a set, each text encoded once, in files that are read block by block."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from leaf_embed import vectors
+from leaf_embed.encoders.base import Encoder
+from leaf_embed.evaluation.alignment import CosineCounter
+from leaf_embed.evaluation.beir import RetrievalSet
+from leaf_embed.vectors import FloatArray
+
+__all__ = ["EncodedSet", "Progress", "encode_set"]
+
+Progress: TypeAlias = Callable[[str, int, int], object]  # what is encoded, texts done, texts in all
+
+ENCODE_BLOCK = 1024  # texts between two progress reports; also bounds what an encoder tokenises at a time
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedSet:
+    """A set with the vectors of both encoders.
+
+    Attributes:
+        dataset: The set.
+        leaf_queries: Shape ``(queries, dim)``, float32, as are the others.
+        teacher_queries: Shape ``(queries, dim)``.
+        leaf_documents: Shape ``(documents, dim)``, memory-mapped.
+        teacher_documents: Shape ``(documents, dim)``, memory-mapped.
+        cosines: Leaf against teacher, of the queries and of the documents.
+    """
+
+    dataset: RetrievalSet
+    leaf_queries: FloatArray
+    teacher_queries: FloatArray
+    leaf_documents: FloatArray
+    teacher_documents: FloatArray
+    cosines: tuple[CosineCounter, CosineCounter]
+
+
+@contextmanager
+def encode_set(
+    student: Encoder, teacher: Encoder, dataset: RetrievalSet, progress: Progress | None = None
+) -> Iterator[EncodedSet]:
+    """Encode everything once; the files are gone when the block ends.
+
+    Args:
+        student: Encodes both sides.
+        teacher: Encodes both sides.
+        dataset: Its documents may be read lazily.
+        progress: Hears ``(what is encoded, texts done, texts in all)``.
+
+    Raises:
+        VectorError: An encoder gave something that is no vector; the message names it and the text's id.
+    """
+    roles = (("queries", dataset.queries, dataset.query_ids), ("documents", dataset.documents, dataset.document_ids))
+    with tempfile.TemporaryDirectory(prefix="leaf-embed-") as directory:
+        found: dict[str, FloatArray] = {}
+        for what, texts, ids in roles:
+            for who, encoder in (("leaf", student), ("teacher", teacher)):
+                encode = encoder.encode_query if what == "queries" else encoder.encode_document
+                name, label = f"{who}_{what}", f"{dataset.name}: {what}, {who}"
+                file = _File(Path(directory) / f"{name}.npy", (len(texts), encoder.space.dim))
+                found[name] = _encode(file, encode, texts, ids, label, progress)
+        queries, documents = CosineCounter("query"), CosineCounter("document")
+        _count(queries, dataset.queries, found["leaf_queries"], found["teacher_queries"])
+        _count(documents, dataset.documents, found["leaf_documents"], found["teacher_documents"])
+        yield EncodedSet(dataset, **found, cosines=(queries, documents))
+        found.clear()  # before the files go: Windows does not remove a mapped one
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    shape: tuple[int, int]
+
+    def open(self) -> FloatArray:
+        matrix: FloatArray = np.lib.format.open_memmap(self.path, mode="w+", dtype=np.float32, shape=self.shape)
+        return matrix
+
+
+def _encode(
+    file: _File,
+    encode: Callable[[Sequence[str]], FloatArray],
+    texts: Sequence[str],
+    ids: Sequence[str],
+    label: str,
+    progress: Progress | None,
+) -> FloatArray:
+    """Vectors of all texts, shape ``(n, dim)``, a block at a time."""
+    matrix = file.open()
+    for start in range(0, len(texts), ENCODE_BLOCK):
+        block = slice(start, start + ENCODE_BLOCK)
+        matrix[block] = vectors.as_vectors(encode(texts[block]), file.shape[1], source=label, ids=ids[block])
+        if progress is not None:
+            progress(label, min(start + ENCODE_BLOCK, len(texts)), len(texts))
+    return matrix
+
+
+def _count(counter: CosineCounter, texts: Sequence[str], leaf: FloatArray, teacher: FloatArray) -> None:
+    for start in range(0, len(texts), ENCODE_BLOCK):
+        block = slice(start, start + ENCODE_BLOCK)
+        counter.add(texts[block], leaf[block], teacher[block])

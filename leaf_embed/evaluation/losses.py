@@ -1,0 +1,122 @@
+"""The queries that a leaf loses most on, with both rankings, so that a person sees what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leaf_embed.evaluation.beir import RetrievalSet
+from leaf_embed.evaluation.scoring import RetrievalResult
+
+__all__ = ["Hit", "QueryLoss", "worst_queries"]
+
+SHOWN_HITS = 5
+SHOWN_CHARACTERS = 120
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A place of a ranking.
+
+    Attributes:
+        id: Of the document.
+        grade: Its judgement, 0 for none.
+        text: How it begins.
+    """
+
+    id: str
+    grade: int
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {"id": self.id, "grade": self.grade, "text": self.text}
+
+
+@dataclass(frozen=True)
+class QueryLoss:
+    """A query that the teacher answers better than the leaf.
+
+    Attributes:
+        id: Of the query.
+        text: What was asked.
+        teacher: nDCG@10 of the teacher.
+        leaf: nDCG@10 of leaf queries on teacher documents.
+        teacher_hits: The teacher's five best documents.
+        leaf_hits: The leaf's five best.
+    """
+
+    id: str
+    text: str
+    teacher: float
+    leaf: float
+    teacher_hits: tuple[Hit, ...]
+    leaf_hits: tuple[Hit, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "id": self.id,
+            "text": self.text,
+            "teacher": round(self.teacher, 4),
+            "leaf": round(self.leaf, 4),
+            "teacher_hits": [hit.to_dict() for hit in self.teacher_hits],
+            "leaf_hits": [hit.to_dict() for hit in self.leaf_hits],
+        }
+
+    def __str__(self) -> str:
+        """Both rankings in Markdown."""
+        head = f"### {self.text} ({self.teacher:.2f} → {self.leaf:.2f})"
+        return "\n".join([head, "", *_list("Teacher", self.teacher_hits), *_list("Leaf", self.leaf_hits)]).rstrip()
+
+
+def _list(who: str, hits: Sequence[Hit]) -> list[str]:
+    lines = [
+        f"{place}. {'**relevant** ' if hit.grade > 0 else ''}`{hit.id}` {hit.text}" for place, hit in enumerate(hits, 1)
+    ]
+    return [f"{who}:", "", *lines, ""]
+
+
+def worst_queries(
+    dataset: RetrievalSet, leaf: RetrievalResult, teacher: RetrievalResult, count: int
+) -> tuple[QueryLoss, ...]:
+    """The queries with the largest loss of nDCG@10, the worst first; only those that lose anything.
+
+    Args:
+        dataset: What both were scored on.
+        leaf: Leaf queries on teacher documents.
+        teacher: Teacher on both sides.
+        count: How many at most.
+    """
+    loss = teacher.per_query - leaf.per_query
+    worst = [int(place) for place in np.argsort(-loss, kind="stable")[:count] if loss[place] > 0]
+    return tuple(
+        QueryLoss(
+            dataset.query_ids[place],
+            dataset.queries[place],
+            float(teacher.per_query[place]),
+            float(leaf.per_query[place]),
+            _hits(dataset, place, teacher.top[place]),
+            _hits(dataset, place, leaf.top[place]),
+        )
+        for place in worst
+    )
+
+
+def _hits(dataset: RetrievalSet, place: int, rows: NDArray[np.intp]) -> tuple[Hit, ...]:
+    grades = dataset.qrels[dataset.query_ids[place]]
+    shown: Sequence[int] = [int(row) for row in rows[:SHOWN_HITS] if row >= 0]
+    names = [dataset.document_ids[row] for row in shown]
+    return tuple(
+        Hit(name, grades.get(name, 0), _beginning(dataset.documents[row]))
+        for name, row in zip(names, shown, strict=True)
+    )
+
+
+def _beginning(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= SHOWN_CHARACTERS else f"{flat[: SHOWN_CHARACTERS - 1]}…"

@@ -1,0 +1,152 @@
+"""``leaf-embed evaluate`` and ``compare`` from the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from leaf_embed.cli.app import run
+from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+from tests.conftest import sentences
+
+
+@pytest.fixture
+def beir(tmp_path: Path) -> Path:
+    root = tmp_path / "tiny"
+    (root / "qrels").mkdir(parents=True)
+    documents = [text for text in sentences(80, seed=5) if len(text.split()) > 6][:60]
+    (root / "corpus.jsonl").write_text(
+        "".join(json.dumps({"_id": f"d{i}", "text": text}) + "\n" for i, text in enumerate(documents))
+    )
+    (root / "queries.jsonl").write_text(
+        "".join(json.dumps({"_id": f"q{i}", "text": " ".join(documents[i].split()[:6])}) + "\n" for i in range(20))
+    )
+    (root / "qrels" / "test.tsv").write_text("".join(f"q{i}\td{i}\t1\n" for i in range(20)))
+    return root
+
+
+def call(*arguments: object) -> int:
+    return run([str(argument) for argument in arguments])
+
+
+def test_the_second_evaluation_costs_no_teacher_pass(
+    leaf_path: Path, beir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[int] = []
+    original = SentenceTransformerEncoder._encode
+
+    def counting(self: SentenceTransformerEncoder, texts: list[str], role: Any) -> Any:
+        asked.append(len(texts))
+        return original(self, texts, role)
+
+    monkeypatch.setattr(SentenceTransformerEncoder, "_encode", counting)
+    reports = []
+    for number in range(2):
+        asked.clear()
+        output = tmp_path / f"report{number}.json"
+        options = [
+            "--cache",
+            tmp_path / "cache",
+            "--dims",
+            "8",
+            "--rotate",
+            "--quantization",
+            "float32,binary-rescored",
+        ]
+        assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options, "--output", output) == 0
+        reports.append(json.loads(output.read_text()))
+        several = [count for count in asked if count > 1]  # of one text a call are those that are timed
+        assert sum(several) == (80 if number == 0 else 0)
+        assert asked.count(1) > 20
+    for report in reports:
+        del report["latency"]
+    assert reports[0] == reports[1]
+    assert [(point["dim"], point["rotated"]) for point in reports[0]["mean"]] == [
+        (32, False),
+        (32, False),
+        (8, False),
+        (8, False),
+        (32, True),
+        (8, True),
+        (8, True),
+    ]
+    assert reports[0]["leaf"] == leaf_path.name
+    assert reports[0]["sizes"]["leaf"]["bytes"] > 0
+    assert reports[0]["sizes"]["leaf"]["parameters"] < reports[0]["sizes"]["teacher"]["parameters"]
+    assert (tmp_path / "report1.html").read_text().startswith("<!doctype html>")
+    assert "canaries pass" in (tmp_path / "report1.md").read_text()
+    capsys.readouterr()
+
+    assert call("compare", tmp_path / "report0.json", tmp_path / "report1.json", "--output", tmp_path / "c.json") == 0
+    assert "may be chance" in capsys.readouterr().out
+    assert [delta["difference"]["value"] for delta in json.loads((tmp_path / "c.json").read_text())["deltas"]] == [0, 0]
+
+
+def test_tasks_alone(leaf_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = sentences(60, seed=2)
+    first, second = texts[:30], [" ".join(text.split()[: 1 + i % 9]) for i, text in enumerate(texts[:30])]
+    write(tmp_path / "pairs.csv", ["sentence1", "sentence2", "score"], [*zip(first, second, range(30), strict=True)])
+    write(tmp_path / "classes.csv", ["text", "label"], [(text, len(text.split()) > 12) for text in texts])
+    output = tmp_path / "report.json"
+    options = ["--sts", tmp_path / "pairs.csv", "--classification", tmp_path / "classes.csv", "--output", output]
+    assert call("evaluate", "--leaf", leaf_path, *options) == 0
+    found = json.loads(output.read_text())
+    assert [(one["name"], one["kind"]) for one in found["tasks"]] == [("pairs", "spearman"), ("classes", "accuracy")]
+    assert found["sets"] == found["mean"] == []
+    assert "accuracy of the teacher" in capsys.readouterr().out
+    page = (tmp_path / "report.html").read_text()
+    assert "Other tasks" in page
+    assert "nDCG" not in page
+
+
+def test_nothing_to_evaluate(leaf_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("evaluate", "--leaf", leaf_path) == 1
+    assert "at least one retrieval set" in capsys.readouterr().err
+
+
+def test_options_are_refused_before_the_work(
+    leaf_path: Path, beir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.npy").write_text("nothing")
+    np.save(tmp_path / "rotation.npy", np.eye(32)[::-1])
+    matrix = tmp_path / "rotation.npy"
+    for options, message in (
+        (["--quantization", "turbo3"], "turbo3"),
+        (["--rotation", tmp_path / "bad.npy"], "cannot read the rotation"),
+        (["--rotation", matrix, "--rotate"], "give one of the two"),
+    ):
+        assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options) == 1
+        shown = capsys.readouterr()
+        assert message in shown.err
+        assert "queries, leaf" not in shown.err
+    output = tmp_path / "report.json"
+    options = ["--rotation", matrix, "--dims", "8", "--output", output]
+    assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options) == 0
+    assert [point["rotated"] for point in json.loads(output.read_text())["mean"]] == [False, False, True]
+
+
+def write(file: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    with file.open("w", newline="") as stream:
+        csv.writer(stream).writerows([head, *rows])
+
+
+def test_the_engines_own_codes(leaf_path: Path, beir: Path, tmp_path: Path) -> None:
+    output = tmp_path / "report.json"
+    options = ["--quantization", "turbo4", "turbo1", "--dims", "16", "--output", output]
+    assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options) == 0
+    points = json.loads(output.read_text())["mean"]
+    assert [(point["dim"], point["quantization"]) for point in points] == [
+        (32, "float32"),
+        (32, "turbo4"),
+        (32, "turbo1"),
+        (16, "turbo4"),
+        (16, "turbo1"),
+    ]
+    teacher = [point["modes"]["teacher"]["nDCG@10"] for point in points]
+    assert teacher[2] < teacher[1] <= teacher[0] + 0.02

@@ -1,0 +1,89 @@
+"""Two reports side by side."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from leaf_embed.errors import InputError
+from leaf_embed.evaluation import RetrievalSet, evaluate
+from leaf_embed.evaluation.bootstrap import difference
+from leaf_embed.evaluation.compare import compare_reports, read_report
+from tests.conftest import sentences
+from tests.evaluation.words import Words
+
+DOCUMENTS = sentences(90, seed=3)
+
+
+def make_set(name: str, start: int, queries: int = 40) -> RetrievalSet:
+    asked = [" ".join(text.split()[:3]) for text in DOCUMENTS[start : start + queries]]
+    return RetrievalSet(
+        name,
+        tuple(f"d{i}" for i in range(90)),
+        tuple(DOCUMENTS),
+        tuple(f"q{i}" for i in range(queries)),
+        tuple(asked),
+        {f"q{i}": {f"d{start + i}": 1} for i in range(queries)},
+    )
+
+
+SETS = [make_set("one", 0), make_set("two", 45)]
+
+
+def report(noise: float, sets: list[RetrievalSet] = SETS, name: str = "leaf") -> dict[str, Any]:
+    found = evaluate(Words(noise=noise), Words(), sets, [16], latency_queries=0)
+    value: dict[str, Any] = json.loads(json.dumps(replace(found, name=name).to_dict()))
+    return value
+
+
+def test_a_worse_leaf_is_told_from_chance() -> None:
+    good, bad = report(1, name="good"), report(6, name="bad")
+    found = compare_reports(good, bad)
+    assert found.names == ("good", "bad")
+    assert [(delta.name, delta.mode) for delta in found.deltas] == [
+        (name, mode) for mode in ("asymmetric", "symmetric") for name in ("one", "two", "mean of 2")
+    ]
+    first = found.deltas[0]
+    left, right = (np.array(value["sets"][0]["per_query"]["asymmetric"]) for value in (good, bad))
+    assert first.difference == difference(left, right)
+    assert first.first == pytest.approx(good["sets"][0]["points"][0]["modes"]["asymmetric"]["nDCG@10"], abs=1e-4)
+    mean = found.deltas[2]
+    assert mean.second - mean.first == pytest.approx(mean.difference.value)
+    assert mean.difference.high < 0
+    assert {point.label for point in found.points} == {"16 float32"}
+    assert "worse" in str(found)
+
+
+def test_a_leaf_against_itself() -> None:
+    value = report(2)
+    found = compare_reports(value, value)
+    assert all(delta.difference.value == 0 and not delta.difference.is_clear for delta in found.deltas)
+    assert found.names == ("leaf (A)", "leaf (B)")
+    assert "may be chance" in str(found)
+
+
+def test_different_sets_are_refused() -> None:
+    whole = report(1)
+    with pytest.raises(InputError, match="different sets: one, two and one"):
+        compare_reports(whole, report(1, SETS[:1]))
+    with pytest.raises(InputError, match="'one' has 40 queries and 90 documents in one report, 30 and 90"):
+        compare_reports(report(1, SETS[:1]), report(1, [make_set("one", 0, 30)]))
+
+
+def test_reports_are_found_in_a_directory(tmp_path: Path) -> None:
+    value = report(1)
+    (tmp_path / "leaf.json").write_text("{}")
+    with pytest.raises(InputError, match="no report of"):
+        read_report(tmp_path)
+    (tmp_path / "report.json").write_text(json.dumps(value))
+    assert read_report(tmp_path) == read_report(tmp_path / "report.json") == value
+    (tmp_path / "old.json").write_text(json.dumps({**value, "version": 1}))
+    with pytest.raises(InputError, match=r"2 reports \(old.json, report.json\)"):
+        read_report(tmp_path)
+    with pytest.raises(InputError, match="version 1; this release compares 2"):
+        read_report(tmp_path / "old.json")

@@ -1,0 +1,142 @@
+"""The report's page: whole, self-contained, and laid out in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html import escape
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from leaf_embed.evaluation import EvaluationReport, evaluate
+from leaf_embed.evaluation.page import html_page
+from leaf_embed.evaluation.plots import Series, bars, lines, scatter
+from tests.evaluation.test_evaluate import OTHER_SET, SET, Letters
+
+VOID = {"meta", "link"}
+
+
+@pytest.fixture(scope="module")
+def report() -> EvaluationReport:
+    return evaluate(
+        Letters(blind=True), Letters(), [SET, OTHER_SET], [3, 2], ["float32", "int8", "binary"], rotation="fitted"
+    )
+
+
+class Balance(HTMLParser):
+    """Checks that every element is closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+
+
+def test_the_page_is_whole_and_needs_nothing(report: EvaluationReport) -> None:
+    page = html_page(json.loads(json.dumps(report.to_dict())))
+    checker = Balance()
+    checker.feed(page)
+    assert checker.open == []
+    assert {"svg", "table", "details"} <= checker.seen
+    assert "script" not in checker.seen
+    assert not re.search(r"https?:|url\(|src=|@import", page)
+    assert page.count("<svg") == 5  # speed, three quantizations, cosines
+    for picture in re.findall(r"<svg.*?</svg>", page, re.S):
+        ElementTree.fromstring(picture)
+
+
+def test_the_page_says_what_was_measured(report: EvaluationReport) -> None:
+    page = html_page(report.to_dict())
+    kept = report.kept("asymmetric")
+    assert kept is not None
+    assert f"<b>{kept.value:.1%}</b>" in page
+    assert f"95 % interval {kept.low:.1%} to {kept.high:.1%}" in page
+    assert "<summary>letters: 1 queries</summary>" in page
+    assert '<li class="relevant"><code>bbbb</code> bbbb</li>' in page
+    assert "3 rotated" in page
+
+
+def test_texts_are_escaped(report: EvaluationReport) -> None:
+    value = report.to_dict()
+    value["sets"][0]["worst_queries"][0]["text"] = "<script>alert(1)</script>"
+    value["leaf"] = "a & b"
+    page = html_page(value)
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<h1>a &amp; b against its teacher</h1>" in page
+
+
+def test_a_page_without_the_optional_parts() -> None:
+    page = html_page(evaluate(Letters(), Letters(), [SET], latency_queries=0).to_dict())
+    assert "faster" not in page
+    assert "no query loses anything" in page
+
+
+def test_points_stand_where_they_belong() -> None:
+    one = [Series("a", [(1.0, 0.2), (100.0, 0.8)], "teacher")]
+    for picture in (scatter(one, "t", "x", "y"), lines(one, "t", "x", "y")):
+        dots = [
+            (float(dot.get("cx", 0)), float(dot.get("cy", 0))) for dot in ElementTree.fromstring(picture).iter("circle")
+        ]
+        assert len(dots) == 2
+        assert dots[0][1] > dots[1][1]  # a higher value stands higher
+        assert (dots[0][0] < dots[1][0]) == (picture == scatter(one, "t", "x", "y"))  # lines: the largest x first
+    picture = bars([Series("a", [(0.5, 0.25), (0.75, 0.75)], "query")], "t", "x", "y", 0.25)
+    heights = [float(bar.get("height", 0)) for bar in ElementTree.fromstring(picture).iter("rect")]
+    assert heights[1] == pytest.approx(3 * heights[0], abs=0.2)
+
+
+def test_everything_is_written_beside_the_json(report: EvaluationReport, tmp_path: Path) -> None:
+    files = report.save_all(tmp_path / "found" / "report.json")
+    assert [file.name for file in files] == ["report.json", "report.md", "report.html"]
+    assert sorted((tmp_path / "found").iterdir()) == sorted(files)
+    text = files[1].read_text()
+    assert str(report) in text
+    assert "### bb (1.00 → 0.50)\n\nTeacher:\n\n1. **relevant** `bbbb` bbbb" in text
+    assert "| query    | 1-4" in text
+    assert files[2].read_text() == html_page(json.loads(files[0].read_text()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [375, 1280])
+def test_in_a_browser(report: EvaluationReport, tmp_path: Path, width: int) -> None:
+    """No error on the console, and nothing wider than the window, on a telephone and on a desk."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no chromium here")
+    measure = (
+        "const d = document.querySelector('iframe').contentDocument; d.querySelectorAll('details').forEach(e => "
+        "e.open = true); document.title = 'width ' + d.documentElement.scrollWidth + ' figures ' + "
+        "[...d.querySelectorAll('figure')].filter(f => f.getBoundingClientRect().height > 100).length; "
+        "console.log('measured');"
+    )
+    frame = f'<iframe style="width:{width}px;height:900px;border:0" srcdoc="{escape(html_page(report.to_dict()))}">'
+    page = tmp_path / "frame.html"  # a frame, because a headless window is never as narrow as a telephone
+    page.write_text(f"<!doctype html><body>{frame}</iframe><script>onload = () => {{ {measure} }}</script>")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr"]
+    done = subprocess.run(
+        [browser, *options, "--dump-dom", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "measured" in done.stderr  # the console is heard, and says nothing else
+    assert done.stderr.count("CONSOLE") == 1
+    assert f"<title>width {width} figures 5</title>" in done.stdout
