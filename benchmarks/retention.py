@@ -15,7 +15,7 @@ import os
 import platform
 import subprocess
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -74,11 +74,12 @@ def _measure(
     """The report of one leaf as JSON, without its per-query parts."""
     student = leaf_embed.load(directory, variant=variant)  # type: ignore[arg-type]
     quiet_transformers()
-    bare = load_teacher(teacher or student.space.teacher, student.space)
-    cached = CachedEncoder(TeacherCache(cache, bare.space), bare)
+    bare = load_teacher(teacher or student.space.teacher, student.teacher_space)
+    cached = student.turned(CachedEncoder(TeacherCache(cache, bare.space), bare))
+    rotation: Literal["none", "fitted"] = "fitted" if student.rotation is None else "none"  # once is enough
     wanted = [dim for dim in numbers(dims, "--dims") or () if dim < student.space.dim]
     with progress_bar() as progress:
-        report = evaluate(student, cached, sets, wanted, QUANTIZATION, progress, rotation="fitted", timed_teacher=bare)
+        report = evaluate(student, cached, sets, wanted, QUANTIZATION, progress, rotation=rotation, timed_teacher=bare)
     result = report.to_dict()
     for one in result["sets"]:
         del one["per_query"], one["worst_queries"], one["cosine_histograms"]

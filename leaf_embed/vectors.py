@@ -22,6 +22,7 @@ __all__ = [
     "is_unit_norm",
     "max_marginal_relevance",
     "normalize",
+    "principal_axes",
     "rotate",
     "truncate",
 ]
@@ -143,8 +144,12 @@ def fit_rotation(vectors: ArrayLike) -> FloatArray:
     if not len(matrix):
         raise VectorError("a rotation needs vectors to be fitted on; got none")
     doubled = matrix.astype(np.float64)
-    _, columns = np.linalg.eigh(doubled.T @ doubled / len(matrix))
-    axes = columns[:, ::-1]  # eigh sorts ascending
+    return principal_axes(doubled.T @ doubled)
+
+
+def principal_axes(moment: NDArray[np.float64]) -> FloatArray:
+    """The columns of :func:`fit_rotation`, from a second moment ``XᵀX`` of shape ``(dim, dim)``, whatever its scale."""
+    axes = np.linalg.eigh(moment)[1][:, ::-1]  # eigh sorts ascending
     largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0)
     return np.ascontiguousarray(axes * np.sign(largest), dtype=np.float32)
 

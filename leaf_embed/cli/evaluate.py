@@ -63,13 +63,13 @@ def command(
     tasks = _tasks(sts or [], classification or [])
     student = leaf_embed.load(leaf, variant=_variant(variant))
     quiet_transformers()
-    encoder = load_teacher(teacher or student.space.teacher, student.space)
+    encoder = load_teacher(teacher or student.space.teacher, student.teacher_space)
     kinds = [part for value in quantization or ["float32"] for part in value.split(",")]
     turned, engines = _rotation(rotate, rotation), _engines(kinds)
     with progress_bar() as progress:
         report = evaluate(
             student,
-            encoder if cache is None else _cached(encoder, cache),
+            student.turned(encoder if cache is None else _cached(encoder, cache)),
             sets,
             many_numbers(dims, "--dims"),
             kinds,

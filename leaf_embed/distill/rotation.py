@@ -14,7 +14,7 @@ import numpy as np
 from leaf_embed.distill.cache import Rows, TeacherCache
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.errors import InputError
-from leaf_embed.vectors import FloatArray, truncate
+from leaf_embed.vectors import FloatArray, principal_axes, truncate
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -43,10 +43,7 @@ class Truncation:
 
 
 def fit_rotation(cache: TeacherCache, rows: Rows) -> Rotation:
-    """The eigenvectors of the vectors' second moment, by falling eigenvalue.
-
-    Memory does not depend on the number of rows. Of the two directions of an axis the one is taken whose largest
-    component is positive, so the same vectors give the same rotation.
+    """:func:`leaf_embed.vectors.fit_rotation` over cached vectors, in memory that does not depend on their number.
 
     Args:
         cache: Holds the teacher's vectors.
@@ -62,9 +59,7 @@ def fit_rotation(cache: TeacherCache, rows: Rows) -> Rotation:
     for start in range(0, len(rows), BLOCK):
         block = cache.vectors(rows[start : start + BLOCK]).astype(np.float64)
         moment += block.T @ block
-    axes = np.linalg.eigh(moment)[1][:, ::-1]
-    signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(dim)])
-    return Rotation((axes * signs).astype(np.float32))
+    return Rotation(principal_axes(moment))
 
 
 def fold(model: SentenceTransformer, rotation: Rotation) -> None:

@@ -68,6 +68,12 @@ class LeafEncoder(BaseEncoder):
         """The space that the teacher itself writes into: the leaf's own, before any rotation."""
         return self.space if self.rotation is None else self.rotation.plain(self.space)
 
+    def turned(self, teacher: Encoder) -> Encoder:
+        """A teacher of :attr:`teacher_space` as one of the leaf's space: rotated if the leaf is, else itself."""
+        if self.rotation is None or teacher.space.rotation is not None:
+            return teacher
+        return RotatedEncoder(teacher, self.rotation)
+
     @property
     def query_encoder(self) -> Encoder:
         """The student."""
@@ -100,8 +106,7 @@ class LeafEncoder(BaseEncoder):
     def _checked(self, document: Encoder) -> Encoder:
         if document is self._query:
             return document
-        if self.rotation is not None and document.space.rotation is None:
-            document = RotatedEncoder(document, self.rotation)
+        document = self.turned(document)
         self.space.require_same(
             document.space,
             mine="the leaf",
