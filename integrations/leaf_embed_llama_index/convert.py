@@ -104,4 +104,6 @@ def search_call(query: VectorStoreQuery, **options: Any) -> tuple[str, Any, dict
         options["diversity"] = 1 - (0.5 if nearness is None else nearness)
         options["fetch"] = max(options["limit"], options.pop("mmr_prefetch_k", 4 * options["limit"]))
         return "search_mmr", asked, options
-    raise InputError(f"the mode {query.mode.value!r} needs more than one dense vector; expected 'default' or 'mmr'")
+    if query.mode == VectorStoreQueryMode.HYBRID:
+        return "search", asked, {"hybrid": True, "words": query.query_str, **options}
+    raise InputError(f"the mode {query.mode.value!r} is unknown here; expected 'default', 'mmr' or 'hybrid'")

@@ -147,7 +147,7 @@ class AsyncLeafCollection(CollectionBase):
         """The documents nearest to a query; see :meth:`LeafCollection.search`."""
         self._require_open()
         vector = (await asyncio.to_thread(self._vectors, [query]))[0]
-        found = await self._sender.send(self._calls.query(self._plan(vector, **options)))
+        found = await self._sender.send(self._calls.query(self._plan(query, vector, **options)))
         return [self._hit(point) for point in found]
 
     async def search_batch(self, queries: Sequence[Query], **options: Unpack[SearchOptions]) -> list[list[Hit]]:

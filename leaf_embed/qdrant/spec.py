@@ -25,6 +25,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "codes_memory": ("cold", "cached", "pinned"),
     "graph_memory": ("cold", "cached", "pinned"),
     "payload_memory": ("cold", "cached"),
+    "sparse": ("none", "bm25"),
 }
 INDEX_KINDS = ("keyword", "integer", "float", "bool", "datetime", "text", "uuid", "geo")
 
@@ -66,6 +67,9 @@ class CollectionSpec:
             memory; the engines treat unquantized vectors as cached.
         graph_memory: Where the graph lies.
         payload_memory: Where texts and payloads lie.
+        sparse: ``"bm25"`` keeps the words of each document too, as a sparse vector of this name, for searches with
+            ``hybrid=True``; ``"none"`` does not.
+        language: Of these words: decides on stop words and stems. ``"english"``, ``"german"``, and so on.
         payload_indexes: Fields of the payload that filters use, and their kind: ``{"lang": "keyword"}``. Kinds:
             keyword, integer, float, bool, datetime, text, uuid, geo. Local mode filters without.
         shard_number: Shards; like the next two for a server alone. Candidates are taken per shard.
@@ -90,6 +94,8 @@ class CollectionSpec:
     codes_memory: Memory = "pinned"
     graph_memory: Memory = "cached"
     payload_memory: Memory = "cold"
+    sparse: Literal["none", "bm25"] = "none"
+    language: str = "english"
     payload_indexes: tuple[tuple[str, str], ...] | Mapping[str, str] = ()
     shard_number: int | None = None
     replication_factor: int | None = None
@@ -117,6 +123,11 @@ class CollectionSpec:
             if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
                 raise InputError(f"{name} must be a whole number of at least 1, or None; got {number!r}")
         object.__setattr__(self, "payload_indexes", _indexes(self.payload_indexes))
+
+    @property
+    def has_words(self) -> bool:
+        """Whether documents have a sparse vector of their words."""
+        return self.sparse != "none"
 
     @property
     def index_kinds(self) -> dict[str, str]:

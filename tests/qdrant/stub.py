@@ -144,7 +144,12 @@ def _create(engine: QdrantClient, body: Any, name: str) -> bool:
     if engine.collection_exists(name):
         raise ValueError(f"collection {name} exists")
     request = models.CreateCollection.model_validate(body)
-    return engine.create_collection(name, vectors_config=request.vectors, metadata=request.metadata)
+    return engine.create_collection(
+        name,
+        vectors_config=request.vectors,
+        sparse_vectors_config=request.sparse_vectors,
+        metadata=request.metadata,
+    )
 
 
 def _update(engine: QdrantClient, body: Any, name: str) -> bool:
