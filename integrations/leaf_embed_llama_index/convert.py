@@ -83,6 +83,10 @@ def _filters(filters: MetadataFilters) -> Filter:
 def _filter(item: MetadataFilter) -> Filter:
     if item.operator == FilterOperator.ALL and isinstance(item.value, list) and item.value:
         return {"$and": [{item.key: value} for value in item.value]}
+    if item.operator == FilterOperator.IS_EMPTY:
+        return {"$or": [{item.key: None}, {item.key: ""}]}
+    if item.operator == FilterOperator.TEXT_MATCH:
+        return {item.key: {"contains": item.value}}
     return comparison(item.key, MATCHES_ELEMENTS.get(item.operator, item.operator.value), item.value)
 
 

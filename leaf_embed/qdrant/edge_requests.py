@@ -8,7 +8,7 @@ from typing import Any
 
 from leaf_embed._extras import require
 from leaf_embed.qdrant.documents import PAYLOAD
-from leaf_embed.qdrant.filters import Group, Part, Range
+from leaf_embed.qdrant.filters import Contains, DateRange, Empty, Group, Part, Range
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.quantization import quantization
 from leaf_embed.qdrant.search import SearchPlan, StageParams, vector_selector
@@ -186,6 +186,12 @@ def _part(edge: Any, part: Part) -> Any:
         return edge.Filter(**{part.kind: [_part(edge, inner) for inner in part.parts]})
     if isinstance(part, Range):
         return edge.FieldCondition(part.key, range=edge.RangeFloat(**dict(part.bounds)))
+    if isinstance(part, DateRange):
+        return edge.FieldCondition(part.key, range=edge.RangeDateTime(**dict(part.bounds)))
+    if isinstance(part, Empty):
+        return edge.IsEmptyCondition(part.key)
+    if isinstance(part, Contains):
+        return edge.FieldCondition(part.key, match=edge.MatchText(part.text))
     values = [_Truth(value) if isinstance(value, bool) else value for value in part.values]
     match = edge.MatchValue(values[0]) if len(values) == 1 else edge.MatchAny(values)
     return edge.FieldCondition(part.key, match=match)
