@@ -5,7 +5,7 @@
     {"year": {"gte": 1990, "lt": 2000}}             in a range: gt, gte, lt, lte
     {"when": {"gte": "2024-01-31T12:00:00Z"}}       later: an ISO date in a text, or Python's date or datetime
     {"lang": None}                                  missing, null, or an empty list
-    {"note": {"contains": "river"}}                 has the text in it (whole words, if the field has a text index)
+    {"note": {"contains": "red bridge"}}            has these words in it: whole ones, in any order
     {"lang": {"not": "en"}}                         not equal; also {"not": ["en", "de"]} and {"not": None}
     {"$or": [{"lang": "en"}, {"year": {"gt": 5}}]}  any of these filters; also "$and", and "$not" with one filter
     {"$id": ["a", 7]}                               the document's own id; also "$text" and "$title"
@@ -78,7 +78,7 @@ class Empty:
 
 @dataclass(frozen=True)
 class Contains:
-    """A text of the payload must have this text in it."""
+    """A text of the payload must have these words in it."""
 
     key: str
     text: str

@@ -207,7 +207,7 @@ def test_what_cannot_be_used_is_refused(store: LeafQdrantVectorStore, client: Qd
 
 
 def test_ids_are_texts_here_and_come_back_as_texts(client: QdrantClient) -> None:
-    """LangChain's ids are texts. A number that another program gave is read as its digits, and is found by the number."""
+    """A number that another program gave as an id is shown as its digits, and found by the number alone."""
     both = LeafEncoder(LetterEncoder(), LetterEncoder())
     store = LeafQdrantVectorStore(LeafCollection.create("docs", both, client=client, spec=SPEC))
     store.collection.index([LeafDocument(7, "aaaa"), LeafDocument("7", "ffff")])
