@@ -87,7 +87,7 @@ def home(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[dict[str, An
     if request.param == "edge":
         yield {"path": tmp_path / "collections"}
     elif request.param == "server":
-        client = QdrantClient(os.environ[SERVER])
+        client = QdrantClient(os.environ[SERVER], api_key=os.environ.get("QDRANT_API_KEY"), timeout=60)
         if client.get_collections().collections:
             pytest.fail(f"the server at {os.environ[SERVER]} holds collections; the tests take none but an empty one")
         yield {"client": client}

@@ -221,6 +221,7 @@ ROUTES: list[tuple[str, Callable[..., Any]]] = [
     (f"GET /collections/{NAME}/exists", lambda engine, body, name: {"exists": engine.collection_exists(name)}),
     (f"GET /collections/{NAME}", lambda engine, body, name: engine.get_collection(name)),
     (f"PUT /collections/{NAME}", _create),
+    (f"DELETE /collections/{NAME}", lambda engine, body, name: engine.delete_collection(name)),
     (f"PATCH /collections/{NAME}", _update),
     (f"PUT /collections/{NAME}/index", lambda engine, body, name: {"operation_id": 0, "status": "completed"}),
     (f"PUT /collections/{NAME}/vectors/{NAME}", _vector_name),
