@@ -45,6 +45,7 @@ test-server: install
 # The oldest releases that pyproject.toml allows: the query path and the frameworks without torch, then with it.
 test-oldest: install
 	$(BIN)/python -m pip install --quiet 'uv>=0.5'
+	rm -rf $(OLDEST)/models
 	$(BIN)/python -m tests.models $(OLDEST)/models
 	$(BIN)/python -m uv venv --quiet --clear --python $(BIN)/python $(OLDEST)/query
 	$(UV) --python $(OLDEST)/query/bin/python --group test --editable '.[qdrant,api,langchain,llama-index,haystack,serve]'
