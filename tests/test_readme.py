@@ -50,7 +50,10 @@ def test_blocks_run_from_top_to_bottom(workplace, capsys):
             assert run(arguments) == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/leaf-directory.md", "examples/LOG.md"])
+PAGES = ["README.md", "CONTRIBUTING.md", "examples/LOG.md", *(f"docs/{file.name}" for file in ROOT.glob("docs/*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
         assert ((ROOT / page).parent / target).exists(), target

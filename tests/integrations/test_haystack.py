@@ -235,6 +235,22 @@ def test_filters_of_a_retriever_are_replaced_or_merged(store: LeafQdrantDocument
     assert ids(merging.run("aaa", filters=last)["documents"]) == ["x"]
 
 
+def test_a_retriever_may_look_for_words(tmp_path: Path) -> None:
+    spec = CollectionSpec(mrl=(3,), sparse="bm25")
+    store = LeafQdrantDocumentStore("docs", both(), path=tmp_path, spec=spec)
+    numbers = ["1701", "4711", "9000"]  # the letters' vectors are the same
+    store.write_documents([Document(id=number, content=f"aaaa {number}") for number in numbers])
+    retriever = LeafQdrantRetriever(store, top_k=1, search_options={"hybrid": True})
+    for number in numbers:
+        assert ids(retriever.run(f"where is {number}")["documents"]) == [number]
+    assert (
+        LeafQdrantDocumentStore.from_dict(
+            {**LeafQdrantDocumentStore("docs", "my-leaf", path="x", spec=spec).to_dict()}
+        ).spec
+        == spec
+    )
+
+
 def test_a_new_vector_is_written_when_meta_was_embedded(store: LeafQdrantDocumentStore) -> None:
     embedder = LeafDocumentEmbedder(both(), meta_fields_to_embed=["kind"])
     for kind in ("bbb", "fff"):
