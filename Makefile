@@ -38,18 +38,19 @@ test-node: install
 	LEAF_EMBED_NODE=.node $(BIN)/pytest -m node tests/runtimes
 
 # The same tests of collections against a real server, which must be empty: make test-server URL=http://localhost:6333
-test-server: install
+test-server:
 	@test -n "$(URL)" || { echo "name an empty server: make test-server URL=http://localhost:6333"; exit 2; }
+	$(MAKE) install
 	LEAF_EMBED_QDRANT_URL=$(URL) $(BIN)/pytest tests/qdrant -k server
 
 # The oldest releases that pyproject.toml allows: the query path and the frameworks without torch, then with it.
 test-oldest: install
-	$(BIN)/python -m pip install --quiet 'uv>=0.5'
+	$(BIN)/python -m pip install --quiet 'uv>=0.8'
 	rm -rf $(OLDEST)/models
 	$(BIN)/python -m tests.models $(OLDEST)/models
 	$(BIN)/python -m uv venv --quiet --clear --python $(BIN)/python $(OLDEST)/query
 	$(UV) --python $(OLDEST)/query/bin/python --group test --editable '.[qdrant,api,langchain,llama-index,haystack,serve]'
-	LEAF_EMBED_TEST_MODELS=$(OLDEST)/models $(OLDEST)/query/bin/python -m pytest $(OLDEST_TESTS)
+	LEAF_EMBED_TEST_MODELS=$(CURDIR)/$(OLDEST)/models $(OLDEST)/query/bin/python -m pytest $(OLDEST_TESTS)
 	$(BIN)/python -m uv venv --quiet --clear --python $(BIN)/python $(OLDEST)/train
 	$(UV) --python $(OLDEST)/train/bin/python --group test --editable '.[all]'
 	$(OLDEST)/train/bin/python -m pytest $(OLDEST_TESTS) tests/distill/test_pipeline.py
