@@ -97,7 +97,8 @@ class CollectionBase:
         if fusion is not False:
             self._require_words()
             text = query if words is None and isinstance(query, str) else words
-            wanted = rest.get("limit", 10) + rest.get("offset", 0)
+            numbers = (rest.get("limit", 10), rest.get("offset", 0))  # checked where the rest of the plan is
+            wanted = sum(number for number in numbers if isinstance(number, int))
             hybrid = plan_hybrid(fusion, text, self.spec.language, wanted)
         prefix = filter_prefix(self._metadata)
         return plan_search(vector, self.spec, prefix=prefix, with_vector=with_vector, hybrid=hybrid, **rest)

@@ -15,7 +15,16 @@ from typing import Any, Literal, TypeAlias
 from leaf_embed._extras import require
 from leaf_embed.errors import InputError
 
-__all__ = ["BM25", "Fusion", "Hybrid", "SparseVector", "document_words", "plan_hybrid", "query_words"]
+__all__ = [
+    "BM25",
+    "Fusion",
+    "Hybrid",
+    "SparseVector",
+    "document_words",
+    "plan_hybrid",
+    "query_words",
+    "require_language",
+]
 
 BM25 = "bm25"  # name of the sparse vector
 RRF_K = 60  # Cormack, Clarke & Büttcher, SIGIR 2009; Qdrant's own default of 2 lets the first places decide alone
@@ -88,6 +97,15 @@ def document_words(texts: Sequence[str], language: str) -> list[SparseVector | N
     return [_sparse(model.embed_document(text)) for text in texts]
 
 
+def require_language(language: str) -> None:
+    """Refuse a language before a collection is made for it.
+
+    Raises:
+        InputError: There is no BM25 for it.
+    """
+    _model(language)
+
+
 def query_words(text: str, language: str) -> SparseVector | None:
     """Words of a query, 1.0 each; ``None`` for no words."""
     return _sparse(_model(language).embed_query(text))
@@ -102,7 +120,7 @@ def _model(language: str) -> Any:
     edge = require("qdrant_edge", "qdrant", "Searching for words")
     try:
         return edge.Bm25(edge.Bm25Config(language=language))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(
             f"there is no BM25 for the language {language!r} ({error}); expected such as 'english' or 'german'"
         ) from error

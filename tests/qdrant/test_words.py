@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 from collections import Counter
 from typing import Any
@@ -177,11 +178,16 @@ def test_what_cannot_be_searched_for_words(home: Any, leaf: Any) -> None:
                 ({"hybrid": "sum"}, "hybrid must be True, 'rrf' or 'dbsf'"),
                 ({"hybrid": True, "score_threshold": 0.5}, "score_threshold means nothing"),
                 ({"hybrid": True, "candidates": 50}, "cannot fill"),
+                ({"hybrid": True, "limit": "ten"}, "limit must be a whole number"),
             ):
                 with pytest.raises(InputError, match=message):
                     new.search("salt", **options)  # type: ignore[arg-type]
             with pytest.raises(InputError, match="give its text too"):
                 new.search(leaf.encode_query("salt"), hybrid=True)
+    klingon = dataclasses.replace(SPEC, language="klingon")
+    for _ in range(2):  # the second would say that it exists, had the first made it
+        with pytest.raises(InputError, match="no BM25 for the language 'klingon'"):
+            LeafCollection.create("klingon", leaf, spec=klingon, **home)
     with pytest.raises(InputError, match="sparse must be one of"):
         CollectionSpec(sparse="splade")  # type: ignore[arg-type]
 
