@@ -4,7 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install fix check test test-slow test-node demo bench clean
+OLDEST := .venv-oldest
+OLDEST_TESTS := tests/integrations tests/serve tests/qdrant tests/encoders/test_leaf.py tests/test_space.py tests/test_vectors.py
+UV := $(BIN)/python -m uv pip install --quiet --resolution lowest-direct --constraint constraints.txt
+
+.PHONY: install fix check test test-slow test-node test-server test-oldest demo bench clean
 
 install: $(STAMP)
 
@@ -33,6 +37,24 @@ test-node: install
 	npm install --prefix .node --ignore-scripts --no-audit --no-fund --silent '@huggingface/transformers@^4.3'
 	LEAF_EMBED_NODE=.node $(BIN)/pytest -m node tests/runtimes
 
+# The same tests of collections against a real server, which must be empty: make test-server URL=http://localhost:6333
+test-server:
+	@test -n "$(URL)" || { echo "name an empty server: make test-server URL=http://localhost:6333"; exit 2; }
+	$(MAKE) install
+	LEAF_EMBED_QDRANT_URL=$(URL) $(BIN)/pytest tests/qdrant -k server
+
+# The oldest releases that pyproject.toml allows: the query path and the frameworks without torch, then with it.
+test-oldest: install
+	$(BIN)/python -m pip install --quiet 'uv>=0.8'
+	rm -rf $(OLDEST)/models
+	$(BIN)/python -m tests.models $(OLDEST)/models
+	$(BIN)/python -m uv venv --quiet --clear --python $(BIN)/python $(OLDEST)/query
+	$(UV) --python $(OLDEST)/query/bin/python --group test --editable '.[qdrant,api,langchain,llama-index,haystack,serve]'
+	LEAF_EMBED_TEST_MODELS=$(CURDIR)/$(OLDEST)/models $(OLDEST)/query/bin/python -m pytest $(OLDEST_TESTS)
+	$(BIN)/python -m uv venv --quiet --clear --python $(BIN)/python $(OLDEST)/train
+	$(UV) --python $(OLDEST)/train/bin/python --group test --editable '.[all]'
+	$(OLDEST)/train/bin/python -m pytest $(OLDEST_TESTS) tests/distill/test_pipeline.py
+
 demo: install
 	$(BIN)/leaf-embed demo --output .demo
 
@@ -40,4 +62,4 @@ bench: demo
 	$(BIN)/python benchmarks/query_path.py --leaf .demo/leaf --output benchmarks/results/query_path.json
 
 clean:
-	rm -rf $(VENV) .node .demo .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) .node .demo .mypy_cache .pytest_cache .ruff_cache

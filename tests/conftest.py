@@ -75,18 +75,30 @@ def texts(count: int, seed: int = 0) -> list[Text]:
     return [Text(s, "query" if i % 2 else "document") for i, s in enumerate(sentences(count, seed))]
 
 
+def make_leaf(teacher: Path, output: Path) -> Path:
+    """Distil a leaf of two layers from the tiny teacher, and export it."""
+    from leaf_embed.distill import DistillConfig, distill
+
+    config = DistillConfig.quick(max_steps=150, learning_rate=2e-3, precision="float32", holdout=0.1)
+    distill(teacher, texts(600), teacher, output, config, layers=2)
+    return output
+
+
+MODELS = "LEAF_EMBED_TEST_MODELS"  # where ``python -m tests.models`` has put both, for an environment without torch
+
+
 @pytest.fixture(scope="session")
 def teacher_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny teacher: 4 layers, 32 dimensions, unit norm."""
+    pytest.importorskip("sentence_transformers", reason="pip install 'leaf-embed[train]'")
+    if MODELS in os.environ:
+        return Path(os.environ[MODELS]) / "teacher"
     return make_model(tmp_path_factory.mktemp("models") / "teacher")
 
 
 @pytest.fixture(scope="session")
-def leaf_path(teacher_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def leaf_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A leaf of two layers, distilled from the tiny teacher and exported."""
-    from leaf_embed.distill import DistillConfig, distill
-
-    output = tmp_path_factory.mktemp("leaves") / "leaf"
-    config = DistillConfig.quick(max_steps=150, learning_rate=2e-3, precision="float32", holdout=0.1)
-    distill(teacher_path, texts(600), teacher_path, output, config, layers=2)
-    return output
+    if MODELS in os.environ:
+        return Path(os.environ[MODELS]) / "leaf"
+    return make_leaf(request.getfixturevalue("teacher_path"), tmp_path_factory.mktemp("leaves") / "leaf")

@@ -19,15 +19,16 @@ ALLOWED = {  # who may import whom, besides itself
     "errors": set(),
     "_files": set(),
     "_extras": {"errors"},
+    "_parquet": {"_extras", "errors"},
     "vectors": {"errors"},
     "canaries": {"errors", "vectors"},
     "space": {"_files", "errors", "canaries"},
     "format": {"_files", "errors", "space"},
     "encoders": {"_extras", "_files", "canaries", "errors", "format", "space", "vectors"},
-    "distill": {"_extras", "_files", "canaries", "encoders", "errors", "format", "space", "vectors"},
+    "distill": {"_extras", "_files", "_parquet", "canaries", "encoders", "errors", "format", "space", "vectors"},
     "evaluation": {"_extras", "_files", "canaries", "encoders", "errors", "space", "vectors"},
     "serve": {"_extras", "encoders", "errors", "space", "vectors"},
-    "qdrant": {"_extras", "_files", "canaries", "encoders", "errors", "space", "vectors"},
+    "qdrant": {"_extras", "_files", "_parquet", "canaries", "encoders", "errors", "space", "vectors"},
 }
 AT_THE_TOP = {"cli", "demo"}  # these may import everything
 HEAVY = (

@@ -14,7 +14,7 @@ from tests.conftest import sentences
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/evaluation.md", "docs/leaf-directory.md", "examples/LOG.md")
+PAGES = ["README.md", "CONTRIBUTING.md", "examples/LOG.md", *(f"docs/{file.name}" for file in ROOT.glob("docs/*.md"))]
 BLOCKS = re.findall(r"<!-- run -->\n```(bash|python)\n(.*?)```", README, flags=re.DOTALL)
 
 

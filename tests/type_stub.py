@@ -109,7 +109,7 @@ async def asynchronous(client: AsyncQdrantClient) -> list[Hit]:
     leaf = leaf_embed.load("leaf")
     async with await AsyncLeafCollection.open("docs", leaf, client=client, retry=Retry(attempts=3)) as docs:
         print([document.id async for document in docs.iter_documents()])
-        return await docs.search("a question", limit=3)
+        return await docs.search("a question", limit=3, hybrid="rrf", words="question")
 
 
 async def frameworks(collection: LeafCollection) -> list[float]:

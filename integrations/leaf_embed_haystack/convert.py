@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,14 @@ from haystack.errors import FilterError
 
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant import Hit, StoredDocument
+from leaf_embed.qdrant.documents import PAYLOAD
 from leaf_embed.qdrant.filters import Filter, comparison, parse_filter
 
 __all__ = ["document_of", "leaf_document", "plain", "where_of"]
 
 LISTS = ("in", "not in")
+OWN = {"id": "$id", "content": "$text"}
+NEVER: Filter = {"$id": None}  # every document has an id
 
 
 def plain(value: Any) -> Any:
@@ -48,7 +52,16 @@ def leaf_document(document: Any) -> StoredDocument:
             "content, meta and embedding"
         )
     vector = None if document.embedding is None else np.asarray(document.embedding, dtype=np.float32)
-    return StoredDocument(document.id, document.content, payload=document.meta, vector=vector)
+    return StoredDocument(document.id, document.content, payload=_without_dates(document.meta), vector=vector)
+
+
+def _without_dates(value: Any) -> Any:
+    """Dates as ISO texts, which JSON can hold and filters can compare; they come back as texts."""
+    if isinstance(value, dict):
+        return {key: _without_dates(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_dates(item) for item in value]
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def document_of(found: Hit | StoredDocument) -> Document:
@@ -68,7 +81,7 @@ def where_of(filters: Mapping[str, Any] | None) -> Filter | None:
         return None
     try:
         where = _where(filters)
-        parse_filter(where, "")
+        parse_filter(where, f"{PAYLOAD}.")
     except InputError as error:
         raise FilterError(str(error)) from error
     return where
@@ -89,4 +102,6 @@ def _where(filters: Mapping[str, Any]) -> Filter:
     field, operator, value = filters["field"], filters["operator"], filters["value"]
     if operator in LISTS and not isinstance(value, list):
         raise InputError(f"filter {field!r}: {operator!r} takes a list; got {type(value).__name__}")
-    return comparison(str(field).removeprefix("meta."), operator, value)
+    if value is None and operator not in ("==", "!="):
+        return NEVER  # nothing is larger or smaller than None
+    return comparison(OWN.get(field, str(field).removeprefix("meta.")), operator, value)

@@ -25,8 +25,12 @@ class LeafEmbeddings(Serializable, Embeddings):
     query-only process give ``document=None``, and such a call fails at once instead of loading the teacher. Our own
     :class:`LeafQdrantVectorStore` asks for documents only when documents are added.
 
-    Made from a path or hub id it survives ``langchain_core.load.dumps`` and ``loads``. Cached by
-    ``CacheBackedEmbeddings``, queries need a store or a namespace of their own, since their vectors differ.
+    Made from a path or hub id it survives ``langchain_core.load.dumps`` and ``loads``.
+
+    ``CacheBackedEmbeddings`` keeps vectors by the text alone, so give it the space as ``namespace``
+    (``embeddings.encoder.space.fingerprint``), and never ``query_embedding_cache=True``: queries would share the
+    documents' store, and the teacher's vector of a text come back for the query of the same words, or the leaf's be
+    stored for the document. A store of their own is right: ``query_embedding_cache=another_store``.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())

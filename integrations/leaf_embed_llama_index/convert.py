@@ -83,6 +83,10 @@ def _filters(filters: MetadataFilters) -> Filter:
 def _filter(item: MetadataFilter) -> Filter:
     if item.operator == FilterOperator.ALL and isinstance(item.value, list) and item.value:
         return {"$and": [{item.key: value} for value in item.value]}
+    if item.operator == FilterOperator.IS_EMPTY:
+        return {"$or": [{item.key: None}, {item.key: ""}]}
+    if item.operator == FilterOperator.TEXT_MATCH:
+        return {item.key: {"contains": item.value}}
     return comparison(item.key, MATCHES_ELEMENTS.get(item.operator, item.operator.value), item.value)
 
 
@@ -104,4 +108,6 @@ def search_call(query: VectorStoreQuery, **options: Any) -> tuple[str, Any, dict
         options["diversity"] = 1 - (0.5 if nearness is None else nearness)
         options["fetch"] = max(options["limit"], options.pop("mmr_prefetch_k", 4 * options["limit"]))
         return "search_mmr", asked, options
-    raise InputError(f"the mode {query.mode.value!r} needs more than one dense vector; expected 'default' or 'mmr'")
+    if query.mode == VectorStoreQueryMode.HYBRID:
+        return "search", asked, {"hybrid": True, "words": query.query_str, **options}
+    raise InputError(f"the mode {query.mode.value!r} is unknown here; expected 'default', 'mmr' or 'hybrid'")

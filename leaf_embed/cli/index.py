@@ -8,15 +8,20 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from leaf_embed.cli.console import many_numbers, output, progress_bar, quiet_transformers
+from leaf_embed.cli.console import errors, output, progress_bar, quiet_transformers
 from leaf_embed.cli.place import CollectionName, Path_, Url, place
+from leaf_embed.cli.shape import Hybrid, Language, Mrl, Preset, Quantization, spec_from
 from leaf_embed.errors import CorpusError
 
-__all__ = ["command", "read_documents"]
+if TYPE_CHECKING:
+    from leaf_embed.qdrant import CollectionSpec
+    from leaf_embed.space import EmbeddingSpace
+
+__all__ = ["check_documents", "command", "read_documents"]
 
 
 def command(
@@ -30,30 +35,39 @@ def command(
     teacher: Annotated[
         str | None, typer.Option(help="Teacher's directory or hub id. Default: the one named in the leaf.")
     ] = None,
-    mrl: Annotated[list[str] | None, typer.Option(help="Truncated dimensions to search first, as in 128.")] = None,
-    quantization: Annotated[str, typer.Option(help="Of the truncated vectors: int8 or none.")] = "int8",
+    preset: Preset = "balanced",
+    mrl: Mrl = None,
+    quantization: Quantization = None,
+    hybrid: Hybrid = False,
+    language: Language = "english",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only estimate memory and disk.")] = False,
 ) -> None:
     """Embed documents by the teacher and store them.
 
-    Makes the collection if it is not there. Documents that are there unchanged are not embedded again, so an
-    interrupted run goes on where it stopped.
+    Makes the collection if it is not there, and says before what it will take. Documents that are there unchanged are
+    not embedded again, so an interrupted run goes on where it stopped.
     """
     where = place(path, url)
     for file in documents:
-        _check(file)
+        check_documents(file)
     import leaf_embed
-    from leaf_embed.qdrant import CollectionSpec, LeafCollection, list_collections
+    from leaf_embed.qdrant import LeafCollection, list_collections
 
     encoder = leaf_embed.load(leaf, document=teacher or "teacher")
-    chosen = many_numbers(mrl, "--mrl")
+    spec = None
+    if dry_run or collection not in list_collections(**where):
+        spec = spec_from(encoder.space, preset, mrl, quantization, hybrid=hybrid, language=language)
+        expected = _estimate(spec, encoder.space, documents)
+        (output if dry_run else errors).print(expected, highlight=False)
+        if dry_run:
+            return
     quiet_transformers()
     with progress_bar() as progress:
-        if collection in list_collections(**where):
-            found = LeafCollection.open(collection, encoder, **where)
-        else:
-            spec: dict[str, Any] = {"quantization": quantization}
-            spec["mrl"] = chosen or CollectionSpec.for_space(encoder.space).mrl
-            found = LeafCollection.create(collection, encoder, spec=CollectionSpec(**spec), **where)
+        found = (
+            LeafCollection.open(collection, encoder, **where)
+            if spec is None
+            else LeafCollection.create(collection, encoder, spec=spec, **where)
+        )
         with found:
             report = found.index(
                 (record for file in documents for record in read_documents(file)),
@@ -64,6 +78,14 @@ def command(
         f"{report.added} added, {report.updated} updated, {report.payload_updated} with a new payload, "
         f"{report.unchanged} unchanged in {report.seconds:.1f} s; the collection holds {count} documents"
     )
+
+
+def _estimate(spec: CollectionSpec, space: EmbeddingSpace, files: list[Path]) -> str:
+    """What a collection of the files' documents will take, from one pass over them."""
+    from leaf_embed.qdrant import estimate
+
+    sizes = [len(json.dumps(record, default=str)) for file in files for record in read_documents(file)]
+    return str(estimate(spec, space, max(1, len(sizes)), text_bytes=sum(sizes) // max(1, len(sizes))))
 
 
 def read_documents(file: Path) -> Iterator[dict[str, Any]]:
@@ -107,7 +129,12 @@ def _suffix(file: Path) -> str:
     return Path(file.name.removesuffix(".gz")).suffix
 
 
-def _check(file: Path) -> None:
+def check_documents(file: Path) -> None:
+    """Refuse a file that :func:`read_documents` cannot read, before anything else is done.
+
+    Raises:
+        CorpusError: It is not there, or of an unknown format.
+    """
     if not file.is_file():
         raise CorpusError(f"there is no file {file}")
     if _suffix(file) not in (".jsonl", ".csv", ".txt"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from leaf_embed.cli.conditions import Where, conditions
 from leaf_embed.cli.console import output
 from leaf_embed.cli.place import CollectionName, Path_, Url, place
 
@@ -24,15 +25,22 @@ def command(
     path: Path_ = None,
     url: Url = None,
     limit: Annotated[int, typer.Option(help="Answers to show.")] = 10,
+    where: Where = None,
+    hybrid: Annotated[bool, typer.Option("--hybrid", help="Look for the words too, if they are kept.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show what is asked, and why; nothing is asked.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Ask a question. Only the leaf is loaded, never the teacher."""
-    where = place(path, url)
+    there, filters = place(path, url), conditions(where or ())
     import leaf_embed
     from leaf_embed.qdrant import LeafCollection
 
-    with LeafCollection.open(collection, leaf_embed.load(leaf), **where) as found:
-        hits = found.search(query, limit=limit)
+    with LeafCollection.open(collection, leaf_embed.load(leaf), **there) as found:
+        if explain:
+            shown = found.explain(query, limit=limit, where=filters, hybrid=hybrid)
+            output.print(str(shown), markup=False, highlight=False)
+            return
+        hits = found.search(query, limit=limit, where=filters, hybrid=hybrid)
     if as_json:
         for hit in hits:
             typer.echo(json.dumps(hit.__dict__ | {"payload": dict(hit.payload)}, ensure_ascii=False))

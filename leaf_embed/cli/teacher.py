@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from leaf_embed._extras import require
+from leaf_embed.cli.conditions import conditions
 from leaf_embed.cli.console import load_torch_encoder, output
 from leaf_embed.errors import InputError
 
@@ -194,7 +195,7 @@ def _files(options: TeacherOptions) -> tuple[Iterable[Any], None, str]:
 def _collection(options: TeacherOptions) -> tuple[Iterable[Any], Any, str]:
     from leaf_embed.qdrant import CollectionPairs
 
-    where: dict[str, Any] = dict(_equality(condition) for condition in options.where)
+    where = conditions(options.where)
     reading: dict[str, Any] = {"text": options.text_key, "title": options.title_key, "vector": options.vector_name}
     place = _place(str(options.from_qdrant))
     pairs = CollectionPairs(str(options.collection), where=where, **reading, **place)
@@ -215,13 +216,3 @@ def _place(source: str) -> dict[str, Any]:
         client = require("qdrant_client", "qdrant", "A collection in a client's directory")
         return {"client": client.QdrantClient(path=source)}
     return {"path": source}
-
-
-def _equality(condition: str) -> tuple[str, Any]:
-    """``lang=en`` as a pair; whole numbers, true and false become what they look like."""
-    key, sign, value = condition.partition("=")
-    if not sign or not key:
-        raise InputError(f"--where takes key=value, as in lang=en; got {condition!r}")
-    if value in ("true", "false"):
-        return key, value == "true"
-    return key, int(value) if value.lstrip("-").isdigit() else value

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from leaf_embed import vectors
-from leaf_embed._extras import require
+from leaf_embed._parquet import ParquetVectors
 from leaf_embed.distill.corpus import Text, as_text, read_records
 from leaf_embed.errors import CorpusError, VectorError
 from leaf_embed.space import Role
@@ -89,7 +89,7 @@ def _count(file: Path) -> int:
     if not file.is_file():
         raise CorpusError(f"there is no file {file}")
     if _is_parquet(file):
-        return int(_open_parquet(file).metadata.num_rows)
+        return len(_open_parquet(file))
     rows, texts = len(_load(file)), sum(1 for _ in _numbered(file))
     if rows != texts:
         raise CorpusError(f"{file} holds {texts} texts, {_beside(file)} {rows} vectors; expected one a text, in order")
@@ -133,29 +133,12 @@ def _npy(file: Path) -> Iterator[tuple[list[Any], list[int], Any]]:
         yield records, places, list(array[start : start + len(records)])
 
 
-def _open_parquet(file: Path) -> Any:
-    pyarrow = require("pyarrow", "train", "Reading parquet")
-    parquet = require("pyarrow.parquet", "train", "Reading parquet")
-    try:
-        source = parquet.ParquetFile(file)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise CorpusError(f"cannot read {file} as parquet: {error}") from error
-    have = source.schema_arrow.names
-    if missing := {"text", "vector"} - set(have):
-        raise CorpusError(f"{file} lacks {sorted(missing)}; expected the columns text and vector; it has {have}")
-    return source
+def _open_parquet(file: Path) -> ParquetVectors:
+    return ParquetVectors(file, "vector", ["text"], CorpusError)
 
 
 def _parquet(file: Path) -> Iterator[tuple[list[Any], list[int], Any]]:
-    pyarrow = require("pyarrow", "train", "Reading parquet")
-    source = _open_parquet(file)
-    columns = [name for name in ("text", "title", "kind", "vector") if name in source.schema_arrow.names]
     start = 0
-    try:
-        for batch in source.iter_batches(batch_size=BLOCK, columns=columns):
-            rows = [None if row is None else np.asarray(row) for row in batch["vector"].to_numpy(zero_copy_only=False)]
-            records = batch.select([name for name in columns if name != "vector"]).to_pylist()
-            yield records, list(range(start + 1, start + 1 + len(records))), rows
-            start += len(records)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise CorpusError(f"cannot read {file} as parquet: {error}") from error
+    for records, rows in _open_parquet(file).batches(BLOCK, ("text", "title", "kind")):
+        yield records, list(range(start + 1, start + 1 + len(records))), rows
+        start += len(records)

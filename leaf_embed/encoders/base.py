@@ -12,7 +12,7 @@ from leaf_embed.errors import InputError
 from leaf_embed.space import EmbeddingSpace, Role
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["BaseEncoder", "Encoder", "Metered", "check_texts", "clean"]
+__all__ = ["BaseEncoder", "Counting", "Encoder", "Metered", "check_texts", "clean", "count_tokens"]
 
 
 @runtime_checkable
@@ -55,6 +55,20 @@ class Metered(Protocol):
     def call_sizes(self, texts: Sequence[str], role: Role) -> Iterable[int]:
         """How many of these texts, in their order, go into the first call, the second, and so on."""
         ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """An encoder with a tokenizer, which tells how much of a text it reads."""
+
+    def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
+        """Tokens that it reads of each text: prompt and special tokens included, what it cuts off left out."""
+        ...
+
+
+def count_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[int]:
+    """Tokens that an encoder reads of each text; zeros if it does not tell (see :class:`Counting`)."""
+    return encoder.count_tokens(texts, role) if isinstance(encoder, Counting) else [0] * len(texts)
 
 
 class BaseEncoder(ABC):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from leaf_embed.canaries import LEAF_FLOOR, TEACHER_FLOOR, CanaryReport
-from leaf_embed.encoders.base import BaseEncoder, Encoder
+from leaf_embed.encoders.base import BaseEncoder, Counting, Encoder, count_tokens
 from leaf_embed.encoders.recent import RecentQueries
 from leaf_embed.encoders.rotation import ROTATION_FILE, RotatedEncoder, Rotation
 from leaf_embed.errors import InputError, NotALeafError
@@ -125,6 +125,11 @@ class LeafEncoder(BaseEncoder):
             InputError: The space has no canaries.
         """
         return self.space.verify(self._query, floor=LEAF_FLOOR, name="the leaf")
+
+    def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
+        """Tokens that the role's encoder reads of each text; by the leaf's tokenizer if the teacher has none to ask."""
+        document = self._document if role == "document" else None
+        return count_tokens(document if isinstance(document, Counting) else self._query, texts, role)
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         if role == "query":

@@ -86,6 +86,11 @@ class OnnxEncoder(BaseEncoder):
                 result[start + rows] = self._run([tokens[row] for row in rows])
         return result
 
+    def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
+        """Tokens that the graph reads of each text; see :class:`~leaf_embed.encoders.base.Counting`."""
+        prompt, limit = self.space.prompt(role), self.info.max_tokens * MAX_CHARACTERS_PER_TOKEN
+        return [len(t) for t in self._tokenizer.encode_batch_fast([(prompt + text)[:limit] for text in texts])]
+
     def _run(self, tokens: Sequence[Encoding]) -> FloatArray:
         """Vectors of one batch, shape ``(len(tokens), dim)``."""
         length = max(1, max(len(t) for t in tokens))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 
-from leaf_embed.encoders.base import BaseEncoder, Encoder
+from leaf_embed.encoders.base import BaseEncoder, Encoder, count_tokens
 from leaf_embed.errors import InputError
 from leaf_embed.space import EmbeddingSpace, Role
 from leaf_embed.vectors import FloatArray
@@ -51,6 +52,10 @@ class RecentQueries(BaseEncoder):
         """Forget everything."""
         with self._lock:
             self._kept.clear()
+
+    def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
+        """As the encoder behind it counts."""
+        return count_tokens(self.encoder, texts, role)
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         if role == "document":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +46,17 @@ class StaticEncoder(BaseEncoder):
         return self.info.space
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
+        rows = np.stack([self._mean(ids) for ids in self._tokens(texts, role)])
+        return vectors.normalize(rows) if self.space.unit_norm else rows
+
+    def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
+        """Tokens of each text; see :class:`~leaf_embed.encoders.base.Counting`."""
+        return [len(ids) for ids in self._tokens(texts, role)]
+
+    def _tokens(self, texts: Sequence[str], role: Role) -> list[list[int]]:
         prompt = self.space.prompt(role)
         encodings = self._tokenizer.encode_batch_fast([prompt + text for text in texts], add_special_tokens=False)
-        rows = np.stack([self._mean(encoding.ids) for encoding in encodings])
-        return vectors.normalize(rows) if self.space.unit_norm else rows
+        return [encoding.ids for encoding in encodings]
 
     def _mean(self, ids: list[int]) -> FloatArray:
         """Mean vector of some tokens, shape ``(dim,)``."""

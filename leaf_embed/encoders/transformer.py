@@ -97,15 +97,22 @@ class SentenceTransformerEncoder(BaseEncoder):
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         return self._encode_prompted(texts, self._space.prompt(role))
 
-    def _encode_prompted(
-        self, texts: Sequence[str], prompt: str, progress: Callable[[int], object] | None = None
-    ) -> FloatArray:
-        """Vectors of ``prompt + text``, shape ``(n, dim)``; ``progress`` hears the size of each finished batch."""
+    def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
+        """Tokens that the model reads of each text; see :class:`~leaf_embed.encoders.base.Counting`."""
+        return self._lengths(texts, self._space.prompt(role))
+
+    def _lengths(self, texts: Sequence[str], prompt: str) -> list[int]:
         limit = self.model.max_seq_length or 512
         encoded = self.model.tokenizer(
             [prompt + text[: limit * 512] for text in texts], truncation=True, max_length=limit
         )
-        lengths = [len(ids) for ids in encoded["input_ids"]]
+        return [len(ids) for ids in encoded["input_ids"]]
+
+    def _encode_prompted(
+        self, texts: Sequence[str], prompt: str, progress: Callable[[int], object] | None = None
+    ) -> FloatArray:
+        """Vectors of ``prompt + text``, shape ``(n, dim)``; ``progress`` hears the size of each finished batch."""
+        lengths = self._lengths(texts, prompt)
         result: FloatArray | None = None
         for rows in token_batches(lengths, self._budget):
             block = self._forward([texts[row] for row in rows], prompt)

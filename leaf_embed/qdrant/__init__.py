@@ -7,6 +7,7 @@ quantization.py    the ways to compress a vector, and what each needs from a sea
 sizes.py           memory and disk before anything is made
 filters.py         the language of ``where``
 search.py          the two stages of a search, as a plan that a backend carries out
+words.py           the words of texts as sparse vectors by BM25, for hybrid searches
 explain.py         what a search sends, and why
 index.py           documents into vectors into points, a checked batch at a time
 collection.py      LeafCollection, the front door; collection_search.py: its reading half

@@ -33,6 +33,7 @@ from leaf_embed.qdrant.metadata import CollectionMetadata, check_name
 from leaf_embed.qdrant.retry import Retry
 from leaf_embed.qdrant.spec import CollectionSpec
 from leaf_embed.qdrant.stores import require_found
+from leaf_embed.qdrant.words import require_language
 from leaf_embed.space import EmbeddingSpace
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class AsyncLeafCollection(CollectionBase):
         """Make an empty collection of the leaf's space; see :meth:`LeafCollection.create`."""
         sender = AsyncSender(client, retry or Retry())
         metadata = CollectionMetadata(name, leaf.space, spec or CollectionSpec.for_space(leaf.space))
+        if metadata.spec.has_words:
+            require_language(metadata.spec.language)
         if check_canaries:
             await asyncio.to_thread(require_canaries, leaf.space, leaf)
         require_free(name, await sender.send(names_call()))
@@ -147,7 +150,7 @@ class AsyncLeafCollection(CollectionBase):
         """The documents nearest to a query; see :meth:`LeafCollection.search`."""
         self._require_open()
         vector = (await asyncio.to_thread(self._vectors, [query]))[0]
-        found = await self._sender.send(self._calls.query(self._plan(vector, **options)))
+        found = await self._sender.send(self._calls.query(self._plan(query, vector, **options)))
         return [self._hit(point) for point in found]
 
     async def search_batch(self, queries: Sequence[Query], **options: Unpack[SearchOptions]) -> list[list[Hit]]:

@@ -16,6 +16,7 @@ from leaf_embed.qdrant.filters import Part
 from leaf_embed.qdrant.layout import StoredVector
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.search import SearchPlan
+from leaf_embed.qdrant.words import SparseVector
 
 __all__ = ["Page", "Point", "PointId", "Points", "Record", "ScoredPoint", "Store", "mapped_errors"]
 
@@ -24,10 +25,10 @@ PointId: TypeAlias = "str | int"
 
 @dataclass(frozen=True)
 class Point:
-    """One point to write: ``vectors`` maps each vector's name to its floats."""
+    """One point to write: ``vectors`` maps each vector's name to its floats, or to the words of the text."""
 
     id: PointId
-    vectors: Mapping[str, list[float]]
+    vectors: Mapping[str, list[float] | SparseVector]
     payload: dict[str, Any]
 
 

@@ -72,7 +72,8 @@ class EdgeStore:
                 "directory from a backup, or index the documents again into a new collection."
             )
         config = _read_json(file)
-        return read_layout(config.get("vectors") or {}, config.get("hnsw_config"), config.get("quantization_config"))
+        codes, sparse = config.get("quantization_config"), config.get("sparse_vectors")
+        return read_layout(config.get("vectors") or {}, config.get("hnsw_config"), codes, sparse)
 
     def create(self, metadata: CollectionMetadata) -> EdgePoints:
         """Make the collection under a hidden name and rename it into place, so that half of one is never seen."""

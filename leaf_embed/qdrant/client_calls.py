@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from leaf_embed._extras import require
@@ -11,6 +11,7 @@ from leaf_embed.qdrant.backend import Page, Point, PointId, Record, ScoredPoint
 from leaf_embed.qdrant.filters import Part, filter_json
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.search import Prefetch, SearchPlan, StageParams, vector_selector
+from leaf_embed.qdrant.words import BM25, Hybrid, SparseVector
 
 __all__ = ["Call", "PointCalls", "client_models"]
 
@@ -60,7 +61,7 @@ class PointCalls:
 
     def upsert(self, points: Sequence[Point]) -> Iterator[Call[None]]:
         struct = self._models.PointStruct
-        rows = [struct(id=p.id, vector=p.vectors.get("") or dict(p.vectors), payload=p.payload) for p in points]
+        rows = [struct(id=p.id, vector=self._vectors_of(p), payload=p.payload) for p in points]
         for part in _parts(rows, self._rows):
             yield self._write("upsert", f"writing {len(rows)} points", points=part)
 
@@ -120,11 +121,7 @@ class PointCalls:
             "query_points",
             "searching",
             lambda found: [self._scored(point) for point in found.points],
-            query=plan.vector,
-            using=plan.using or None,
-            prefetch=self._prefetch(plan.prefetch, plan),
-            query_filter=self._filter(plan.conditions),
-            search_params=self._params(plan.params),
+            **self._ranking(plan, query_filter="query_filter", params="search_params"),
             score_threshold=plan.score_threshold,
             limit=plan.limit,
             offset=plan.offset,
@@ -161,17 +158,43 @@ class PointCalls:
 
     def _query_request(self, plan: SearchPlan) -> Any:
         return self._models.QueryRequest(
-            query=plan.vector,
-            using=plan.using or None,
-            prefetch=self._prefetch(plan.prefetch, plan),
-            filter=self._filter(plan.conditions),
-            params=self._params(plan.params),
+            **self._ranking(plan, query_filter="filter", params="params"),
             score_threshold=plan.score_threshold,
             limit=plan.limit,
             offset=plan.offset,
             with_payload=True,
             with_vector=plan.with_vector and vector_selector(self._full),
         )
+
+    def _ranking(self, plan: SearchPlan, *, query_filter: str, params: str) -> dict[str, Any]:
+        """What is searched how; the two ways to send it call the filter and the parameters by other names."""
+        if plan.hybrid is not None:
+            return self._fused(plan, plan.hybrid)
+        return {
+            "query": plan.vector,
+            "using": plan.using or None,
+            "prefetch": self._prefetch(plan.prefetch, plan),
+            query_filter: self._filter(plan.conditions),
+            params: self._params(plan.params),
+        }
+
+    def _fused(self, plan: SearchPlan, hybrid: Hybrid) -> dict[str, Any]:
+        """Both rankings, each with the filter, and what fuses them."""
+        dense = self._ranking(replace(plan, hybrid=None), query_filter="filter", params="params")
+        rankings = [self._models.Prefetch(**dense, limit=hybrid.depth)]
+        if hybrid.words is not None:
+            words, conditions = self._sparse(hybrid.words), self._filter(plan.conditions)
+            rankings.append(self._models.Prefetch(query=words, using=BM25, filter=conditions, limit=hybrid.depth))
+        query = self._models.RrfQuery if hybrid.fusion == "rrf" else self._models.FusionQuery
+        return {"prefetch": rankings, "query": query.model_validate(hybrid.fusion_json())}
+
+    def _vectors_of(self, point: Point) -> Any:
+        """Vectors by name, or the only one if it has none."""
+        named = {k: self._sparse(v) if isinstance(v, SparseVector) else v for k, v in point.vectors.items()}
+        return named.get("") or named
+
+    def _sparse(self, vector: SparseVector) -> Any:
+        return self._models.SparseVector.model_validate(vector.to_json())
 
     def _prefetch(self, stage: Prefetch | None, plan: SearchPlan) -> Any:
         return stage and self._models.Prefetch(

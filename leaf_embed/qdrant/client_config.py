@@ -9,6 +9,7 @@ from leaf_embed.qdrant.documents import PAYLOAD
 from leaf_embed.qdrant.metadata import METADATA_KEY, CollectionMetadata
 from leaf_embed.qdrant.quantization import quantization
 from leaf_embed.qdrant.spec import CollectionSpec, mrl_name
+from leaf_embed.qdrant.words import BM25
 
 __all__ = ["configure_call", "creation_calls", "new_vector_call", "vectors_config"]
 
@@ -20,6 +21,7 @@ def creation_calls(metadata: CollectionMetadata) -> list[Call[Any]]:
     creation = {
         "collection_name": name,
         "vectors_config": vectors_config(metadata),
+        "sparse_vectors_config": _sparse_config(spec),
         "optimizers_config": models.OptimizersConfigDiff(indexing_threshold=spec.index_from_kb),
         "on_disk_payload": cold,
         "metadata": {METADATA_KEY: metadata.to_dict()},
@@ -47,6 +49,15 @@ def vectors_config(metadata: CollectionMetadata) -> dict[str, Any]:
         **_memory(models, spec.full_memory),
     )
     return {spec.full_name: full, **{mrl_name(dim): _mrl(spec, dim) for dim in spec.mrl}}
+
+
+def _sparse_config(spec: CollectionSpec) -> dict[str, Any] | None:
+    """The words, which the engine weighs by how rare they are."""
+    if not spec.has_words:
+        return None
+    models = client_models()
+    index = models.SparseIndexParams(**_memory(models, spec.graph_memory))
+    return {BM25: models.SparseVectorParams(modifier=models.Modifier.IDF, index=index)}
 
 
 def _mrl(spec: CollectionSpec, dim: int) -> Any:

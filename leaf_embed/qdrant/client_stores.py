@@ -62,7 +62,9 @@ def layout_call(name: str, *, local: bool) -> Call[dict[str, StoredVector]]:
 
     def read(info: Any) -> dict[str, StoredVector]:
         config = info.config.model_dump(mode="json")
-        stored = read_layout(config["params"]["vectors"] or {}, config["hnsw_config"], config["quantization_config"])
+        params = config["params"]
+        codes, sparse = config["quantization_config"], params["sparse_vectors"]
+        stored = read_layout(params["vectors"] or {}, config["hnsw_config"], codes, sparse)
         if local:
             return {key: replace(vector, quantization=None, datatype=None) for key, vector in stored.items()}
         return stored

@@ -22,6 +22,7 @@ from leaf_embed.qdrant.migrate import backfill, with_mrl, with_quantization
 from leaf_embed.qdrant.retry import Retry
 from leaf_embed.qdrant.spec import CollectionSpec
 from leaf_embed.qdrant.stores import find_collection, store_of
+from leaf_embed.qdrant.words import require_language
 from leaf_embed.space import EmbeddingSpace
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class LeafCollection(SearchableCollection):
         space = leaf.space
         store = store_of(path, client, retry)
         metadata = CollectionMetadata(name, space, spec or CollectionSpec.for_space(space))
+        if metadata.spec.has_words:
+            require_language(metadata.spec.language)
         if check_canaries:
             require_canaries(space, leaf)
         return cls(store, store.create(metadata), metadata, leaf)

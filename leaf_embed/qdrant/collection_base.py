@@ -19,6 +19,7 @@ from leaf_embed.qdrant.index import VectorSource
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.search import SearchOptions, SearchPlan, filter_prefix, plan_search
 from leaf_embed.qdrant.spec import CollectionSpec
+from leaf_embed.qdrant.words import plan_hybrid
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.vectors import FloatArray
 
@@ -87,9 +88,28 @@ class CollectionBase:
         source = "the query encoder" if texts else "the query"
         return vectors.as_vectors(rows, self.space.dim, source=source)
 
-    def _plan(self, vector: FloatArray, *, with_vector: bool = False, **options: Unpack[SearchOptions]) -> SearchPlan:
+    def _plan(
+        self, query: Query, vector: FloatArray, *, with_vector: bool = False, **options: Unpack[SearchOptions]
+    ) -> SearchPlan:
+        rest: dict[str, Any] = dict(options)
+        fusion, words = rest.pop("hybrid", False), rest.pop("words", None)
+        hybrid = None
+        if fusion is not False:
+            self._require_words()
+            text = query if words is None and isinstance(query, str) else words
+            numbers = (rest.get("limit", 10), rest.get("offset", 0))  # checked where the rest of the plan is
+            wanted = sum(number for number in numbers if isinstance(number, int))
+            hybrid = plan_hybrid(fusion, text, self.spec.language, wanted)
         prefix = filter_prefix(self._metadata)
-        return plan_search(vector, self.spec, prefix=prefix, with_vector=with_vector, **options)
+        return plan_search(vector, self.spec, prefix=prefix, with_vector=with_vector, hybrid=hybrid, **rest)
+
+    def _require_words(self) -> None:
+        if not self.spec.has_words:
+            raise InputError(
+                f"the collection {self.name!r} keeps no words, so it cannot be searched for them. Make a new one with "
+                "CollectionSpec(sparse='bm25') and copy, no teacher is asked: "
+                "new.index_vectors(old.iter_documents(with_vectors=True))"
+            )
 
     def _plans(self, queries: Sequence[Query], options: SearchOptions) -> list[list[SearchPlan]]:
         """Plans in groups of one request each."""
@@ -97,13 +117,14 @@ class CollectionBase:
             raise InputError("search_batch takes a list of queries; got one text. Use [text], or search")
         if not len(queries):
             return []
-        plans = [self._plan(vector, **options) for vector in self._vectors(queries)]
+        vectors_ = self._vectors(queries)
+        plans = [self._plan(query, vector, **options) for query, vector in zip(queries, vectors_, strict=True)]
         return [plans[start : start + BATCH] for start in range(0, len(plans), BATCH)]
 
     def _mmr_plan(self, query: Query, limit: int, fetch: int, where: Filter | None) -> SearchPlan:
         if not 1 <= limit <= fetch:
             raise InputError(f"expected 1 ≤ limit ≤ fetch; got limit={limit} and fetch={fetch}")
-        return self._plan(self._vectors([query])[0], with_vector=True, limit=fetch, where=where)
+        return self._plan(query, self._vectors([query])[0], with_vector=True, limit=fetch, where=where)
 
     def _mmr_hits(self, found: list[ScoredPoint], plan: SearchPlan, limit: int, diversity: float) -> list[Hit]:
         if not 0 <= diversity <= 1:

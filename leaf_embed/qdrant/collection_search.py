@@ -13,6 +13,7 @@ from leaf_embed.qdrant.documents import Hit, StoredDocument
 from leaf_embed.qdrant.explain import Explanation, explain_plan
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.search import Filter
+from leaf_embed.qdrant.words import Fusion
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -42,6 +43,8 @@ class SearchableCollection(CollectionBase):
         oversampling: float | None = None,
         hnsw_ef: int | None = None,
         score_threshold: float | None = None,
+        hybrid: bool | Fusion = False,
+        words: str | None = None,
     ) -> list[Hit]:
         """The documents nearest to a query.
 
@@ -62,14 +65,19 @@ class SearchableCollection(CollectionBase):
                 unquantized vectors. By default it does not, since the second stage does better.
             hnsw_ef: Width of the walk through the graph; one and a half times the candidates by default.
             score_threshold: Least score of a hit.
+            hybrid: Look for the query's words too, and fuse both rankings: ``"rrf"`` (or ``True``) by places,
+                ``"dbsf"`` by scaled scores. The collection must keep words: ``CollectionSpec(sparse="bm25")``. The
+                score of a hit is then that of the fusion, no cosine.
+            words: The text whose words are looked for; the query itself by default.
 
         Raises:
-            InputError: A value that cannot be used.
+            InputError: A value that cannot be used, or a hybrid search where no words are kept.
             VectorError: A query vector of a wrong size, or with NaN or only zeros.
             CollectionError: The engine or the server refused.
         """
         points = self._open_points
         plan = self._plan(
+            query,
             self._vectors([query])[0],
             limit=limit,
             offset=offset,
@@ -80,12 +88,14 @@ class SearchableCollection(CollectionBase):
             oversampling=oversampling,
             hnsw_ef=hnsw_ef,
             score_threshold=score_threshold,
+            hybrid=hybrid,
+            words=words,
         )
         return [self._hit(found) for found in points.query(plan)]
 
     def explain(self, query: Query, **options: Unpack[SearchOptions]) -> Explanation:
         """What :meth:`search` would send for this query, and why; ``print`` it. Nothing is sent."""
-        return explain_plan(self.name, self.spec, self._plan(self._vectors([query])[0], **options))
+        return explain_plan(self.name, self.spec, self._plan(query, self._vectors([query])[0], **options))
 
     def search_batch(self, queries: Sequence[Query], **options: Unpack[SearchOptions]) -> list[list[Hit]]:
         """:meth:`search` for several queries: texts are encoded together, searches travel together.

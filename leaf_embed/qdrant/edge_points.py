@@ -12,7 +12,7 @@ from typing import Any
 
 from leaf_embed.errors import CollectionError
 from leaf_embed.qdrant.backend import Page, Point, PointId, Record, ScoredPoint, mapped_errors
-from leaf_embed.qdrant.edge_requests import edge_config, edge_filter, edge_request, engine
+from leaf_embed.qdrant.edge_requests import edge_config, edge_filter, edge_request, edge_vectors, engine
 from leaf_embed.qdrant.filters import Part
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.search import SearchPlan, vector_selector
@@ -42,7 +42,7 @@ class EdgePoints:
             yield self._shard
 
     def upsert(self, points: Sequence[Point]) -> None:
-        rows = [self._edge.Point(p.id, p.vectors.get("") or dict(p.vectors), p.payload) for p in points]
+        rows = [self._edge.Point(p.id, edge_vectors(self._edge, p.vectors), p.payload) for p in points]
         with self._using(f"writing {len(rows)} points to") as shard:
             shard.update(self._edge.UpdateOperation.upsert_points(rows))
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from leaf_embed._extras import require
 from leaf_embed.qdrant.documents import PAYLOAD
-from leaf_embed.qdrant.filters import Group, Part, Range
+from leaf_embed.qdrant.filters import Contains, DateRange, Empty, Group, Part, Range
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.quantization import quantization
 from leaf_embed.qdrant.search import SearchPlan, StageParams, vector_selector
 from leaf_embed.qdrant.spec import CollectionSpec, mrl_name
+from leaf_embed.qdrant.words import BM25, RRF_K, Hybrid, SparseVector
 
-__all__ = ["edge_codes", "edge_config", "edge_filter", "edge_index_operations", "edge_request", "engine"]
+__all__ = [
+    "edge_codes",
+    "edge_config",
+    "edge_filter",
+    "edge_index_operations",
+    "edge_request",
+    "edge_vectors",
+    "engine",
+]
 
 CODES = {
     "bits8": "Bits8",
@@ -52,9 +60,28 @@ def edge_config(edge: Any, metadata: CollectionMetadata) -> Any:
     )
     return edge.EdgeConfig(
         vectors={spec.full_name: full, **{mrl_name(dim): _mrl_config(edge, spec, dim) for dim in spec.mrl}},
+        sparse_vectors=_words_config(edge, spec),
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=spec.index_from_kb),
         payload_memory=_memory(edge, spec.payload_memory),
     )
+
+
+def _words_config(edge: Any, spec: CollectionSpec) -> dict[str, Any] | None:
+    """The words, which the engine weighs by how rare they are."""
+    if not spec.has_words:
+        return None
+    memory = _memory(edge, spec.graph_memory)
+    return {BM25: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf, memory=memory)}
+
+
+def edge_vectors(edge: Any, vectors: Mapping[str, list[float] | SparseVector]) -> Any:
+    """Vectors by name, or the only one if it has none."""
+    named = {name: _words(edge, v) if isinstance(v, SparseVector) else v for name, v in vectors.items()}
+    return named.get("") or named
+
+
+def _words(edge: Any, vector: SparseVector) -> Any:
+    return edge.SparseVector(list(vector.indices), list(vector.values))
 
 
 def _mrl_config(edge: Any, spec: CollectionSpec, dim: int) -> Any:
@@ -108,6 +135,29 @@ def edge_index_operations(edge: Any, spec: CollectionSpec) -> list[Any]:
 
 def edge_request(edge: Any, plan: SearchPlan) -> Any:
     """A search as the engine takes it."""
+    rest: dict[str, Any] = {
+        "limit": plan.limit,
+        "offset": plan.offset,
+        "score_threshold": plan.score_threshold,
+        "with_payload": True,
+        "with_vector": plan.with_vector and vector_selector(plan.using),
+    }
+    ranking = _dense(edge, plan) if plan.hybrid is None else _fused(edge, plan, plan.hybrid)
+    return edge.QueryRequest(**ranking, **rest)
+
+
+def _fused(edge: Any, plan: SearchPlan, hybrid: Hybrid) -> dict[str, Any]:
+    """Both rankings, each with the filter, and what fuses them."""
+    rankings = [edge.Prefetch(**_dense(edge, plan), limit=hybrid.depth)]
+    if hybrid.words is not None:
+        query, conditions = edge.Query.Nearest(_words(edge, hybrid.words), using=BM25), plan.conditions
+        rankings.append(edge.Prefetch(query=query, filter=edge_filter(edge, conditions), limit=hybrid.depth))
+    fusion = edge.Fusion.Rrf(k=RRF_K) if hybrid.fusion == "rrf" else edge.Fusion.Dbsf()
+    return {"query": fusion, "prefetches": rankings}
+
+
+def _dense(edge: Any, plan: SearchPlan) -> dict[str, Any]:
+    """The ranking by the full vectors, in two stages or one."""
     conditions = edge_filter(edge, plan.conditions)
     prefetches = None
     if plan.prefetch is not None:
@@ -120,17 +170,12 @@ def edge_request(edge: Any, plan: SearchPlan) -> Any:
                 filter=conditions,
             )
         ]
-    return edge.QueryRequest(
-        limit=plan.limit,
-        offset=plan.offset,
-        query=edge.Query.Nearest(plan.vector, using=plan.using or None),
-        prefetches=prefetches,
-        filter=conditions,
-        score_threshold=plan.score_threshold,
-        with_payload=True,
-        with_vector=plan.with_vector and vector_selector(plan.using),
-        params=_params(edge, plan.params),
-    )
+    return {
+        "query": edge.Query.Nearest(plan.vector, using=plan.using or None),
+        "prefetches": prefetches,
+        "filter": conditions,
+        "params": _params(edge, plan.params),
+    }
 
 
 def _params(edge: Any, params: StageParams) -> Any:
@@ -150,10 +195,33 @@ def _part(edge: Any, part: Part) -> Any:
         return edge.Filter(**{part.kind: [_part(edge, inner) for inner in part.parts]})
     if isinstance(part, Range):
         return edge.FieldCondition(part.key, range=edge.RangeFloat(**dict(part.bounds)))
-    # The engine (0.9.0) reads Python's True as the number 1, which equals no stored true; NumPy's it reads rightly.
-    values = [np.bool_(value) if isinstance(value, bool) else value for value in part.values]
+    if isinstance(part, DateRange):
+        return edge.FieldCondition(part.key, range=edge.RangeDateTime(**dict(part.bounds)))
+    if isinstance(part, Empty):
+        return edge.IsEmptyCondition(part.key)
+    if isinstance(part, Contains):
+        return edge.FieldCondition(part.key, match=edge.MatchText(part.text))
+    values = [_Truth(value) if isinstance(value, bool) else value for value in part.values]
     match = edge.MatchValue(values[0]) if len(values) == 1 else edge.MatchAny(values)
     return edge.FieldCondition(part.key, match=match)
+
+
+class _Truth:
+    """True or false as the engine (0.9.0) reads it rightly: it takes Python's, and that of NumPy 1, for a number.
+
+    It knows a truth value by the name of NumPy's type, asked for below, and then asks the value itself.
+    """
+
+    __module__ = "numpy"
+
+    def __init__(self, value: bool) -> None:
+        self._value = value
+
+    def __bool__(self) -> bool:
+        return self._value
+
+
+_Truth.__name__ = _Truth.__qualname__ = "bool_"
 
 
 def _memory(edge: Any, tier: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from leaf_embed.qdrant.quantization import quantization
 from leaf_embed.qdrant.search import SearchPlan
 from leaf_embed.qdrant.spec import CollectionSpec
+from leaf_embed.qdrant.words import BM25, RRF_K
 
 __all__ = ["Explanation", "explain_plan"]
 
@@ -35,8 +36,24 @@ class Explanation:
 
 def explain_plan(name: str, spec: CollectionSpec, plan: SearchPlan) -> Explanation:
     """Explain one search in the collection ``name``."""
-    reasons = tuple(_first_stage(spec, plan)) + tuple(_final_stage(spec, plan))
+    reasons = (*_words(spec, plan), *_first_stage(spec, plan), *_final_stage(spec, plan))
     return Explanation(f"/collections/{name}/points/query", plan.to_json(), reasons)
+
+
+def _words(spec: CollectionSpec, plan: SearchPlan) -> Iterator[str]:
+    hybrid = plan.hybrid
+    if hybrid is None:
+        return
+    if hybrid.words is None:
+        yield "The query has no words but stop words, so meaning alone ranks; scores are those of the fusion still."
+    else:
+        number = len(hybrid.words.indices)
+        yield (
+            f"{number} words ({spec.language}, without stop words, stemmed) are looked for in {BM25!r}; the engine "
+            "weighs them by how rare they are (modifier idf)."
+        )
+    how = f"places, 1/({RRF_K} + place) each" if hybrid.fusion == "rrf" else "scores, scaled by mean and deviation"
+    yield f"Each ranking brings {hybrid.depth} documents; they are fused by their {how}. Scores are no cosines."
 
 
 def _first_stage(spec: CollectionSpec, plan: SearchPlan) -> Iterator[str]:
@@ -46,8 +63,9 @@ def _first_stage(spec: CollectionSpec, plan: SearchPlan) -> Iterator[str]:
     codes = quantization(spec.quantization)
     read = "unquantized vectors" if codes.family == "none" else f"{codes.name} codes, {codes.bits:g} bits a dimension"
     yield f"Stage one takes candidates from {stage.using}: {read}, in memory, by its graph."
+    wanted = plan.limit + plan.offset if plan.hybrid is None else plan.hybrid.depth
     yield (
-        f"prefetch.limit is {stage.limit} for {plan.limit + plan.offset} hits: Qdrant's default of 10 would leave "
+        f"prefetch.limit is {stage.limit} for {wanted} hits: Qdrant's default of 10 would leave "
         "stage two nothing to choose from."
     )
     yield f"hnsw_ef is {stage.params.hnsw_ef}: a walk that is no wider than the candidates misses whole clusters."

@@ -24,6 +24,7 @@ from leaf_embed.qdrant.backend import Point, PointId, Points
 from leaf_embed.qdrant.documents import HASH, PAYLOAD, Document, IndexReport, as_document, stored_payload
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.spec import mrl_name
+from leaf_embed.qdrant.words import BM25, SparseVector, document_words
 
 __all__ = ["Changes", "IndexRun", "Optimize", "Progress", "VectorSource", "encoder_source", "index_documents"]
 
@@ -115,10 +116,22 @@ class IndexRun:
             raise InputError(f"the document encoder gave {len(matrix)} vectors for {len(documents)} documents")
         named = {spec.full_name: matrix, **{mrl_name(d): vectors.truncate(matrix, d) for d in spec.mrl}}
         lists = {name: rows.tolist() for name, rows in named.items()}  # lists travel faster than NumPy rows
+        words = self._words(list(documents.values()))
         return [
-            Point(point, {name: rows[i] for name, rows in lists.items()}, stored_payload(document, space.fingerprint))
+            Point(
+                point,
+                {**{name: rows[i] for name, rows in lists.items()}, **words[i]},
+                stored_payload(document, space.fingerprint),
+            )
             for i, (point, document) in enumerate(documents.items())
         ]
+
+    def _words(self, documents: list[Document]) -> list[dict[str, SparseVector]]:
+        """The sparse vector of each document by its name; nothing where none is kept, or the text has no words."""
+        if not self._metadata.spec.has_words:
+            return [{}] * len(documents)
+        found = document_words([d.embedded_text for d in documents], self._metadata.spec.language)
+        return [{} if vector is None else {BM25: vector} for vector in found]
 
     def payloads(self, changes: Changes) -> dict[PointId, dict[str, Any]]:
         """What has to be written without vectors."""

@@ -12,6 +12,7 @@ from leaf_embed.errors import CollectionError
 from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.quantization import QUANTIZATIONS
 from leaf_embed.qdrant.spec import CollectionSpec, mrl_name
+from leaf_embed.qdrant.words import BM25
 
 __all__ = ["StoredVector", "check_layout", "read_layout", "truncated_dims"]
 
@@ -21,8 +22,8 @@ class StoredVector:
     """One named vector as the engine has it.
 
     Attributes:
-        size: Dimensions.
-        distance: ``"cosine"``, ``"dot"``, or another of Qdrant's.
+        size: Dimensions; 0 for a sparse vector.
+        distance: ``"cosine"``, ``"dot"``, or another of Qdrant's; ``"sparse, idf"`` or ``"sparse, none"``.
         quantization: A name of :data:`leaf_embed.qdrant.quantization.QUANTIZATIONS`; ``None`` in local mode, which has
             none whatever it was told.
         datatype: ``"float32"``, ``"float16"``, or another of Qdrant's; ``None`` in local mode.
@@ -36,16 +37,25 @@ class StoredVector:
     graph: bool = True
 
 
-def read_layout(vectors: Mapping[str, Any], hnsw: Any = None, codes: Any = None) -> dict[str, StoredVector]:
+def read_layout(
+    vectors: Mapping[str, Any], hnsw: Any = None, codes: Any = None, sparse: Mapping[str, Any] | None = None
+) -> dict[str, StoredVector]:
     """Read a configuration in its JSON form, which the server and the embedded engine share.
 
     Args:
         vectors: Each vector's parameters by its name; the parameters of the only one if it has no name.
         hnsw: The graph's parameters of the whole collection, which a vector may overrule.
         codes: The quantization of the whole collection, which a vector may overrule.
+        sparse: Each sparse vector's parameters by its name.
     """
     named = {"": vectors} if "size" in vectors else vectors
-    return {name: _stored(params, hnsw or {}, codes) for name, params in named.items()}
+    dense = {name: _stored(params, hnsw or {}, codes) for name, params in named.items()}
+    return {**dense, **{name: _stored_sparse(params) for name, params in (sparse or {}).items()}}
+
+
+def _stored_sparse(params: Mapping[str, Any] | None) -> StoredVector:
+    modifier = str((params or {}).get("modifier") or "none").lower()
+    return StoredVector(0, f"sparse, {modifier}", quantization=None, datatype=None, graph=False)
 
 
 def _stored(params: Mapping[str, Any], hnsw: Mapping[str, Any], codes: Any) -> StoredVector:
@@ -99,8 +109,11 @@ def check_layout(metadata: CollectionMetadata, layout: Mapping[str, StoredVector
 
 def _require_vectors(metadata: CollectionMetadata, layout: Mapping[str, StoredVector]) -> None:
     spec, space = metadata.spec, metadata.space
-    for name, size in spec.vector_dims(space).items():
-        distance = spec.distance_for(space) if name == spec.full_name else "cosine"
+    expected = {n: (d, "cosine") for n, d in spec.vector_dims(space).items()}
+    expected[spec.full_name] = (space.dim, spec.distance_for(space))
+    if spec.has_words:
+        expected[BM25] = (0, "sparse, idf")
+    for name, (size, distance) in expected.items():
         found = layout.get(name)
         if found is None or (found.size, found.distance) != (size, distance):
             is_there = "nothing" if found is None else f"{found.size} dimensions under {found.distance}"

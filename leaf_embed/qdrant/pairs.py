@@ -49,7 +49,7 @@ class CollectionPairs(Iterable[tuple[str, FloatArray]]):
             title: Payload key of a title that was embedded before the text with a space between; not every point
                 needs it.
             vector: Name of the vector; by default the only one, or ``full`` in a collection made by leaf-embed.
-            where: ``{key: value or list of values}`` that points must have, or the engine's own ``Filter``.
+            where: What points must have (see :mod:`leaf_embed.qdrant.filters`), or the engine's own ``Filter``.
             client: A ``QdrantClient``: a server, or local mode. Give either ``client`` or ``path``.
             path: Directory of the embedded engine: one that holds collections, or a shard itself.
             page: Points in memory at once.

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import numpy as np
-
 from leaf_embed._extras import require
 from leaf_embed.errors import CollectionNotFoundError, InputError
 from leaf_embed.qdrant.backend import mapped_errors
+from leaf_embed.qdrant.edge_requests import edge_filter
+from leaf_embed.qdrant.filters import filter_json, parse_filter
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -150,19 +150,11 @@ def _shard(root: Path, collection: str) -> Path:
 
 
 def _filter(models: Any, where: Any) -> Any:
-    """Equality with values as the engine's filter; a filter of the engine's own as it is."""
+    """A filter of ours in the engine's words; a filter of the engine's own as it is."""
     if where is None or not isinstance(where, Mapping):
         return where
-    conditions = []
-    for key, value in where.items():
-        values = [_scalar(models, item) for item in (value if isinstance(value, list | tuple) else [value])]
-        if not values:
-            raise InputError(f"where asks for {key!r} to be one of no values; give at least one")
-        match = models.MatchValue(value=values[0]) if len(values) == 1 else models.MatchAny(any=values)
-        conditions.append(models.FieldCondition(key=key, match=match))
-    return models.Filter(must=conditions) if conditions else None
-
-
-def _scalar(models: Any, value: Any) -> Any:
-    # The engine (0.9.0) reads Python's True as the number 1, which equals no stored true; NumPy's it reads rightly.
-    return np.bool_(value) if isinstance(value, bool) and models.__name__ == "qdrant_edge" else value
+    parts = parse_filter(where, "")
+    if models.__name__ == "qdrant_edge":
+        return edge_filter(models, parts)
+    value = filter_json(parts)
+    return value and models.Filter.model_validate(value)

@@ -16,6 +16,7 @@ from leaf_embed.qdrant.documents import PAYLOAD
 from leaf_embed.qdrant.filters import Condition, Filter, Part, filter_json, parse_filter
 from leaf_embed.qdrant.quantization import quantization
 from leaf_embed.qdrant.spec import FULL, CollectionSpec, mrl_name
+from leaf_embed.qdrant.words import BM25, Fusion, Hybrid
 from leaf_embed.vectors import FloatArray
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class SearchOptions(TypedDict, total=False):
     oversampling: float | None
     hnsw_ef: int | None
     score_threshold: float | None
+    hybrid: bool | Fusion
+    words: str | None
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class SearchPlan:
         params: How the full vector is read.
         score_threshold: Least score of a hit.
         with_vector: Whether hits carry their full vector.
+        hybrid: Words that are looked for too; ``None`` looks for meaning alone.
     """
 
     vector: list[float]
@@ -104,9 +108,16 @@ class SearchPlan:
     params: StageParams = StageParams(ignore_codes=True)
     score_threshold: float | None = None
     with_vector: bool = False
+    hybrid: Hybrid | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The request in Qdrant's REST form: the body of ``POST /collections/{name}/points/query``."""
+        ranking = self._fused_json(self.hybrid) if self.hybrid else {**self._dense_json(), "limit": self.limit}
+        rest = {"score_threshold": self.score_threshold, "offset": self.offset, "with_payload": True}
+        return _given({**ranking, **rest, "with_vector": self.with_vector and vector_selector(self.using)})
+
+    def _dense_json(self) -> dict[str, Any]:
+        """The ranking by the full vectors, in two stages or one."""
         conditions = filter_json(self.conditions)
         stage = self.prefetch
         first = stage and {
@@ -123,13 +134,16 @@ class SearchPlan:
                 "using": self.using or None,
                 "filter": conditions,
                 "params": self.params.to_json(),
-                "score_threshold": self.score_threshold,
-                "limit": self.limit,
-                "offset": self.offset,
-                "with_payload": True,
-                "with_vector": self.with_vector and vector_selector(self.using),
             }
         )
+
+    def _fused_json(self, hybrid: Hybrid) -> dict[str, Any]:
+        """Both rankings, and what fuses them."""
+        rankings = [{**self._dense_json(), "limit": hybrid.depth}]
+        if hybrid.words is not None:
+            words = {"query": hybrid.words.to_json(), "using": BM25, "limit": hybrid.depth}
+            rankings.append(_given({**words, "filter": filter_json(self.conditions)}))
+        return {"prefetch": rankings, "query": hybrid.fusion_json(), "limit": self.limit}
 
 
 def vector_selector(name: str) -> list[str] | bool:
@@ -152,6 +166,7 @@ def plan_search(
     score_threshold: float | None = None,
     prefix: str = f"{PAYLOAD}.",
     with_vector: bool = False,
+    hybrid: Hybrid | None = None,
 ) -> SearchPlan:
     """Settle every number of a search.
 
@@ -169,6 +184,7 @@ def plan_search(
         score_threshold: Least score of a hit.
         prefix: What leads to the caller's payload in the stored one.
         with_vector: Whether hits carry their full vector.
+        hybrid: The word part of a hybrid search.
 
     Raises:
         InputError: A number out of range, an unknown truncated vector, or an unusable filter.
@@ -177,11 +193,14 @@ def plan_search(
     conditions = parse_filter(where, prefix)
     if mrl is not None and mrl not in spec.mrl:
         raise InputError(f"the collection has no vector {mrl_name(mrl)}; its truncated dimensions are {spec.mrl}")
+    if hybrid is not None and score_threshold is not None:
+        raise InputError("a hybrid search ranks by places, not by cosines, so score_threshold means nothing in it")
+    wanted = limit + offset if hybrid is None else hybrid.depth
     prefetch = None
     final = StageParams(exact=True, ignore_codes=True)
     if spec.mrl and not exact:
         dim = spec.mrl[0] if mrl is None else mrl
-        number = _candidates(candidates, limit + offset, quantization(spec.quantization).candidates)
+        number = _candidates(candidates, wanted, quantization(spec.quantization).candidates)
         first = StageParams(
             rescore=oversampling is not None, oversampling=oversampling, hnsw_ef=hnsw_ef or round(WALK * number)
         )
@@ -189,9 +208,8 @@ def plan_search(
         final = StageParams(ignore_codes=True)
     elif spec.full_graph and not exact:
         final = StageParams(rescore=True, oversampling=oversampling or 2.0, hnsw_ef=hnsw_ef)
-    return SearchPlan(
-        vector.tolist(), limit, offset, prefetch, conditions, spec.full_name, final, score_threshold, with_vector
-    )
+    using, row = spec.full_name, vector.tolist()
+    return SearchPlan(row, limit, offset, prefetch, conditions, using, final, score_threshold, with_vector, hybrid)
 
 
 def _candidates(asked: int | None, wanted: int, factor: int) -> int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from leaf_embed._extras import require
+from leaf_embed._parquet import ParquetVectors
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant.documents import StoredDocument, as_document
 
@@ -38,22 +37,11 @@ def parquet_documents(
     Raises:
         InputError: The file cannot be read, or lacks a column; the message lists those it has.
     """
-    parquet: Any = require("pyarrow.parquet", "train", "Reading parquet")
-    try:
-        table = parquet.ParquetFile(file)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {os.fspath(file)} as parquet ({error})") from error
-    with table:
-        columns = table.schema_arrow.names
-        missing = [name for name in (key, text, vector) if name not in columns]
-        if missing:
-            raise InputError(
-                f"{os.fspath(file)} lacks the columns {missing}; it has {columns}. Name them as arguments."
-            )
-        place = 0
-        for batch in table.iter_batches(batch_rows):
-            for row in batch.to_pylist():
-                numbers = np.asarray(row.pop(vector), dtype=np.float32)
-                document = as_document({"_id": row.pop(key), "text": row.pop(text), **row}, place)
-                yield StoredDocument(document.id, document.text, document.title, document.payload, numbers)
-                place += 1
+    source = ParquetVectors(file, vector, [key, text], InputError, "Name others with key=, text= and vector=")
+    place = 0
+    for records, rows in source.batches(batch_rows):
+        for row, numbers in zip(records, rows, strict=True):
+            document = as_document({"_id": row.pop(key), "text": row.pop(text), **row}, place)
+            given = None if numbers is None else numbers.astype(np.float32)
+            yield StoredDocument(document.id, document.text, document.title, document.payload, given)
+            place += 1

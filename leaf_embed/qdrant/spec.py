@@ -14,7 +14,11 @@ __all__ = ["FULL", "CollectionSpec", "mrl_name"]
 
 FULL = "full"  # the teacher's vectors as they are, read only to rescore candidates
 DEFAULT_MRL = 128
-PRESET_MRL = (512, 256, 128, 64, 32, 16)  # presets take the largest that is at most a third of the space
+SMALL_SPACE = 128  # up to here a comparison with every full vector costs hardly more than a first stage
+# Among the 200 candidates of the first third are all of the 10 nearest for 99.8 % of queries at 256 and 384 d, and for
+# all at 768 d and above; of the first quarter for 98.0 % at 256 d; of the first sixth for 99.4 % at 768 d, of which the
+# graph and the codes leave 98.2 % (50,000 made-up vectors: benchmarks/first_stage.py, qdrant_presets.py).
+STEP = 16
 
 Memory: TypeAlias = Literal["cold", "cached", "pinned"]
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -25,6 +29,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "codes_memory": ("cold", "cached", "pinned"),
     "graph_memory": ("cold", "cached", "pinned"),
     "payload_memory": ("cold", "cached"),
+    "sparse": ("none", "bm25"),
 }
 INDEX_KINDS = ("keyword", "integer", "float", "bool", "datetime", "text", "uuid", "geo")
 
@@ -66,6 +71,9 @@ class CollectionSpec:
             memory; the engines treat unquantized vectors as cached.
         graph_memory: Where the graph lies.
         payload_memory: Where texts and payloads lie.
+        sparse: ``"bm25"`` keeps the words of each document too, as a sparse vector of this name, for searches with
+            ``hybrid=True``; ``"none"`` does not.
+        language: Of these words: decides on stop words and stems. ``"english"``, ``"german"``, and so on.
         payload_indexes: Fields of the payload that filters use, and their kind: ``{"lang": "keyword"}``. Kinds:
             keyword, integer, float, bool, datetime, text, uuid, geo. Local mode filters without.
         shard_number: Shards; like the next two for a server alone. Candidates are taken per shard.
@@ -90,6 +98,8 @@ class CollectionSpec:
     codes_memory: Memory = "pinned"
     graph_memory: Memory = "cached"
     payload_memory: Memory = "cold"
+    sparse: Literal["none", "bm25"] = "none"
+    language: str = "english"
     payload_indexes: tuple[tuple[str, str], ...] | Mapping[str, str] = ()
     shard_number: int | None = None
     replication_factor: int | None = None
@@ -119,14 +129,19 @@ class CollectionSpec:
         object.__setattr__(self, "payload_indexes", _indexes(self.payload_indexes))
 
     @property
+    def has_words(self) -> bool:
+        """Whether documents have a sparse vector of their words."""
+        return self.sparse != "none"
+
+    @property
     def index_kinds(self) -> dict[str, str]:
         """``payload_indexes`` as a dictionary."""
         return dict(self.payload_indexes)
 
     @classmethod
     def for_space(cls, space: EmbeddingSpace) -> CollectionSpec:
-        """The default for a space: 128 truncated dimensions where it has more than 128, else none."""
-        return cls(mrl=(DEFAULT_MRL,) if space.dim > DEFAULT_MRL else ())
+        """The default for a space: the preset ``balanced``, or no first stage up to 128 dimensions."""
+        return cls.preset("balanced", space) if space.dim > SMALL_SPACE else cls(mrl=())
 
     @classmethod
     def preset(cls, name: Literal["balanced", "small", "exact"], space: EmbeddingSpace) -> CollectionSpec:
@@ -135,8 +150,8 @@ class CollectionSpec:
         Bytes are those of codes and graph in memory for a vector of 768 dimensions; the rest was measured on 100,000
         made-up vectors in clusters (benchmarks/qdrant_presets.py), against exhaustive search in NumPy.
 
-        ``balanced``: a third of the dimensions as int8, then ``full`` as float32. 305 bytes a vector, a tenth of
-        float32; recall@10 .9998, 99.8 % of answers identical, 1.0 ms. Disk: 5.0 kB a vector.
+        ``balanced``: a third of the dimensions (rounded up to a multiple of 16) as int8, then ``full`` as float32. 305
+        bytes a vector, a tenth of float32; recall@10 .9998, 99.8 % of answers identical, 1.0 ms. Disk: 5.0 kB a vector.
 
         ``small``: the same dimensions as 4-bit TurboQuant, then ``full`` as float16. 182 bytes a vector, a seventeenth;
         recall@10 .997, 95 % of answers identical (float16 swaps near ties), 1.0 ms. Disk: 3.3 kB.
@@ -147,7 +162,8 @@ class CollectionSpec:
         Raises:
             InputError: There is no preset of this name.
         """
-        dims = tuple(d for d in PRESET_MRL if 3 * d <= space.dim)[:1]
+        third = STEP * -(-space.dim // (3 * STEP))
+        dims = (third,) if third < space.dim else ()
         if name == "balanced":
             return cls(mrl=dims)
         if name == "small":

@@ -1,6 +1,7 @@
 """An OpenAI-compatible endpoint over a leaf; needs the extra ``serve``.
 
 protocol.py   the request and the response, as OpenAI's clients write and read them
+tokens.py     token numbers in the place of texts, which some clients send
 batcher.py    a bounded queue, whose waiting texts are encoded together
 metrics.py    numbers for Prometheus
 app.py        routes, key and limits

@@ -7,7 +7,7 @@ import hmac
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -15,10 +15,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.errors import InputError, LeafEmbedError
+from leaf_embed.errors import InputError, LeafEmbedError, MissingExtraError
 from leaf_embed.serve.batcher import Batcher, OverloadError
 from leaf_embed.serve.metrics import Metrics
 from leaf_embed.serve.protocol import error_json, parse_request, response_json
+from leaf_embed.serve.tokens import decode_tokens
 from leaf_embed.space import Role
 
 __all__ = ["ServeConfig", "create_app"]
@@ -117,10 +118,13 @@ class Endpoint:
         try:
             body = await _read(request, config.max_bytes)
             asked = parse_request(body, dim=self._space.dim, max_texts=config.max_texts, default=config.input_type)
-            rows = await self._batcher.encode(asked.texts, asked.role)
+            if asked.tokens:
+                texts = await asyncio.to_thread(decode_tokens, asked.tokens, asked.model)
+                asked = replace(asked, texts=texts)
+            made = await self._batcher.encode(asked.texts, asked.role)
         except TooLargeError:
             return _error(413, f"the body is larger than {config.max_bytes} bytes; send fewer texts", "invalid_request")
-        except InputError as error:
+        except (InputError, MissingExtraError) as error:  # the latter: token numbers, and nothing to read them by
             return _error(400, str(error), "invalid_request_error")
         except LeafEmbedError as error:  # such as a teacher that does not belong to the leaf
             return _error(500, str(error), "server_error")
@@ -129,7 +133,7 @@ class Endpoint:
             response.headers["Retry-After"] = str(config.retry_after)
             return response
         self._metrics.embedded(asked.role, len(asked.texts), time.perf_counter() - started)
-        return JSONResponse(response_json(asked, rows))
+        return JSONResponse(response_json(asked, made.rows, made.tokens))
 
     def _allowed(self, request: Request) -> bool:
         key = self._config.api_key

@@ -6,15 +6,28 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leaf_embed.encoders.base import Encoder
+from leaf_embed.encoders.base import Encoder, count_tokens
 from leaf_embed.space import Role
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["Batcher", "OverloadError"]
+__all__ = ["Batcher", "Embedded", "OverloadError"]
 
 
 class OverloadError(Exception):
     """As many texts wait as may."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What became of one request's texts.
+
+    Attributes:
+        rows: Vectors, shape ``(n, dim)``, float32.
+        tokens: Tokens that the encoder read for them.
+    """
+
+    rows: FloatArray
+    tokens: int
 
 
 @dataclass
@@ -23,7 +36,7 @@ class Job:
 
     texts: Sequence[str]
     role: Role
-    answer: asyncio.Future[FloatArray]
+    answer: asyncio.Future[Embedded]
 
 
 class Batcher:
@@ -42,8 +55,8 @@ class Batcher:
         self._closing = False
         self.waiting = 0
 
-    async def encode(self, texts: Sequence[str], role: Role) -> FloatArray:
-        """Vectors of texts, shape ``(n, dim)``, float32.
+    async def encode(self, texts: Sequence[str], role: Role) -> Embedded:
+        """Vectors of texts, and the tokens that they took.
 
         Raises:
             OverloadError: The queue is full. A request larger than the whole queue is taken when nothing waits.
@@ -67,7 +80,7 @@ class Batcher:
             texts = [text for job in batch for text in job.texts]
             try:
                 if texts:
-                    _hand_out(batch, await asyncio.to_thread(self._encode, texts, batch[0].role))
+                    _hand_out(batch, *await asyncio.to_thread(self._encode, texts, batch[0].role))
             except Exception as error:  # whatever an encoder raises belongs to the requests, not to this loop
                 for job in batch:
                     if not job.answer.done():
@@ -80,8 +93,9 @@ class Batcher:
         self._closing = True
         self._arrived.set()
 
-    def _encode(self, texts: list[str], role: Role) -> FloatArray:
-        return self._encoder.encode_query(texts) if role == "query" else self._encoder.encode_document(texts)
+    def _encode(self, texts: list[str], role: Role) -> tuple[FloatArray, list[int]]:
+        rows = self._encoder.encode_query(texts) if role == "query" else self._encoder.encode_document(texts)
+        return rows, count_tokens(self._encoder, texts, role)
 
     def _next(self) -> list[Job]:
         """The oldest job, and those of its role that fit into a batch with it."""
@@ -100,9 +114,10 @@ class Batcher:
         return chosen
 
 
-def _hand_out(batch: Sequence[Job], rows: FloatArray) -> None:
+def _hand_out(batch: Sequence[Job], rows: FloatArray, tokens: Sequence[int]) -> None:
     start = 0
     for job in batch:
+        end = start + len(job.texts)
         if not job.answer.done():
-            job.answer.set_result(rows[start : start + len(job.texts)])
-        start += len(job.texts)
+            job.answer.set_result(Embedded(rows[start:end], sum(tokens[start:end])))
+        start = end

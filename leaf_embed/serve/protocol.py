@@ -30,18 +30,20 @@ class EmbedRequest:
     """What was asked for, checked.
 
     Attributes:
-        texts: At least one.
+        texts: At least one, unless there are ``tokens``.
+        tokens: Token numbers in the place of texts, one row a text; see :mod:`leaf_embed.serve.tokens`.
         role: Who encodes them.
         dimensions: Dimensions to keep; ``None`` for all.
         encoding: Lists of floats, or base64 of little-endian float32, which OpenAI's own client asks for.
         model: Given back as it came.
     """
 
-    texts: tuple[str, ...]
+    texts: tuple[str, ...] = ()
     role: Role = "query"
     dimensions: int | None = None
     encoding: Encoding = "float"
     model: str = ""
+    tokens: tuple[tuple[int, ...], ...] = ()
 
 
 def parse_request(body: bytes, *, dim: int, max_texts: int, default: Role = "query") -> EmbedRequest:
@@ -68,8 +70,8 @@ def parse_request(body: bytes, *, dim: int, max_texts: int, default: Role = "que
     whole = isinstance(dimensions, int) and not isinstance(dimensions, bool)
     if dimensions is not None and not (whole and 1 <= dimensions <= dim):
         raise InputError(f"dimensions must be a whole number from 1 to {dim}; got {dimensions!r:.40}")
-    texts = _texts(value.get("input"), max_texts)
-    return EmbedRequest(texts, role, dimensions, encoding, str(value.get("model") or ""))
+    texts, tokens = _inputs(value.get("input"), max_texts)
+    return EmbedRequest(texts, role, dimensions, encoding, str(value.get("model") or ""), tokens)
 
 
 def _choice(value: dict[str, Any], key: str, choices: tuple[T, ...], default: T) -> T:
@@ -82,31 +84,36 @@ def _choice(value: dict[str, Any], key: str, choices: tuple[T, ...], default: T)
     raise InputError(f"{key} must be one of {', '.join(map(repr, choices))}; got {given!r:.40}")
 
 
-def _texts(value: Any, limit: int) -> tuple[str, ...]:
-    texts = (value,) if isinstance(value, str) else value
-    if not isinstance(texts, list | tuple) or not texts:
+def _inputs(value: Any, limit: int) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
+    """Texts, or rows of token numbers: a text, a list of texts, one row, or a list of rows."""
+    items = (value,) if isinstance(value, str) or _is_tokens(value) else value
+    if not isinstance(items, list | tuple) or not items:
         raise InputError(f"input must be a text or a list of texts; got {value!r:.40}")
-    if len(texts) > limit:
-        raise InputError(f"input holds {len(texts)} texts; this server takes up to {limit} in a request")
-    if not all(isinstance(text, str) for text in texts):
-        raise InputError(
-            "input must hold texts, not token numbers, which belong to another model's tokenizer. "
-            "In LangChain's OpenAIEmbeddings set check_embedding_ctx_length=False."
-        )
-    return tuple(texts)
+    if len(items) > limit:
+        raise InputError(f"input holds {len(items)} texts; this server takes up to {limit} in a request")
+    if all(isinstance(item, str) for item in items):
+        return tuple(items), ()
+    if all(_is_tokens(item) for item in items):
+        return (), tuple(tuple(item) for item in items)
+    raise InputError(f"input must hold texts alone, or lists of token numbers alone; got {value!r:.60}")
 
 
-def response_json(request: EmbedRequest, rows: FloatArray) -> dict[str, Any]:
+def _is_tokens(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(token) is int for token in value)
+
+
+def response_json(request: EmbedRequest, rows: FloatArray, tokens: int) -> dict[str, Any]:
     """OpenAI's answer.
 
     Args:
         request: What was asked for.
         rows: Vectors, shape ``(n, dim)``, float32. Cut to fewer dimensions they get unit norm again.
+        tokens: Tokens that the encoder read.
     """
     kept = rows if request.dimensions is None else vectors.truncate(rows, request.dimensions)
     encoded = [_base64(row) for row in kept] if request.encoding == "base64" else kept.tolist()
     data = [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(encoded)]
-    usage = {"prompt_tokens": 0, "total_tokens": 0}  # clients want the field; nobody pays for tokens here
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return {"object": "list", "data": data, "model": request.model, "usage": usage}
 
 

@@ -152,7 +152,7 @@ def test_bad_options_are_one_clear_line(capsys, teacher_path, collection, tmp_pa
         (["--from-qdrant", "/none", "--collection", "docs"], "takes a URL"),
         (["--from-qdrant", collection, "--collection", "none"], "no collection 'none'; it has ['docs']"),
         (qdrant, "no text under 'text'"),
-        ([*qdrant, "--where", "even"], "--where takes key=value"),
+        ([*qdrant, "--where", "=even"], "--where takes key=value"),
         (["--vectors", vectors, "--corpus", vectors], "needs the --teacher or --api that wrote them"),
         (["--vectors", "/none.parquet"], "there is no file"),
         (["--api", "http://localhost:9"], "--api needs --api-model"),

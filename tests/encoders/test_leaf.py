@@ -8,6 +8,9 @@ import threading
 
 import numpy as np
 import pytest
+
+pytest.importorskip("sentence_transformers", reason="pip install 'leaf-embed[train]'")
+
 from sentence_transformers import SentenceTransformer
 
 import leaf_embed

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,13 @@ from haystack import Document, Pipeline
 from haystack.components.writers import DocumentWriter
 from haystack.document_stores.types import DuplicatePolicy
 from haystack.errors import FilterError
-from haystack.testing.document_store import CountDocumentsTest, DeleteDocumentsTest, WriteDocumentsTest
+from haystack.testing.document_store import (
+    CountDocumentsTest,
+    DeleteDocumentsTest,
+    FilterDocumentsTest,
+    WriteDocumentsTest,
+    create_filterable_docs,
+)
 
 from leaf_embed import LeafEncoder
 from leaf_embed.errors import InputError, SpaceMismatchError
@@ -46,8 +54,18 @@ def document_store(request: pytest.FixtureRequest, tmp_path: Path) -> LeafQdrant
     return LeafQdrantDocumentStore("docs", both(), spec=SPEC, **place)
 
 
-class TestStore(CountDocumentsTest, WriteDocumentsTest, DeleteDocumentsTest):
-    """Haystack's suites, but for its filter tests, whose documents have a vector of zeros."""
+class TestStore(CountDocumentsTest, WriteDocumentsTest, DeleteDocumentsTest, FilterDocumentsTest):
+    """Haystack's suites."""
+
+    @pytest.fixture
+    def filterable_docs(self) -> list[Document]:
+        """The suite's own documents, but without their made-up vectors, some of which are only zeros."""
+        return [replace(document, embedding=None) for document in create_filterable_docs()]
+
+    @staticmethod
+    def assert_documents_are_equal(received: list[Document], expected: list[Document]) -> None:
+        """In any order, since a collection has none; the suite asks stores to say such things here."""
+        assert sorted(received, key=lambda d: d.id) == sorted(expected, key=lambda d: d.id)
 
     def test_write_documents(self, document_store: LeafQdrantDocumentStore) -> None:
         """The suite asks every store to say what its default policy is: ours overwrites."""
@@ -160,6 +178,13 @@ def condition(field: str, operator: str, value: Any) -> dict[str, Any]:
         ({"operator": "AND", "conditions": [condition("n", ">", 0), condition("kind", "==", "vowel")]}, "x"),
         ({"operator": "OR", "conditions": [condition("n", "==", 3), condition("kind", "==", "vowel")]}, "wxz"),
         ({"operator": "NOT", "conditions": [condition("n", ">", 0), condition("kind", "==", "vowel")]}, "wyz"),
+        (condition("id", "==", "x"), "x"),
+        (condition("id", "not in", ["x", "y"]), "wz"),
+        (condition("content", "==", "aaab"), "x"),
+        (condition("content", "!=", "aaab"), "wyz"),
+        (condition("meta.none", "==", None), "wxyz"),
+        (condition("meta.kind", "!=", None), "wxyz"),
+        (condition("meta.n", ">=", None), ""),
     ],
 )
 def test_filters(store: LeafQdrantDocumentStore, filters: dict[str, Any] | None, expected: str) -> None:
@@ -183,6 +208,24 @@ def test_malformed_filters(document_store: LeafQdrantDocumentStore, filters: dic
         document_store.filter_documents(filters)
 
 
+def test_dates(document_store: LeafQdrantDocumentStore) -> None:
+    days = [datetime(2024, 1, 31, 12, tzinfo=timezone.utc), date(2024, 2, 1), "2024-02-02T00:00:00", None]
+    document_store.write_documents(
+        [Document(id=name, content="aaa", meta={"when": day}) for name, day in zip("wxyz", days, strict=True)]
+    )
+    for operator, value, expected in (
+        (">", "2024-01-31T12:00:00Z", "xy"),
+        (">=", datetime(2024, 1, 31, 12, tzinfo=timezone.utc), "wxy"),
+        ("<", date(2024, 2, 2), "wx"),
+        ("==", datetime(2024, 1, 31, 12, tzinfo=timezone.utc), "w"),
+        ("!=", datetime(2024, 1, 31, 12, tzinfo=timezone.utc), "xyz"),
+        ("==", None, "z"),
+    ):
+        found = document_store.filter_documents(condition("meta.when", operator, value))
+        assert "".join(sorted(ids(found))) == expected, (operator, value)
+    assert document_store.filter_documents(condition("id", "==", "x"))[0].meta == {"when": "2024-02-01"}
+
+
 def test_filters_of_a_retriever_are_replaced_or_merged(store: LeafQdrantDocumentStore) -> None:
     vowel, last = condition("meta.kind", "==", "vowel"), condition("meta.n", ">", 0)
     replacing = LeafQdrantRetriever(store, filters=vowel, search_options={"exact": True})
@@ -190,6 +233,22 @@ def test_filters_of_a_retriever_are_replaced_or_merged(store: LeafQdrantDocument
     assert ids(replacing.run("aaa")["documents"]) == ["w", "x"]
     assert len(replacing.run("aaa", filters=last)["documents"]) == 3
     assert ids(merging.run("aaa", filters=last)["documents"]) == ["x"]
+
+
+def test_a_retriever_may_look_for_words(tmp_path: Path) -> None:
+    spec = CollectionSpec(mrl=(3,), sparse="bm25")
+    store = LeafQdrantDocumentStore("docs", both(), path=tmp_path, spec=spec)
+    numbers = ["1701", "4711", "9000"]  # the letters' vectors are the same
+    store.write_documents([Document(id=number, content=f"aaaa {number}") for number in numbers])
+    retriever = LeafQdrantRetriever(store, top_k=1, search_options={"hybrid": True})
+    for number in numbers:
+        assert ids(retriever.run(f"where is {number}")["documents"]) == [number]
+    assert (
+        LeafQdrantDocumentStore.from_dict(
+            {**LeafQdrantDocumentStore("docs", "my-leaf", path="x", spec=spec).to_dict()}
+        ).spec
+        == spec
+    )
 
 
 def test_a_new_vector_is_written_when_meta_was_embedded(store: LeafQdrantDocumentStore) -> None:

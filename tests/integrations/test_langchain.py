@@ -22,6 +22,8 @@ from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 from leaf_embed import LeafEncoder
 from leaf_embed.errors import InputError, NotALeafError, SpaceMismatchError
+from leaf_embed.space import Role
+from leaf_embed.vectors import FloatArray, normalize
 from leaf_embed_langchain import LeafEmbeddings
 from tests.integrations.encoders import LetterEncoder
 
@@ -164,6 +166,35 @@ def test_it_survives_langchain_json(leaf_path: Path) -> None:
     assert isinstance(loaded, LeafEmbeddings)
     assert (loaded.document, loaded.batch_size) == ("leaf", 7)
     assert loaded.embed_query("red stone") == embeddings.embed_query("red stone")
+
+
+class ScaledEncoder(LetterEncoder):
+    """A leaf whose vectors are not quite its teacher's, as real ones are."""
+
+    def _encode(self, texts: list[str], role: Role) -> FloatArray:
+        rows = super()._encode(texts, role)
+        rows[:, 0] += 0.01
+        return normalize(rows)
+
+
+def test_a_cache_keeps_the_roles_apart_as_documented() -> None:
+    caching = pytest.importorskip("langchain_classic.embeddings", reason="pip install langchain-classic")
+    from langchain_core.stores import InMemoryByteStore
+
+    embeddings = LeafEmbeddings(LeafEncoder(ScaledEncoder(), LetterEncoder()))
+    query, (document,) = embeddings.embed_query("abba"), embeddings.embed_documents(["abba"])
+    assert query != document
+    namespace = embeddings.encoder.space.fingerprint
+    made = caching.CacheBackedEmbeddings.from_bytes_store
+    apart = {"namespace": namespace, "query_embedding_cache": InMemoryByteStore(), "key_encoder": "sha256"}
+    cached = made(embeddings, InMemoryByteStore(), **apart)
+    for _ in range(2):
+        assert cached.embed_query("abba") == pytest.approx(query)
+        assert cached.embed_documents(["abba"])[0] == pytest.approx(document)
+    shared = made(embeddings, InMemoryByteStore(), **{**apart, "query_embedding_cache": True})
+    shared.embed_query("abba")
+    mixed_up = shared.embed_documents(["abba"])[0]
+    assert mixed_up == pytest.approx(query)  # what the docstring warns of; should it ever change, so should the warning
 
 
 def test_a_missing_extra_names_the_command() -> None:

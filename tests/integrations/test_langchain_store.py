@@ -15,13 +15,14 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.vectorstores import VectorStore
 from langchain_tests.integration_tests import VectorStoreIntegrationTests
-from qdrant_client import AsyncQdrantClient, QdrantClient
+from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 from leaf_embed import EmbeddingSpace, LeafEncoder
 from leaf_embed.encoders import FunctionEncoder
 from leaf_embed.encoders.function import one_by_one
 from leaf_embed.errors import CollectionNotFoundError, InputError, SpaceMismatchError
 from leaf_embed.qdrant import AsyncLeafCollection, CollectionSpec, LeafCollection
+from leaf_embed.qdrant import Document as LeafDocument
 from leaf_embed_langchain import LeafEmbeddings, LeafQdrantVectorStore
 from tests.integrations.encoders import LetterEncoder, query_only
 
@@ -203,3 +204,65 @@ def test_what_cannot_be_used_is_refused(store: LeafQdrantVectorStore, client: Qd
     stranger = FunctionEncoder(EmbeddingSpace("other", 6), document=LetterEncoder().encode_document)
     with pytest.raises(SpaceMismatchError):
         LeafQdrantVectorStore.from_existing_collection("langchain", stranger, client=client)
+
+
+def test_ids_are_texts_here_and_come_back_as_texts(client: QdrantClient) -> None:
+    """A number that another program gave as an id is shown as its digits, and found by the number alone."""
+    both = LeafEncoder(LetterEncoder(), LetterEncoder())
+    store = LeafQdrantVectorStore(LeafCollection.create("docs", both, client=client, spec=SPEC))
+    store.collection.index([LeafDocument(7, "aaaa"), LeafDocument("7", "ffff")])
+    assert [(d.id, d.page_content) for d in store.similarity_search("aaaa", k=2)] == [("7", "aaaa"), ("7", "ffff")]
+    assert [d.page_content for d in store.get_by_ids(["7"])] == ["ffff"]
+    assert [d.page_content for d in store.get_by_ids([7])] == ["aaaa"]  # type: ignore[list-item]
+    assert store.add_texts(["bbbb"], ids=["7"]) == ["7"]
+    assert sorted(d.text for d in store.collection.iter_documents()) == ["aaaa", "bbbb"]
+
+
+def test_a_hybrid_search_passes_through(tmp_path: Path) -> None:
+    words = ["aaaa 1701", "aaaa 4711", "aaaa 9000"]  # the letters' vectors are the same
+    both = LeafEmbeddings(LeafEncoder(LetterEncoder(), LetterEncoder()))
+    spec = CollectionSpec(mrl=(3,), sparse="bm25")
+    store = LeafQdrantVectorStore.from_texts(words, both, path=tmp_path, spec=spec, ids=[w[-4:] for w in words])
+    for word in ("1701", "4711", "9000"):
+        assert ids(store.similarity_search(f"where is {word}", k=1, hybrid=True)) == [word]
+        retriever = store.as_retriever(search_kwargs={"k": 1, "hybrid": "dbsf"})
+        assert ids(asyncio.run(retriever.ainvoke(f"where is {word}"))) == [word]
+    store.collection.close()
+
+
+class TestTheStockStore:
+    """What langchain_qdrant's own store can do with LeafEmbeddings, and what it cannot; see docs/frameworks.md."""
+
+    IDS = ("00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002")
+
+    @pytest.fixture
+    def stock(self, client: QdrantClient) -> Any:
+        qdrant = pytest.importorskip("langchain_qdrant", reason="pip install langchain-qdrant")
+        client.create_collection("stock", models.VectorParams(size=6, distance=models.Distance.COSINE))
+        embeddings = LeafEmbeddings(LeafEncoder(LetterEncoder(), LetterEncoder()))
+        store = qdrant.QdrantVectorStore(client, "stock", embeddings)
+        store.add_texts(["aaaa", "ffff"], ids=list(self.IDS))
+        return qdrant.QdrantVectorStore
+
+    def test_it_asks_the_leaf_if_it_is_told_not_to_validate(self, stock: Any, client: QdrantClient) -> None:
+        store = stock(client, "stock", LeafEmbeddings(query_only()), validate_collection_config=False)
+        found = store.similarity_search_with_score("aaa", k=1)
+        assert found[0][0].page_content == "aaaa"
+        expected = LetterEncoder().encode_query("aaa") @ LetterEncoder().encode_document("aaaa")
+        assert found[0][1] == pytest.approx(expected, abs=1e-5)
+
+    def test_it_asks_the_teacher_when_made(self, stock: Any, client: QdrantClient) -> None:
+        with pytest.raises(AssertionError, match="the teacher was built"):
+            stock(client, "stock", LeafEmbeddings(query_only()))
+
+    def test_it_asks_the_teacher_for_mmr(self, stock: Any, client: QdrantClient) -> None:
+        store = stock(client, "stock", LeafEmbeddings(query_only()), validate_collection_config=False)
+        with pytest.raises(AssertionError, match="the teacher was built"):
+            store.max_marginal_relevance_search("aaa", k=1)
+
+    def test_it_takes_no_text_as_an_id_and_sees_no_other_model(self, stock: Any, client: QdrantClient) -> None:
+        store = stock(client, "stock", LeafEmbeddings(LeafEncoder(LetterEncoder(), LetterEncoder())))
+        with pytest.raises(ValueError, match="not a valid"):
+            store.add_texts(["bbbb"], ids=["any text"])
+        other = LeafEmbeddings(FunctionEncoder(EmbeddingSpace("other", 6), document=LetterEncoder().encode_document))
+        assert stock(client, "stock", other) is not None  # ours refuses it

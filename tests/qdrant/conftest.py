@@ -21,6 +21,7 @@ from leaf_embed.canaries import Canaries
 from leaf_embed.encoders import BaseEncoder
 from leaf_embed.space import Role
 from leaf_embed.vectors import FloatArray, normalize
+from tests.qdrant.server import SERVER, empty_server
 
 
 @cache
@@ -78,22 +79,14 @@ class SpoiledEncoder(WordEncoder):
         return self._spoil(rows) if any(text.startswith("spoil") for text in texts) else rows
 
 
-SERVER = "LEAF_EMBED_QDRANT_URL"  # of an empty server, to run the same tests against a real one
-
-
 @pytest.fixture(params=["edge", "client", *(["server"] if os.environ.get(SERVER) else [])])
 def home(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[dict[str, Any]]:
     """The arguments that say where collections lie: a directory, a client in local mode, or a server's client."""
     if request.param == "edge":
         yield {"path": tmp_path / "collections"}
     elif request.param == "server":
-        client = QdrantClient(os.environ[SERVER])
-        if client.get_collections().collections:
-            pytest.fail(f"the server at {os.environ[SERVER]} holds collections; the tests take none but an empty one")
-        yield {"client": client}
-        for collection in client.get_collections().collections:  # all made by the test: the server was empty
-            client.delete_collection(collection.name)
-        client.close()
+        with empty_server() as client:
+            yield {"client": client}
     else:
         client = QdrantClient(":memory:")
         yield {"client": client}

@@ -144,7 +144,12 @@ def _create(engine: QdrantClient, body: Any, name: str) -> bool:
     if engine.collection_exists(name):
         raise ValueError(f"collection {name} exists")
     request = models.CreateCollection.model_validate(body)
-    return engine.create_collection(name, vectors_config=request.vectors, metadata=request.metadata)
+    return engine.create_collection(
+        name,
+        vectors_config=request.vectors,
+        sparse_vectors_config=request.sparse_vectors,
+        metadata=request.metadata,
+    )
 
 
 def _update(engine: QdrantClient, body: Any, name: str) -> bool:
@@ -216,6 +221,7 @@ ROUTES: list[tuple[str, Callable[..., Any]]] = [
     (f"GET /collections/{NAME}/exists", lambda engine, body, name: {"exists": engine.collection_exists(name)}),
     (f"GET /collections/{NAME}", lambda engine, body, name: engine.get_collection(name)),
     (f"PUT /collections/{NAME}", _create),
+    (f"DELETE /collections/{NAME}", lambda engine, body, name: engine.delete_collection(name)),
     (f"PATCH /collections/{NAME}", _update),
     (f"PUT /collections/{NAME}/index", lambda engine, body, name: {"operation_id": 0, "status": "completed"}),
     (f"PUT /collections/{NAME}/vectors/{NAME}", _vector_name),

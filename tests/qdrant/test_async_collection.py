@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from leaf_embed.errors import (
     SpaceMismatchError,
 )
 from leaf_embed.qdrant import AsyncLeafCollection, CollectionSpec, Document, LeafCollection
+from tests.qdrant.server import SERVER, empty_server
 
 SPEC = CollectionSpec(mrl=(16,))
 DOCS = [Document(f"d{i}", f"topic{i % 10} word{i}", payload={"n": i}) for i in range(120)]
@@ -35,9 +37,15 @@ def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     return run
 
 
-@pytest.fixture
-def client() -> AsyncQdrantClient:
-    return AsyncQdrantClient(":memory:")
+@pytest.fixture(params=["local", *(["server"] if os.environ.get(SERVER) else [])])
+def client(request: pytest.FixtureRequest) -> Iterator[AsyncQdrantClient]:
+    """A client in local mode, and that of a server if ``LEAF_EMBED_QDRANT_URL`` names one."""
+    if request.param == "local":
+        yield AsyncQdrantClient(":memory:")
+        return
+    with empty_server() as blocking:
+        yield AsyncQdrantClient(os.environ[SERVER], api_key=os.environ.get("QDRANT_API_KEY"), timeout=60)
+        assert blocking.get_collections()
 
 
 @in_loop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,20 @@ def docs(home: Any, leaf: Any) -> Iterator[LeafCollection]:
                 Document(
                     f"d{i}",
                     f"topic{i % 10} word{i}",
-                    payload={"n": i, "half": i / 2, "tag": "abc"[i % 3], "on": i > 50},
+                    payload={
+                        "n": i,
+                        "half": i / 2,
+                        "tag": "abc"[i % 3],
+                        "on": i > 50,
+                        "day": f"2024-01-{1 + i % 28:02}T12:00:00Z",
+                        **(
+                            {"note": f"part {i} of a red bridge"}
+                            if i % 5 == 0
+                            else {"note": None}
+                            if i % 5 == 1
+                            else {}
+                        ),
+                    },
                 )
                 for i in range(100)
             ]
@@ -36,7 +50,8 @@ def docs(home: Any, leaf: Any) -> Iterator[LeafCollection]:
 def test_get_gives_documents_in_the_order_asked_for(docs: LeafCollection, leaf: Any) -> None:
     found = docs.get(["d7", "missing", "d3", "d7"])
     assert [d.id for d in found] == ["d7", "d3", "d7"]
-    assert found[1] == StoredDocument("d3", "topic3 word3", "", {"n": 3, "half": 1.5, "tag": "a", "on": False})
+    payload = {"n": 3, "half": 1.5, "tag": "a", "on": False, "day": "2024-01-04T12:00:00Z"}
+    assert found[1] == StoredDocument("d3", "topic3 word3", "", payload)
     assert found[0].vector is None
     vector = docs.get(["d7"], with_vectors=True)[0].vector
     assert vector is not None
@@ -98,6 +113,17 @@ def test_a_score_threshold_cuts_the_list(docs: LeafCollection) -> None:
         ({"$and": [{"tag": "a"}, {"n": {"lte": 3}}]}, lambda p: p["n"] in (0, 3)),
         ({"$not": {"tag": "a", "on": True}}, lambda p: not (p["tag"] == "a" and p["on"])),
         ({"$not": {"$or": [{"tag": ["a", "b"]}, {"on": True}]}}, lambda p: p["tag"] == "c" and not p["on"]),
+        ({"note": None}, lambda p: not p.get("note")),
+        ({"note": {"not": None}, "n": {"lt": 50}}, lambda p: p.get("note") and p["n"] < 50),
+        ({"note": {"contains": "of a red"}}, lambda p: p.get("note")),
+        ({"note": {"contains": "bridge 10"}}, lambda p: p["n"] == 10),
+        ({"day": {"gte": "2024-01-27"}}, lambda p: p["day"] >= "2024-01-27"),
+        ({"day": {"gt": "2024-01-02T12:00:00Z", "lte": datetime(2024, 1, 4, 12)}}, lambda p: p["n"] % 28 in (2, 3)),
+        ({"day": {"lt": date(2024, 1, 3)}}, lambda p: p["day"] < "2024-01-03"),
+        ({"$id": ["d3", "d5", 7]}, lambda p: p["n"] in (3, 5)),
+        ({"$id": {"not": ["d3", "d5"]}, "n": {"lt": 7}}, lambda p: p["n"] in (0, 1, 2, 4, 6)),
+        ({"$text": "topic4 word14"}, lambda p: p["n"] == 14),
+        ({"$text": {"contains": "word2"}}, lambda p: p["n"] == 2),
     ],
     ids=str,
 )
@@ -118,7 +144,10 @@ def test_filters(docs: LeafCollection, where: Any, wanted: Any) -> None:
         {"$or": []},
         {"$or": {"n": 1}},
         {"$not": 3},
-        {"n": {"not": None}},
+        {"n": {"not": {"not": 1}}},
+        {"n": {"contains": ""}},
+        {"n": {"gte": "yesterday"}},
+        {"$payload": 1},
         ["n"],
     ],
     ids=str,

@@ -259,7 +259,7 @@ def test_a_spec_fits_its_space(home: Any, leaf: Any, make_encoder: Any) -> None:
     with pytest.raises(InputError, match=r"\[64, 100\] are not below the 64 dimensions"):
         LeafCollection.create("docs", leaf, spec=CollectionSpec(mrl=(16, 64, 100)), **home)
     assert CollectionSpec.for_space(leaf.space).mrl == ()
-    assert CollectionSpec.for_space(make_encoder(256).space).mrl == (128,)
+    assert CollectionSpec.for_space(make_encoder(256).space).mrl == (96,)
     metadata = CollectionMetadata("docs", leaf.space, CollectionSpec(mrl=[16]))  # type: ignore[arg-type]
     assert CollectionMetadata.from_dict(metadata.to_dict(), name="docs") == metadata
 

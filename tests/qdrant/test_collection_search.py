@@ -210,7 +210,11 @@ def test_a_plan_settles_every_number(leaf: Any) -> None:
         ({"where": {"a": 1.5}}, "cannot be used"),
         ({"where": {"a": []}}, "cannot be used"),
         ({"where": {"a": ["x", 1]}}, "cannot be used"),
-        ({"where": {"a": None}}, "cannot be used"),
+        ({"where": {"a": {}}}, "cannot be used"),
+        ({"where": {"a": {"gte": "soon"}}}, "is no ISO date"),
+        ({"where": {"a": {"gte": "2024-01-01", "lt": 3}}}, "cannot be used"),
+        ({"where": {"a": {"contains": 3}}}, "takes a text"),
+        ({"where": {"$hash": "x"}}, "no field begins with a dollar"),
     ],
 )
 def test_search_options_that_cannot_be_used(home: Any, leaf: Any, options: dict[str, Any], message: str) -> None:

@@ -21,6 +21,7 @@ from leaf_embed.qdrant.client_config import creation_calls
 from leaf_embed.qdrant.filters import parse_filter
 from leaf_embed.qdrant.quantization import QUANTIZATIONS
 from leaf_embed.qdrant.search import plan_search
+from leaf_embed.qdrant.words import SparseVector, plan_hybrid
 
 SPEC = CollectionSpec(mrl=(16,), payload_indexes={"n": "integer"})
 ID = "6af613b6-569c-5c22-9c37-2ed93f31d3af"
@@ -84,10 +85,30 @@ def test_a_search_says_over_grpc_what_it_says_over_rest(server: Any, leaf: Any) 
         assert len(message.query.nearest.dense.data) == 64
 
 
+@pytest.mark.parametrize("fusion", ["rrf", "dbsf"])
+def test_a_hybrid_search_says_over_grpc_what_it_says_over_rest(server: Any, leaf: Any, fusion: Any) -> None:
+    recorder, _, points = server
+    hybrid = plan_hybrid(fusion, "the salt of the moon", "english", wanted=7)
+    plan = plan_search(leaf.encode_query("topic1"), SPEC, limit=3, offset=4, where={"n": 3}, hybrid=hybrid)
+    points.query(plan)
+    points.query_batch([plan])
+    (_, single), (_, batch) = recorder.messages
+    for message in (single, *batch.query_points):
+        assert (message.limit, message.offset, message.using) == (3, 4, "")
+        assert message.query.WhichOneof("variant") == ("rrf" if fusion == "rrf" else "fusion")
+        assert fusion == "dbsf" or message.query.rrf.k == 60
+        meaning, words = message.prefetch
+        assert (meaning.using, meaning.limit, meaning.prefetch[0].using) == ("full", 100, "mrl_16")
+        assert meaning.params.quantization.ignore is True
+        assert (words.using, words.limit) == ("bm25", 100)
+        assert list(words.query.nearest.sparse.indices) == list(hybrid.words.indices if hybrid.words else [])
+        assert words.filter == meaning.filter == meaning.prefetch[0].filter
+
+
 def test_every_call_has_its_message(server: Any) -> None:
     recorder, _, points = server
     conditions = parse_filter({"n": 3}, "payload.")
-    vectors = {"full": [0.5] * 64, "mrl_16": [0.25] * 16}
+    vectors = {"full": [0.5] * 64, "mrl_16": [0.25] * 16, "bm25": SparseVector((3, 9), (1.0, 0.5))}
     points.upsert([Point(ID, vectors, {"text": "x", "payload": {"n": [1, 2.5, None, True, {"a": "é"}]}})])
     points.overwrite_payloads({ID: {"text": "y"}})
     points.update_vectors({ID: {"mrl_16": [0.25] * 16}})
@@ -100,13 +121,15 @@ def test_every_call_has_its_message(server: Any) -> None:
     assert names == ["Upsert", "UpdateBatch", "UpdateVectors", "Get", "Get", "Scroll", "Count", "Delete"]
     upsert = recorder.messages[0][1]
     assert upsert.wait is True
-    assert set(upsert.points[0].vectors.vectors.vectors) == {"full", "mrl_16"}
+    named = upsert.points[0].vectors.vectors.vectors
+    assert set(named) == {"full", "mrl_16", "bm25"}
+    assert list(named["bm25"].sparse.indices) == [3, 9]
 
 
 @pytest.mark.parametrize("name", QUANTIZATIONS)
 def test_every_quantization_has_its_message(server: Any, leaf: Any, name: str) -> None:
     recorder, sender, points = server
-    spec = CollectionSpec(mrl=(16,), quantization=name, payload_indexes={"n": "integer"}, shard_number=2)
+    spec = CollectionSpec(mrl=(16,), quantization=name, payload_indexes={"n": "integer"}, shard_number=2, sparse="bm25")
     metadata = CollectionMetadata("docs", leaf.space, spec)
     for call in creation_calls(metadata):
         sender.send(call)
@@ -122,6 +145,7 @@ def test_every_quantization_has_its_message(server: Any, leaf: Any, name: str) -
     else:
         assert params["mrl_16"].quantization_config.WhichOneof("quantization") == changed.WhichOneof("quantization")
     assert create.shard_number == 2
+    assert create.sparse_vectors_config.map["bm25"].modifier == 1  # idf
     assert index.field_name == "payload.n"
 
 

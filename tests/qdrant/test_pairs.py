@@ -103,7 +103,7 @@ def test_wrong_names_say_which_there_are(foreign):
         CollectionPairs("other", **({"path": foreign["path"] / "docs" / "x"} if "path" in foreign else foreign))
     with pytest.raises(InputError, match="give either path"):
         CollectionPairs("docs")
-    with pytest.raises(InputError, match="one of no values"):
+    with pytest.raises(InputError, match="cannot be used"):
         list(CollectionPairs("docs", where={"lang": []}, **foreign))
 
 

@@ -25,9 +25,18 @@ from leaf_embed.qdrant.quantization import QUANTIZATIONS
 from tests.qdrant.openapi import OpenApi
 from tests.qdrant.stub import Fault, Stub
 
-SPEC = CollectionSpec(mrl=(16,), payload_indexes={"lang": "keyword", "n": "integer"})
+SPEC = CollectionSpec(mrl=(16,), payload_indexes={"lang": "keyword", "n": "integer"}, sparse="bm25")
 DOCS = [Document(f"d{i}", f"topic{i % 10} word{i}", payload={"n": i, "lang": "en"}) for i in range(90)]
 QUICK = Retry(attempts=5, first_wait=0.01, longest_wait=0.05)
+
+
+def short(sent: Any) -> Any:
+    """A request with its queries in their short form: ``{"nearest": [...]}`` is ``[...]``."""
+    if isinstance(sent, list):
+        return [short(item) for item in sent]
+    if not isinstance(sent, dict):
+        return sent
+    return short(sent["nearest"]) if set(sent) == {"nearest"} else {key: short(value) for key, value in sent.items()}
 
 
 def everything(stub: Stub, leaf: Any) -> None:
@@ -49,6 +58,12 @@ def everything(stub: Stub, leaf: Any) -> None:
         docs.search("topic3", exact=True)
         docs.search_batch(["topic3", "topic4"], where={"n": 4})
         docs.search_mmr("topic3", limit=3)
+        for fusion in ("rrf", "dbsf"):
+            docs.search("topic3", where={"n": 4}, hybrid=fusion, limit=2)
+            docs.search_batch(["topic3", "the"], hybrid=fusion)
+            request = docs.explain("topic3", limit=3, where={"n": 3}, hybrid=fusion).request
+            docs.search("topic3", limit=3, where={"n": 3}, hybrid=fusion)
+            assert short(stub.requests[-1][2]) == request
         assert len(list(docs.iter_documents(with_vectors=True, where={"n": {"gt": 50}}, page_size=20))) == 39
         assert [d.id for d in docs.get(["d3", "no"])] == ["d3"]
         assert docs.delete(["d3", "no"]) == 1
@@ -59,8 +74,7 @@ def everything(stub: Stub, leaf: Any) -> None:
         docs.describe()
         request = docs.explain("topic3", limit=3, where={"n": 3}).request
         docs.search("topic3", limit=3, where={"n": 3})
-        sent = stub.requests[-1][2]
-        assert {**sent, "query": sent["query"]["nearest"]} == request  # the long form of the same query
+        assert short(stub.requests[-1][2]) == request
     switch_alias("alias", "docs", client=client)
     switch_alias("alias", "wide", client=client)
     LeafCollection.open("alias", leaf, client=client, check_canaries=False).close()
@@ -79,6 +93,7 @@ async def everything_async(stub: Stub, leaf: Any) -> None:
     assert (await docs.search("topic3 word3", where={"n": 3}))[0].id == "d3"
     await docs.search_batch(["a", "b"])
     await docs.search_mmr("topic3")
+    assert (await docs.search("topic3 word3", hybrid=True))[0].id == "d3"
     assert len([d async for d in docs.iter_documents(page_size=40)]) == 90
     assert await docs.delete(["d1"]) == 1
     assert len(await docs.get(["d1", "d2"])) == 1

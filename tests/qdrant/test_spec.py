@@ -104,7 +104,7 @@ def test_a_preset_takes_a_third_of_the_space(make_encoder: Any) -> None:
     dims = {
         dim: CollectionSpec.preset("balanced", make_encoder(dim).space).mrl for dim in (8, 64, 384, 768, 1024, 3072)
     }
-    assert dims == {8: (), 64: (16,), 384: (128,), 768: (256,), 1024: (256,), 3072: (512,)}
+    assert dims == {8: (), 64: (32,), 384: (128,), 768: (256,), 1024: (352,), 3072: (1024,)}
     with pytest.raises(InputError, match="presets are"):
         CollectionSpec.preset("best", make_encoder(8).space)  # type: ignore[arg-type]
 
@@ -123,6 +123,24 @@ def test_an_estimate_by_hand(make_encoder: Any) -> None:
     assert str(balanced).startswith("100,000 documents: about 35 MB of memory (26 MB codes, ")
     with pytest.raises(InputError):
         estimate(CollectionSpec.preset("exact", space), space, 0)
+
+
+@pytest.mark.parametrize("dim", [256, 384, 512, 768, 1024, 1536, 3072])
+def test_the_default_is_balanced_and_keeps_its_promise_of_memory(make_encoder: Any, dim: int) -> None:
+    space = make_encoder(dim, canaries=False).space
+    spec = CollectionSpec.for_space(space)
+    assert spec == CollectionSpec.preset("balanced", space)
+    size = estimate(spec, space, 1_000_000)
+    assert size.pinned * (8 if dim >= 384 else 6) <= size.float32
+
+
+def test_an_estimate_of_words(make_encoder: Any) -> None:
+    space = make_encoder(768, canaries=False).space
+    plain, words = (estimate(CollectionSpec(sparse=kind), space, 1000, text_bytes=1200) for kind in ("none", "bm25"))
+    assert (plain.words, words.words) == (0, 1000 * 100 * 8)  # a different word every 12 bytes, 8 bytes each
+    assert words.memory - plain.memory == words.words
+    assert "words" in str(words)
+    assert "words" not in str(plain)
 
 
 def test_explain_shows_what_is_sent_and_why(leaf: Any, monkeypatch: pytest.MonkeyPatch) -> None:

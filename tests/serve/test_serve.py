@@ -107,6 +107,89 @@ def test_openais_own_client(address: str) -> None:
         client.embeddings.create(model="leaf", input="abba", dimensions=7)
 
 
+@pytest.fixture
+def bytes_as_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenAI's tokenizer without its download: every byte is a token, by tiktoken's own class."""
+    tiktoken = pytest.importorskip("tiktoken", reason="pip install tiktoken")
+    ranks = {bytes([byte]): byte for byte in range(256)}
+    made = tiktoken.Encoding("cl100k_base", pat_str=r"\w+|\W+", mergeable_ranks=ranks, special_tokens={})
+    monkeypatch.setitem(tiktoken.registry.ENCODINGS, "cl100k_base", made)
+
+
+@pytest.fixture
+def no_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """tiktoken on a machine that reaches no network."""
+    tiktoken = pytest.importorskip("tiktoken", reason="pip install tiktoken")
+
+    def fail(*_: Any) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(tiktoken, "encoding_for_model", fail)
+
+
+@pytest.mark.parametrize("model", ["text-embedding-3-small", "leaf"])
+def test_langchains_openai_embeddings_as_they_are(address: str, bytes_as_tokens: None, model: str) -> None:
+    """They send token numbers, with the name of a model that tiktoken may not know."""
+    langchain = pytest.importorskip("langchain_openai", reason="pip install langchain-openai")
+    embeddings = langchain.OpenAIEmbeddings(model=model, base_url=f"{address}/v1", api_key="any")
+    texts = ["abba", "cab é日本"]
+    expected = LetterEncoder().encode_query(texts)
+    np.testing.assert_allclose(embeddings.embed_documents(texts), expected, atol=1e-6)
+    np.testing.assert_allclose(embeddings.embed_query("abba"), expected[0], atol=1e-6)
+    np.testing.assert_allclose(asyncio.run(embeddings.aembed_query("abba")), expected[0], atol=1e-6)
+
+
+def test_langchains_openai_embeddings_may_send_texts_and_a_role(no_vocabulary: None) -> None:
+    langchain = pytest.importorskip("langchain_openai", reason="pip install langchain-openai")
+    leaf, teacher = LetterEncoder(), LetterEncoder()
+    with serving(LeafEncoder(leaf, teacher)) as address:
+        plain: dict[str, Any] = {"model": "leaf", "base_url": f"{address}/v1", "api_key": "any"}
+        plain["check_embedding_ctx_length"] = False
+        queries = langchain.OpenAIEmbeddings(**plain)
+        documents = langchain.OpenAIEmbeddings(**plain, model_kwargs={"extra_body": {"input_type": "document"}})
+        assert queries.embed_query("abba") == pytest.approx(LetterEncoder().encode_query("abba"))
+        assert documents.embed_documents(["cab"])[0] == pytest.approx(LetterEncoder().encode_document("cab"))
+    assert (leaf.roles, teacher.roles) == (["query"], ["document"])
+
+
+@pytest.mark.parametrize("rows", [[97, 98], [[97], [98, 99]]])
+def test_token_numbers_that_nobody_can_read_here(address: str, no_vocabulary: None, rows: Any) -> None:
+    code, answer, _ = post(address, {"input": rows, "model": "leaf"})
+    assert code == 400
+    assert "set check_embedding_ctx_length=False" in answer["error"]["message"]
+    assert "TIKTOKEN_CACHE_DIR" in answer["error"]["message"]
+
+
+def test_token_numbers_without_tiktoken(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tiktoken", None)
+    code, answer, _ = post(address, {"input": [97, 98]})
+    assert code == 400
+    assert "pip install 'leaf-embed[serve]'" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("bad", [999_999, -1, 2**70])
+def test_numbers_that_are_no_tokens(address: str, bytes_as_tokens: None, bad: int) -> None:
+    assert post(address, {"input": [97, 98]})[1]["data"] == post(address, {"input": "ab"})[1]["data"]
+    code, answer, _ = post(address, {"input": [[97], [bad]]})
+    assert code == 400
+    assert "input 1 holds a number that is no token of cl100k_base" in answer["error"]["message"]
+
+
+def test_usage_counts_what_the_encoder_reads(leaf_path: Path, teacher_path: Path) -> None:
+    """One letter and one known word are a token each, and the encoder puts two special tokens around."""
+    texts = ["red stone", "the river is cold x", ""]
+    with serving(leaf_embed.load(leaf_path, document=str(teacher_path), cache_size=4)) as address:
+        usage = [post(address, {"input": text})[1]["usage"]["prompt_tokens"] for text in texts]
+        assert usage == [4, 7, 2]
+        for role in ("query", "document"):
+            together = post(address, {"input": texts, "input_type": role})[1]["usage"]
+            assert together == {"prompt_tokens": 13, "total_tokens": 13}
+        long = post(address, {"input": "red " * 500})[1]["usage"]["total_tokens"]
+        assert long == leaf_embed.load(leaf_path).space.max_tokens  # what is cut off is not counted
+    with serving(LetterEncoder()) as address:  # nobody can tell
+        assert post(address, {"input": "a"})[1]["usage"] == {"prompt_tokens": 0, "total_tokens": 0}
+
+
 def test_roles_go_to_their_encoders() -> None:
     leaf, teacher = LetterEncoder(), LetterEncoder()
     with serving(LeafEncoder(leaf, teacher)) as address:
@@ -124,7 +207,9 @@ def test_roles_go_to_their_encoders() -> None:
         ([], 400, "must be a JSON object"),
         ({}, 400, "input must be a text"),
         ({"input": []}, 400, "input must be a text"),
-        ({"input": [1, 2]}, 400, "check_embedding_ctx_length=False"),
+        ({"input": ["a", [1, 2]]}, 400, "texts alone, or lists of token numbers alone"),
+        ({"input": [[1, 2], []]}, 400, "texts alone, or lists of token numbers alone"),
+        ({"input": [1, True]}, 400, "texts alone, or lists of token numbers alone"),
         ({"input": ["a"] * 5}, 400, "up to 4 in a request"),
         ({"input": "a", "input_type": "passage"}, 400, "input_type must be"),
         ({"input": "a", "encoding_format": "hex"}, 400, "encoding_format must be"),
@@ -221,7 +306,7 @@ def test_a_batch_holds_one_role_and_a_failure_stays_in_it() -> None:
         worker = asyncio.create_task(batcher.run())
         results = await asyncio.gather(*waiting, return_exceptions=True)
         assert isinstance(results[1], InputError)
-        np.testing.assert_allclose(results[2], LetterEncoder().encode_query(["c"]))  # type: ignore[arg-type]
+        np.testing.assert_allclose(results[2].rows, LetterEncoder().encode_query(["c"]))  # type: ignore[union-attr]
         assert encoder.batches == [("query", 2)]
         assert batcher.waiting == 0
         batcher.close()

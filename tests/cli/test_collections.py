@@ -1,0 +1,135 @@
+"""The commands about collections: what they estimate, keep, filter, find by words, and recommend."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leaf_embed.cli import run
+from leaf_embed.cli.conditions import conditions
+from leaf_embed.cli.plot import tune_svg, tune_text
+from leaf_embed.errors import InputError
+from leaf_embed.qdrant import TuneReport, TuneRow
+from tests.conftest import sentences
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
+    code = run([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], {}),
+        (["lang=en", "n=3", "on=true"], {"lang": "en", "n": 3, "on": True}),
+        (["lang!=en"], {"lang": {"not": "en"}}),
+        (["year>=1990", "year<2000"], {"$and": [{"year": {"gte": 1990}}, {"year": {"lt": 2000}}]}),
+        (["half>1.5"], {"half": {"gt": 1.5}}),
+        (["half=-.5"], {"half": {"gte": -0.5, "lte": -0.5}}),
+        (["half!=2.5"], {"$not": {"half": {"gte": 2.5, "lte": 2.5}}}),
+        (["day<=2024-01-31"], {"day": {"lte": "2024-01-31"}}),
+        (['lang=["en","de"]', "n!=[1, 2]"], {"lang": ["en", "de"], "n": {"not": [1, 2]}}),
+        (['number="3"'], {"number": "3"}),
+        (["note", "!gone"], {"note": {"not": None}, "gone": None}),
+        (["url=https://a.org/?b=c"], {"url": "https://a.org/?b=c"}),
+        (["a.b=x y"], {"a.b": "x y"}),
+    ],
+)
+def test_conditions(given: list[str], expected: dict[str, Any]) -> None:
+    assert conditions(given) == expected
+
+
+@pytest.mark.parametrize("given", ["=en", "", "!lang=en", "lang=[1", ">=3"])
+def test_what_is_no_condition(given: str) -> None:
+    with pytest.raises(InputError, match="--where"):
+        conditions([given])
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("corpus") / "docs.jsonl"
+    records = [{"_id": f"d{i}", "text": f"{s} zx{i}q", "n": i} for i, s in enumerate(sentences(80, seed=7))]
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return file
+
+
+def test_a_dry_run_makes_nothing(
+    capsys: pytest.CaptureFixture[str], leaf_path: Path, corpus: Path, tmp_path: Path
+) -> None:
+    place = ["--leaf", leaf_path, "--path", tmp_path / "none", "--collection", "docs", "--input", corpus]
+    code, plain, _ = call(capsys, "index", *place, "--dry-run", "--mrl", 16)
+    assert code == 0
+    assert plain.startswith("80 documents: about ")
+    _, small, _ = call(capsys, "index", *place, "--dry-run", "--mrl", 16, "--quantization", "turbo4", "--hybrid")
+    assert "words" in small
+    assert "words" not in plain
+    assert not (tmp_path / "none").exists()
+    for wrong in (["--preset", "best"], ["--mrl", 32], ["--quantization", "int3"]):
+        code, _, err = call(capsys, "index", *place, "--dry-run", *wrong)
+        assert code == 1, wrong
+        assert "error:" in err
+
+
+def test_words_filters_and_tuning(
+    capsys: pytest.CaptureFixture[str], leaf_path: Path, teacher_path: Path, corpus: Path, tmp_path: Path
+) -> None:
+    place: list[Any] = ["--leaf", leaf_path, "--path", tmp_path / "collections", "--collection", "docs"]
+    code, out, err = call(
+        capsys, "index", *place, "--teacher", teacher_path, "--input", corpus, "--mrl", "16,8", "--hybrid"
+    )
+    assert code == 0, err
+    assert "80 added" in out
+    assert "80 documents: about" in err
+    code, out, _ = call(capsys, "search", "zx17q", *place, "--hybrid", "--limit", 1, "--json")
+    assert json.loads(out)["id"] == "d17"
+    code, out, _ = call(capsys, "search", "red", *place, "--json", "--where", "n>=70", "n!=75")
+    assert {json.loads(line)["id"] for line in out.splitlines()} == {f"d{n}" for n in range(70, 80) if n != 75}
+    code, out, _ = call(capsys, "search", "zx17q", *place, "--hybrid", "--explain")
+    assert "POST /collections/docs/points/query" in out
+    assert "bm25" in out
+
+    queries, plot = tmp_path / "queries.txt", tmp_path / "plot.svg"
+    queries.write_text("\n".join(sentences(30, seed=9)))
+    tuning = ["tune", *place, "--queries", queries, "--candidates", "10,40", "--presets", "exact", "--plot", plot]
+    code, out, err = call(capsys, *tuning)
+    assert code == 0, err
+    assert out.count("take this") == 1
+    assert "30 queries; the marked row" in out
+    assert "p50 ms" in out
+    ElementTree.parse(plot)
+    code, out, _ = call(capsys, *tuning, "--max-queries", 5, "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert len(rows) == (1 + 2 * 2) + 1
+    assert sum(row["recommended"] for row in rows) == 1
+    code, _, err = call(capsys, *tuning[:-1], tmp_path / "plot.png")
+    assert code == 1
+    assert "ends in .svg" in err
+
+
+def row(recall: float, ms: float, candidates: int | None) -> TuneRow:
+    return TuneRow("<mine>", None if candidates is None else 16, "int8", candidates, None, recall, 1.0, ms, ms, 20.0)
+
+
+def test_the_pictures_show_every_setting() -> None:
+    rows = (row(1.0, 9.0, None), row(0.9, 1.0, 20), row(0.99, 2.0, 50))
+    report = TuneReport(rows, rows[2], 60, 0.95)
+    image = ElementTree.fromstring(tune_svg(report))
+    circles = [part for part in image.iter() if part.tag.endswith("circle")]
+    assert len(circles) == 3
+    assert [circle.get("stroke") for circle in circles] == [None, None, "black"]
+    heights = [float(circle.get("cy") or 0) for circle in circles]
+    assert heights[0] < heights[2] < heights[1]  # the better recall stands higher
+    places = [float(circle.get("cx") or 0) for circle in circles]
+    assert places[1] < places[2] < places[0]
+    text = tune_text(report)
+    assert "<mine>: mrl_16 int8" in text
+    lines = text.splitlines()
+    assert lines[0].endswith("o")  # the exact search: best and slowest
+    assert lines[0].startswith("  1.000 |")
+    assert "|x" in lines[11]  # the worst and fastest
