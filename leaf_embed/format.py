@@ -5,6 +5,7 @@ modules.json, ...          what SentenceTransformer(directory) reads
 tokenizer.json             what the query path reads
 onnx/model.onnx            float32 graph, output "sentence_embedding"
 onnx/model_quantized.onnx  int8 graph
+onnx/model_fp16.onnx       float16 weights, if asked for
 parity.json                how far each graph is from the torch model
 """
 
@@ -41,7 +42,11 @@ GRAPH_OUTPUT = "sentence_embedding"
 TOKEN_OUTPUT = "token_embeddings"  # the same vector for each token, for runtimes that insist on pooling
 LEAF_FILE = "leaf.json"
 PARITY_FILE = "parity.json"
-GRAPHS: Mapping[str, str] = {"int8": "onnx/model_quantized.onnx", "float32": "onnx/model.onnx"}  # preferred first
+GRAPHS: Mapping[str, str] = {  # preferred first; the names are those that transformers.js looks for
+    "int8": "onnx/model_quantized.onnx",
+    "float32": "onnx/model.onnx",
+    "float16": "onnx/model_fp16.onnx",
+}
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def command(
     quantization: Annotated[
         list[str] | None, typer.Option(help="Of the document vectors: float32, int8, binary.")
     ] = None,
-    variant: Annotated[str, typer.Option(help="Leaf to run: auto, int8, float32 or torch.")] = "auto",
+    variant: Annotated[str, typer.Option(help="Leaf to run: auto, int8, float32, float16 or torch.")] = "auto",
     report_file: Annotated[Path | None, typer.Option("--output", help="Write the report as JSON.")] = None,
 ) -> None:
     """Measure nDCG@10 of the teacher, of leaf queries on teacher documents, and of the leaf alone."""
@@ -44,6 +44,6 @@ def command(
 
 
 def _variant(name: str) -> Any:
-    if name not in ("auto", "int8", "float32", "torch"):
-        raise InputError(f"unknown --variant {name!r}; expected auto, int8, float32 or torch")
+    if name not in ("auto", "int8", "float32", "float16", "torch"):
+        raise InputError(f"unknown --variant {name!r}; expected auto, int8, float32, float16 or torch")
     return name

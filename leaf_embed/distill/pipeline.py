@@ -37,7 +37,7 @@ __all__ = ["DistillReport", "Progress", "distill"]
 
 STATIC = "static"
 MAX_HELD_OUT = 1000
-PARITY_TEXTS = 256
+PARITY_TEXTS = 384
 SAME_TEXT = "the same text again"
 EMPTY_TEXT = "empty text"
 EXCLUDED = "excluded"

@@ -115,7 +115,7 @@ def load(
     path: str | os.PathLike[str],
     *,
     document: Literal["teacher", "leaf"] | Encoder | DocumentMaker | str | os.PathLike[str] | None = None,
-    variant: Literal["auto", "int8", "float32", "torch"] = "auto",
+    variant: Literal["auto", "int8", "float32", "float16", "torch"] = "auto",
     threads: int = 1,
     cache_size: int = 0,
     revision: str | None = None,
@@ -128,7 +128,8 @@ def load(
             named in the space, loaded on first use. A path or hub id: the teacher from there. ``"leaf"``: the leaf
             itself (symmetric use). An :class:`Encoder`: that one. A function: makes it from the leaf's space when the
             first document comes.
-        variant: ``"int8"``, ``"float32"``, ``"auto"`` (int8 if it was exported, else float32), or ``"torch"``.
+        variant: ``"int8"``, ``"float32"``, ``"float16"`` (its weights), ``"auto"`` (int8 if it was exported, else
+            float32), or ``"torch"``.
         threads: Threads of ONNX Runtime.
         cache_size: Number of query vectors kept in memory, for queries that come again; 0 keeps none.
         revision: Hub commit, branch or tag.
@@ -159,7 +160,7 @@ def load(
     return LeafEncoder(query, lambda: load_teacher(source, query.space))
 
 
-def _open_leaf(directory: Path, variant: Literal["auto", "int8", "float32"], threads: int) -> Encoder:
+def _open_leaf(directory: Path, variant: Literal["auto", "int8", "float32", "float16"], threads: int) -> Encoder:
     """The query side of a leaf, whatever its kind, without torch."""
     if read_leaf(directory).kind == "static":
         from leaf_embed.encoders.static import StaticEncoder
