@@ -9,6 +9,7 @@ from leaf_embed.distill.export import Floor, Parity, export
 from leaf_embed.distill.mixing import Exclusion
 from leaf_embed.distill.pipeline import DistillReport, distill
 from leaf_embed.distill.student import build_student
+from leaf_embed.distill.truncate import truncate_leaf
 from leaf_embed.distill.vector_files import VectorFiles
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "distill",
     "estimate_cost",
     "export",
+    "truncate_leaf",
 ]

@@ -58,6 +58,7 @@ class Quantizer:
         import onnx
 
         self._model = onnx.load(source)
+        del self._model.graph.value_info[:]  # the quantiser turns the Dense's weight round and trips over its old shape
         self._feeds = feeds
         self._smoothed: Smoothed | None = None
 

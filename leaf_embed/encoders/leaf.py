@@ -185,11 +185,18 @@ def load_teacher(source: str, space: EmbeddingSpace) -> Encoder:
             query_prompt=space.query_prompt,
             document_prompt=space.document_prompt,
             max_tokens=space.max_tokens,
+            dim=space.dim,
+            revision=_commit(space),
         )
     except InputError as error:
         raise InputError(
             f"{error}\nIf the teacher lies elsewhere on this machine, name it: document='path'."
         ) from error
+
+
+def _commit(space: EmbeddingSpace) -> str | None:
+    """The hub commit that the space was made with; a digest of local files is none."""
+    return None if space.revision is None or space.revision.startswith("sha256:") else space.revision
 
 
 def _find(path: str | os.PathLike[str], revision: str | None, whole: bool) -> Path:

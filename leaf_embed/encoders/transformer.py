@@ -43,6 +43,8 @@ class SentenceTransformerEncoder(BaseEncoder):
         query_prompt: str | None = None,
         document_prompt: str | None = None,
         max_tokens: int | None = None,
+        dim: int | None = None,
+        revision: str | None = None,
         precision: Precision = "auto",
         device: str | None = None,
         batch_tokens: int = 4096,
@@ -54,6 +56,8 @@ class SentenceTransformerEncoder(BaseEncoder):
             query_prompt: Text before every query; ``None`` takes the one saved in the model.
             document_prompt: Text before every document; ``None`` takes the one saved in the model.
             max_tokens: Read fewer tokens than the model would.
+            dim: Keep the first numbers of each vector only, renormalised; ``None`` or more than there are keeps all.
+            revision: Hub commit, branch or tag; a local directory is taken as it is.
             precision: ``"auto"`` is bfloat16 on a GPU and on a CPU with bfloat16 units, else float32.
             device: As in torch; ``None`` takes a GPU if there is one.
             batch_tokens: Tokens in a batch at most, padding included.
@@ -63,7 +67,8 @@ class SentenceTransformerEncoder(BaseEncoder):
             InputError: The model cannot be loaded, or makes no text vectors.
         """
         require("sentence_transformers", "train", "A torch encoder")
-        self.model, name = _load(model, device)
+        self.model, name = _load(model, device, revision)
+        self._dim = dim
         if max_tokens is not None:
             self.model.max_seq_length = max_tokens
         self._autocast = wants_bfloat16(precision, self.model.device)
@@ -114,6 +119,8 @@ class SentenceTransformerEncoder(BaseEncoder):
                 progress(len(rows))
         if result is None:
             raise InputError("nothing to encode: got no texts")
+        if self._dim is not None and self._dim < result.shape[1]:
+            return vectors.truncate(result, self._dim)
         return result
 
     def _forward(self, texts: list[str], prompt: str) -> FloatArray:
@@ -132,7 +139,9 @@ class SentenceTransformerEncoder(BaseEncoder):
         return np.asarray(output.cpu().numpy(), dtype=np.float32)
 
 
-def _load(model: str | os.PathLike[str] | SentenceTransformer, device: str | None) -> tuple[SentenceTransformer, str]:
+def _load(
+    model: str | os.PathLike[str] | SentenceTransformer, device: str | None, revision: str | None
+) -> tuple[SentenceTransformer, str]:
     """The model in evaluation mode, and the name to find it again by."""
     from sentence_transformers import SentenceTransformer
 
@@ -145,7 +154,9 @@ def _load(model: str | os.PathLike[str] | SentenceTransformer, device: str | Non
     if local.is_dir() and not any((local / f).is_file() for f in ("modules.json", "config.json")):
         raise InputError(f"{name} holds no model (no modules.json, no config.json); is the path right?")
     try:
-        return SentenceTransformer(name, device=device).eval(), str(local.resolve()) if local.is_dir() else name
+        if local.is_dir():
+            return SentenceTransformer(name, device=device).eval(), str(local.resolve())
+        return SentenceTransformer(name, device=device, revision=revision).eval(), name
     except (OSError, ValueError) as error:
         raise InputError(
             f"cannot load a sentence-transformers model from {name!r}: {error}\n"
