@@ -16,7 +16,7 @@ import typer
 from rich.markup import escape
 
 from leaf_embed import __version__
-from leaf_embed.cli import cache, demo, distill, evaluate, export, index, inspect, search, serve
+from leaf_embed.cli import cache, demo, distill, evaluate, export, index, inspect, push, search, serve
 from leaf_embed.cli.console import errors
 from leaf_embed.errors import LeafEmbedError
 
@@ -54,7 +54,7 @@ def ending_well(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-for module in (distill, cache, export, evaluate, index, search, inspect, serve, demo):
+for module in (distill, cache, export, evaluate, index, search, inspect, push, serve, demo):
     app.command(name=module.__name__.rsplit(".", 1)[-1])(ending_well(module.command))
 
 

@@ -16,6 +16,7 @@ from leaf_embed._extras import require
 from leaf_embed._files import replacing_directory
 from leaf_embed.canaries import Canaries
 from leaf_embed.distill.cache import Rows, TeacherCache
+from leaf_embed.distill.card import write_card
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.corpus import Corpus, Counted, Text
 from leaf_embed.distill.data import TokenizedTexts, cut_texts
@@ -171,6 +172,7 @@ def _save(target: Path, plan: StudentPlan, info: LeafInfo, sample: Sequence[Text
             tell("export", 0, None, "")
             parity = export(folder, sample)
             tell("export", 1, 1, "")
+        write_card(folder)
     return parity
 
 

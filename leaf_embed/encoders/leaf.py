@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from leaf_embed.canaries import LEAF_FLOOR, TEACHER_FLOOR, CanaryReport
 from leaf_embed.encoders.base import BaseEncoder, Encoder
@@ -16,6 +16,9 @@ from leaf_embed.errors import InputError, NotALeafError
 from leaf_embed.format import read_leaf
 from leaf_embed.space import EmbeddingSpace, Role
 from leaf_embed.vectors import FloatArray
+
+if TYPE_CHECKING:
+    from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 
 __all__ = ["DocumentMaker", "LeafEncoder", "load"]
 
@@ -171,7 +174,7 @@ def _open_leaf(directory: Path, variant: Literal["auto", "int8", "float32", "flo
     return OnnxEncoder(directory, variant=variant, threads=threads)
 
 
-def load_teacher(source: str, space: EmbeddingSpace) -> Encoder:
+def load_teacher(source: str, space: EmbeddingSpace) -> SentenceTransformerEncoder:
     """Load the teacher of a space, with the space's prompts and length.
 
     Raises:
