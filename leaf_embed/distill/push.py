@@ -82,7 +82,7 @@ def push_to_hub(
 
 def _files(path: Path) -> tuple[tuple[str, int], ...]:
     """What :data:`IGNORED` leaves, by huggingface_hub's own rule."""
-    from huggingface_hub.utils import filter_repo_objects
+    from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]  # public, not listed
 
     names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
     return tuple(
