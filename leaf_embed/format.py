@@ -30,6 +30,7 @@ __all__ = [
     "TOKEN_OUTPUT",
     "Kind",
     "LeafInfo",
+    "graphs_for",
     "read_leaf",
     "write_leaf",
 ]
@@ -80,6 +81,12 @@ class LeafInfo:
         }
 
 
+def graphs_for(variant: str) -> list[str]:
+    """Graph files that serve a variant, ``"auto"`` or a key of :data:`GRAPHS`; best first."""
+    names = ("int8", "float32") if variant == "auto" else (variant,)
+    return [GRAPHS[name] for name in names if name in GRAPHS]
+
+
 def _kind(name: Any) -> Kind:
     if name not in get_args(Kind):
         raise ValueError(f"unknown kind {name!r}")
@@ -103,7 +110,12 @@ def read_leaf(directory: str | os.PathLike[str]) -> LeafInfo:
     if not path.is_dir():
         raise NotALeafError(f"{path} is no directory; expected a leaf made by: leaf-embed distill --output {path}")
     if not file.is_file():
-        hint = " It is a sentence-transformers model: distil it first." if (path / "modules.json").is_file() else ""
+        hint = ""
+        if (path / "modules.json").is_file():
+            hint = (
+                " It is a sentence-transformers model: distil it first; or, if it is aligned with another model "
+                "already, declare that: load(..., space=EmbeddingSpace(teacher=..., dim=...))."
+            )
         raise NotALeafError(f"{path} holds no {LEAF_FILE}, so it is no leaf.{hint}")
     try:
         value = json.loads(file.read_text(encoding="utf-8"))

@@ -43,6 +43,7 @@ class OnnxEncoder(BaseEncoder):
         threads: int = 1,
         batch_tokens: int = 512,
         graph: Path | None = None,
+        info: LeafInfo | None = None,
     ) -> None:
         """Open a leaf directory.
 
@@ -54,6 +55,7 @@ class OnnxEncoder(BaseEncoder):
             batch_tokens: Tokens in a batch at most, padding included. ONNX Runtime never gives memory back, so this
                 bounds the process; 512 measured fastest for int8 (examples/LOG.md).
             graph: A graph file outside the directory's layout, used instead of ``variant``.
+            info: What ``leaf.json`` would say, for a directory without one.
 
         Raises:
             NotALeafError: No leaf there, or the graph was not exported.
@@ -62,7 +64,7 @@ class OnnxEncoder(BaseEncoder):
         if threads < 1:
             raise InputError(f"threads must be at least 1; got {threads}")
         self.path = Path(path)
-        self.info: LeafInfo = read_leaf(self.path)
+        self.info: LeafInfo = info or read_leaf(self.path)
         self._budget = TokenBudget(batch_tokens)
         if graph is None:
             graph = _find_graph(self.path, variant)
