@@ -27,6 +27,7 @@ __all__ = [
     "GRAPH_OUTPUT",
     "LEAF_FILE",
     "PARITY_FILE",
+    "ROUTER_FILE",
     "TOKEN_OUTPUT",
     "Kind",
     "LeafInfo",
@@ -43,6 +44,7 @@ GRAPH_OUTPUT = "sentence_embedding"
 TOKEN_OUTPUT = "token_embeddings"  # the same vector for each token, for runtimes that insist on pooling
 LEAF_FILE = "leaf.json"
 PARITY_FILE = "parity.json"
+ROUTER_FILE = "router_config.json"  # there if leaf and teacher are one model
 GRAPHS: Mapping[str, str] = {  # preferred first; the names are those that transformers.js looks for
     "int8": "onnx/model_quantized.onnx",
     "float32": "onnx/model.onnx",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ def export_router(
     """Write a directory that ``SentenceTransformer(output)`` and mteb encode both sides with.
 
     ``encode_query`` gives the leaf's vectors and ``encode_document`` the teacher's, prompts included. The teacher's
-    weights are inside, as in ``MongoDB/mdbr-leaf-ir-asym``; :func:`leaf_embed.load` reads the leaf's part alone.
+    weights are inside, as in ``MongoDB/mdbr-leaf-ir-asym``; :func:`leaf_embed.load` reads
+    the leaf's part alone, by its graph.
 
     Args:
         directory: A leaf directory.
@@ -69,5 +71,7 @@ def export_router(
         model.save_pretrained(str(folder), create_model_card=False)
         for file in folder.rglob("*.safetensors"):
             file.chmod(0o644)
+        if (Path(directory) / "onnx").is_dir():
+            shutil.copytree(Path(directory) / "onnx", folder / "query_0_Transformer" / "onnx")
         write_leaf(folder, info)
     return target

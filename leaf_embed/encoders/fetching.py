@@ -9,7 +9,7 @@ from pathlib import Path
 
 from leaf_embed.encoders.layout import LAYOUT_FILES, Layout, read_layout
 from leaf_embed.errors import NotALeafError
-from leaf_embed.format import LEAF_FILE, graphs_for, read_leaf
+from leaf_embed.format import LEAF_FILE, ROUTER_FILE, graphs_for, read_leaf
 
 __all__ = ["find_leaf"]
 
@@ -47,7 +47,7 @@ def _fetch(name: str, revision: str | None, variant: str) -> Path:
     folder = _get(name, revision, [LEAF_FILE, *LAYOUT_FILES])
     if re.fullmatch(r"[0-9a-f]{40}", folder.name):
         revision = folder.name  # a branch may move between two calls
-    if (folder / LEAF_FILE).is_file():
+    if (folder / LEAF_FILE).is_file() and not (folder / ROUTER_FILE).is_file():
         if variant == "torch":
             return _get(name, revision, None)
         if read_leaf(folder).kind == "static":

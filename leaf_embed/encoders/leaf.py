@@ -13,7 +13,7 @@ from leaf_embed.encoders.base import BaseEncoder, Encoder
 from leaf_embed.encoders.fetching import find_leaf
 from leaf_embed.encoders.recent import RecentQueries
 from leaf_embed.errors import InputError
-from leaf_embed.format import LEAF_FILE, read_leaf
+from leaf_embed.format import LEAF_FILE, ROUTER_FILE, read_leaf
 from leaf_embed.space import EmbeddingSpace, Role
 from leaf_embed.vectors import FloatArray
 
@@ -173,6 +173,10 @@ def _open_query(
     info = read_leaf(directory)
     if space is not None:
         info.space.require_same(space, mine="the leaf", theirs="the declared space", advice="Leave space= out.")
+    if (directory / ROUTER_FILE).is_file():
+        from leaf_embed.encoders.published import open_published
+
+        return open_published(directory, info.space, variant, threads, info.max_tokens)
     if variant == "torch":
         from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 

@@ -63,12 +63,15 @@ def open_published(
     space: EmbeddingSpace,
     variant: Literal["auto", "int8", "float32", "float16", "torch"],
     threads: int,
+    max_tokens: int | None = None,
 ) -> BaseEncoder:
     """The query side of a sentence-transformers directory that writes into ``space``.
 
     A static model needs NumPy only. A transformer is run by its ONNX graph if there is one; Pooling and Dense are then
     applied here if the graph stops at the tokens, since graphs that leave the Dense out are the field's most frequent
     silent error. Without a graph it is run by torch, from the modules of the query's road alone.
+
+    ``max_tokens`` is where it stops reading, if that is known better than from its files.
 
     Raises:
         NotALeafError: No such directory, or one of modules that are not supported.
@@ -78,7 +81,7 @@ def open_published(
     layout = read_layout(directory)
     if layout.part("Normalize") is not None and not space.unit_norm:
         raise InputError(f"{directory} normalises its vectors; the declared space says unit_norm=False")
-    info = LeafInfo(space, _max_tokens(directory, layout, space))
+    info = LeafInfo(space, max_tokens or _max_tokens(directory, layout, space))
     encoder: BaseEncoder
     graph = None if variant == "torch" else _graph(directory, layout, variant)
     if layout.parts[0].kind == "StaticEmbedding" and variant != "torch":

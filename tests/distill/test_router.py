@@ -1,6 +1,7 @@
 """Leaf and teacher in one directory: both roads give the vectors that they give alone."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from sentence_transformers import SentenceTransformer
 
 import leaf_embed
 from leaf_embed.distill import export_router, truncate_leaf
+from leaf_embed.encoders.onnx import OnnxEncoder
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError, SpaceMismatchError
 from tests.conftest import make_model, sentences
@@ -41,6 +43,17 @@ def test_prompts_reach_both_roads(teacher_path, tmp_path):
     np.testing.assert_allclose(model.encode_query(ASKED), leaf.encode_query(ASKED), atol=1e-5)
     plain = SentenceTransformer(str(teacher_path), device="cpu")
     np.testing.assert_allclose(model.encode_document(ASKED), plain.encode([f"the {t}" for t in ASKED]), atol=1e-5)
+
+
+def test_our_own_load_reads_the_leaf_alone_and_needs_no_torch(router, leaf_path, tmp_path):
+    copy = shutil.copytree(router, tmp_path / "pair")
+    for file in copy.glob("document_*/*"):
+        file.unlink()
+    leaf = leaf_embed.load(copy)
+    np.testing.assert_allclose(leaf.encode_query(ASKED), leaf_embed.load(leaf_path).encode_query(ASKED), atol=1e-6)
+    assert leaf.query_encoder.info.max_tokens == leaf_embed.load(leaf_path).query_encoder.info.max_tokens
+    assert isinstance(leaf.query_encoder, OnnxEncoder)
+    leaf.verify()
 
 
 def test_layout_is_that_of_the_published_routers(router):
