@@ -134,8 +134,8 @@ def _parity_table(parity: Mapping[str, Mapping[str, Any]]) -> str:
             f"{found['bytes'] / 1e6:.1f} MB",
             f"{found['mean_cosine']:.4f}",
             f"{found['min_cosine']:.4f}",
-            f"{found['top10_overlap']:.1%}",
-            found["recipe"],
+            f"{found['top10_overlap']:.1%}" if "top10_overlap" in found else "not measured",
+            found.get("recipe", ""),
         )
         for variant, found in parity.items()
     ]
