@@ -16,7 +16,7 @@ from leaf_embed.errors import NotALeafError
 
 __all__ = ["LAYOUT_FILES", "Layout", "Part", "read_layout"]
 
-LAYOUT_FILES = ("modules.json", "router_config.json", "config_sentence_transformers.json")
+LAYOUT_FILES = ("modules.json", "router_config.json")
 QUERY_ROADS = ("query", "query_text")
 
 
