@@ -5,6 +5,7 @@ modules.json, ...          what SentenceTransformer(directory) reads
 tokenizer.json             what the query path reads
 onnx/model.onnx            float32 graph, output "sentence_embedding"
 onnx/model_quantized.onnx  int8 graph
+onnx/model_fp16.onnx       float16 weights, if asked for
 parity.json                how far each graph is from the torch model
 """
 
@@ -26,9 +27,11 @@ __all__ = [
     "GRAPH_OUTPUT",
     "LEAF_FILE",
     "PARITY_FILE",
+    "ROUTER_FILE",
     "TOKEN_OUTPUT",
     "Kind",
     "LeafInfo",
+    "graphs_for",
     "read_leaf",
     "write_leaf",
 ]
@@ -41,7 +44,12 @@ GRAPH_OUTPUT = "sentence_embedding"
 TOKEN_OUTPUT = "token_embeddings"  # the same vector for each token, for runtimes that insist on pooling
 LEAF_FILE = "leaf.json"
 PARITY_FILE = "parity.json"
-GRAPHS: Mapping[str, str] = {"int8": "onnx/model_quantized.onnx", "float32": "onnx/model.onnx"}  # preferred first
+ROUTER_FILE = "router_config.json"  # there if leaf and teacher are one model
+GRAPHS: Mapping[str, str] = {  # preferred first; the names are those that transformers.js looks for
+    "int8": "onnx/model_quantized.onnx",
+    "float32": "onnx/model.onnx",
+    "float16": "onnx/model_fp16.onnx",
+}
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,12 @@ class LeafInfo:
         }
 
 
+def graphs_for(variant: str) -> list[str]:
+    """Graph files that serve a variant, ``"auto"`` or a key of :data:`GRAPHS`; best first."""
+    names = ("int8", "float32") if variant == "auto" else (variant,)
+    return [GRAPHS[name] for name in names if name in GRAPHS]
+
+
 def _kind(name: Any) -> Kind:
     if name not in get_args(Kind):
         raise ValueError(f"unknown kind {name!r}")
@@ -98,7 +112,12 @@ def read_leaf(directory: str | os.PathLike[str]) -> LeafInfo:
     if not path.is_dir():
         raise NotALeafError(f"{path} is no directory; expected a leaf made by: leaf-embed distill --output {path}")
     if not file.is_file():
-        hint = " It is a sentence-transformers model: distil it first." if (path / "modules.json").is_file() else ""
+        hint = ""
+        if (path / "modules.json").is_file():
+            hint = (
+                " It is a sentence-transformers model: distil it first; or, if it is aligned with another model "
+                "already, declare that: load(..., space=EmbeddingSpace(teacher=..., dim=...))."
+            )
         raise NotALeafError(f"{path} holds no {LEAF_FILE}, so it is no leaf.{hint}")
     try:
         value = json.loads(file.read_text(encoding="utf-8"))

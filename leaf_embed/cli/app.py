@@ -16,7 +16,21 @@ import typer
 from rich.markup import escape
 
 from leaf_embed import __version__
-from leaf_embed.cli import cache, compare, demo, distill, evaluate, export, index, inspect, overlap, search, serve, tune
+from leaf_embed.cli import (
+    cache,
+    compare,
+    demo,
+    distill,
+    evaluate,
+    export,
+    index,
+    inspect,
+    overlap,
+    push,
+    search,
+    serve,
+    tune,
+)
 from leaf_embed.cli.console import errors
 from leaf_embed.errors import LeafEmbedError
 
@@ -67,7 +81,7 @@ def ending_well(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-for module in (distill, cache, export, evaluate, compare, overlap, index, search, inspect, tune, serve, demo):
+for module in (distill, cache, export, evaluate, compare, overlap, index, search, inspect, tune, push, serve, demo):
     app.command(name=module.__name__.rsplit(".", 1)[-1])(ending_well(module.command))
 
 

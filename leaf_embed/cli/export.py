@@ -1,4 +1,4 @@
-"""``leaf-embed export``: ONNX graphs of a leaf, with proof."""
+"""``leaf-embed export``: ONNX graphs of a leaf, with proof, and its model card."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leaf_embed.cli.console import output, quiet_transformers
+from leaf_embed.errors import InputError
 from leaf_embed.format import read_leaf
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-TEXTS = 256
+TEXTS = 1024
 
 
 def command(
@@ -25,21 +26,47 @@ def command(
         list[Path] | None,
         typer.Option(help="Texts to compare on. Default: the documentation of Python's standard library."),
     ] = None,
+    float16: Annotated[bool, typer.Option("--float16", help="A graph with float16 weights too.")] = False,
+    dim: Annotated[
+        int | None, typer.Option(help="First make a leaf of the first so many dimensions, in --output.")
+    ] = None,
+    router: Annotated[
+        bool, typer.Option("--router", help="Write leaf and teacher as one sentence-transformers Router to --output.")
+    ] = False,
+    teacher: Annotated[
+        str | None, typer.Option(help="With --router: the teacher's path. Default: the one named in the leaf.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Report of leaf-embed evaluate, for the table on the model card.")
+    ] = None,
+    target: Annotated[Path | None, typer.Option("--output", help="Directory for --dim or --router.")] = None,
 ) -> None:
-    """Export a leaf's float32 and int8 ONNX graphs and write parity.json.
+    """Export a leaf's float32 and int8 ONNX graphs and write parity.json and README.md, the model card.
 
-    Fails, and writes nothing, if a graph's vectors differ too much from the torch model's.
+    The int8 graph is made by the fastest recipe that is exact enough on this machine. Fails, and writes nothing, if a
+    graph's vectors differ too much from the torch model's.
     """
-    read_leaf(leaf)
+    info = read_leaf(leaf)
+    if (dim is not None or router) != (target is not None) or (dim is not None and router):
+        raise InputError("--output goes with either --dim or --router, which write another directory")
     quiet_transformers()
-    from leaf_embed.distill import export
+    if router:
+        from leaf_embed.distill import export_router
 
-    found = export(leaf, _texts(corpus))
-    for variant, parity in found.items():
-        output.print(
-            f"{variant:<8} {parity.bytes / 1e6:6.1f} MB   cosine mean {parity.mean_cosine:.5f}, "
-            f"lowest {parity.min_cosine:.5f}, largest difference {parity.max_difference:.2g}, {parity.texts} texts"
-        )
+        output.print(f"router       {export_router(leaf, target or leaf, teacher=teacher)}", highlight=False)
+        return
+    from leaf_embed.distill import export, read_report, truncate_leaf, write_card
+
+    if dim is not None:
+        leaf = truncate_leaf(leaf, target or leaf, dim)
+    if info.kind == "transformer":
+        for variant, parity in export(leaf, _texts(corpus), float16=float16).items():
+            output.print(
+                f"{variant:<8} {parity.bytes / 1e6:6.1f} MB   cosine mean {parity.mean_cosine:.5f}, "
+                f"lowest {parity.min_cosine:.5f}, same top ten {parity.top10_overlap:.1%}, {parity.texts} texts, "
+                f"{parity.recipe}"
+            )
+    write_card(leaf, name=str(leaf), report=None if report is None else read_report(report))
 
 
 def _texts(corpus: list[Path] | None) -> list[Text]:

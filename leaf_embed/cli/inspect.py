@@ -51,7 +51,8 @@ def _show_leaf(directory: Path) -> None:
     if (directory / PARITY_FILE).is_file():
         for variant, parity in json.loads((directory / PARITY_FILE).read_text()).items():
             cosines = f"mean {parity['mean_cosine']:.5f}, lowest {parity['min_cosine']:.5f}"
-            output.print(f"parity       {variant}: {cosines}, {parity['texts']} texts")
+            how = f", {parity['recipe']}" if "recipe" in parity else ""
+            output.print(f"parity       {variant}: {cosines}, {parity['texts']} texts{how}")
     if any((directory / file).is_file() for file in GRAPHS.values()) and info.space.canaries is not None:
         output.print(f"leaf         {leaf_embed.load(directory).verify()}")
 

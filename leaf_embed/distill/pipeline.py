@@ -16,6 +16,7 @@ from leaf_embed._extras import require
 from leaf_embed._files import replacing_directory
 from leaf_embed.canaries import Canaries
 from leaf_embed.distill.cache import Rows, TeacherCache
+from leaf_embed.distill.card import write_card
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.corpus import Corpus, Counted, Text
 from leaf_embed.distill.data import TokenizedTexts, cut_texts
@@ -43,7 +44,7 @@ __all__ = ["DistillReport", "Progress", "distill"]
 STATIC = "static"
 SHALLOW = "shallow"
 MAX_HELD_OUT = 1000
-PARITY_TEXTS = 256
+PARITY_TEXTS = 384
 SAME_TEXT = "the same text again"
 EMPTY_TEXT = "empty text"
 EXCLUDED = "excluded"
@@ -230,6 +231,7 @@ def _save(
             tell("export", 0, None, "")
             parity = export(folder, sample)
             tell("export", 1, 1, "")
+        write_card(folder)
     return parity
 
 

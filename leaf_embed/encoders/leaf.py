@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from leaf_embed.canaries import LEAF_FLOOR, TEACHER_FLOOR, CanaryReport
 from leaf_embed.encoders.base import BaseEncoder, Counting, Encoder, count_tokens
+from leaf_embed.encoders.fetching import find_leaf
 from leaf_embed.encoders.recent import RecentQueries
-from leaf_embed.encoders.rotation import ROTATION_FILE, RotatedEncoder, Rotation
-from leaf_embed.errors import InputError, NotALeafError
-from leaf_embed.format import read_leaf
+from leaf_embed.encoders.rotation import RotatedEncoder, Rotation
+from leaf_embed.errors import InputError
+from leaf_embed.format import LEAF_FILE, ROUTER_FILE, read_leaf
 from leaf_embed.space import EmbeddingSpace, Role
 from leaf_embed.vectors import FloatArray
+
+if TYPE_CHECKING:
+    from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 
 __all__ = ["DocumentMaker", "LeafEncoder", "load"]
 
 DocumentMaker: TypeAlias = Callable[[EmbeddingSpace], Encoder]
-
-QUERY_FILES = ["leaf.json", "tokenizer.json", "onnx/*", ROTATION_FILE]
+LeafVariant: TypeAlias = Literal["auto", "int8", "float32", "float16", "torch"]
 
 
 class LeafEncoder(BaseEncoder):
@@ -65,14 +67,14 @@ class LeafEncoder(BaseEncoder):
 
     @property
     def teacher_space(self) -> EmbeddingSpace:
-        """The space that the teacher itself writes into: the leaf's own, before any rotation."""
+        """The space that the teacher itself writes into: the leaf's own, before any rotation and its truncation."""
         return self.space if self.rotation is None else self.rotation.plain(self.space)
 
     def turned(self, teacher: Encoder) -> Encoder:
         """A teacher of :attr:`teacher_space` as one of the leaf's space: rotated if the leaf is, else itself."""
         if self.rotation is None or teacher.space.rotation is not None:
             return teacher
-        return RotatedEncoder(teacher, self.rotation)
+        return RotatedEncoder(teacher, self.rotation, self.space.dim)
 
     @property
     def query_encoder(self) -> Encoder:
@@ -141,37 +143,36 @@ def load(
     path: str | os.PathLike[str],
     *,
     document: Literal["teacher", "leaf"] | Encoder | DocumentMaker | str | os.PathLike[str] | None = None,
-    variant: Literal["auto", "int8", "float32", "torch"] = "auto",
+    variant: LeafVariant = "auto",
     threads: int = 1,
     cache_size: int = 0,
     revision: str | None = None,
+    space: EmbeddingSpace | None = None,
 ) -> LeafEncoder:
     """Open a leaf.
 
     Args:
-        path: A leaf directory, or a hub id. From the hub only the query side's files are fetched.
+        path: A leaf directory, or a hub id. From the hub only the query side's files are fetched. Also a leaf that
+            others published: one of :data:`leaf_embed.encoders.published.KNOWN_SPACES`, or with ``space`` any
+            sentence-transformers model that is aligned with the document encoder.
         document: Who encodes documents. ``None``: nobody, the leaf answers queries only. ``"teacher"``: the teacher
             named in the space, loaded on first use. A path or hub id: the teacher from there. ``"leaf"``: the leaf
             itself (symmetric use). An :class:`Encoder`: that one. A function: makes it from the teacher's own space
             when the first document comes. If the leaf's space is rotated, the teacher's vectors are, too.
-        variant: ``"int8"``, ``"float32"``, ``"auto"`` (int8 if it was exported, else float32), or ``"torch"``.
+        variant: ``"int8"``, ``"float32"``, ``"float16"`` (its weights), ``"auto"`` (int8 if it was exported, else
+            float32), or ``"torch"``.
         threads: Threads of ONNX Runtime.
         cache_size: Number of query vectors kept in memory, for queries that come again; 0 keeps none.
-        revision: Hub commit, branch or tag.
+        revision: Hub commit, branch or tag of the leaf; the teacher's is pinned in the space.
+        space: The space that a directory without ``leaf.json`` writes into: the user's word, of which only size and
+            norm can be checked. A leaf of ours knows its own, and refuses another.
 
     Raises:
         NotALeafError: No leaf there.
         SpaceMismatchError: The document encoder is not the teacher of the leaf's space.
     """
-    directory = _find(path, revision, whole=variant == "torch")
-    query: Encoder
-    if variant == "torch":
-        from leaf_embed.encoders.transformer import SentenceTransformerEncoder
-
-        read_leaf(directory)
-        query = SentenceTransformerEncoder(directory)
-    else:
-        query = _open_leaf(directory, variant, threads)
+    directory = find_leaf(path, revision, variant)
+    query = _open_query(directory, os.fspath(path), space, variant, threads)
     if cache_size:
         query = RecentQueries(query, cache_size)
     rotation = Rotation.load(directory, query.space)
@@ -191,9 +192,28 @@ def load(
     return leaf
 
 
-def _open_leaf(directory: Path, variant: Literal["auto", "int8", "float32"], threads: int) -> Encoder:
-    """The query side of a leaf, whatever its kind, without torch."""
-    if read_leaf(directory).kind == "static":
+def _open_query(
+    directory: Path, name: str, space: EmbeddingSpace | None, variant: LeafVariant, threads: int
+) -> Encoder:
+    """The query side of a leaf, whatever its kind; without torch, unless it is asked for or there is no graph."""
+    if not (directory / LEAF_FILE).is_file() and (directory / "modules.json").is_file():
+        from leaf_embed.encoders.published import known_space, open_published
+
+        declared = space or known_space(name)
+        if declared is not None:
+            return open_published(directory, declared, variant, threads)
+    info = read_leaf(directory)
+    if space is not None:
+        info.space.require_same(space, mine="the leaf", theirs="the declared space", advice="Leave space= out.")
+    if (directory / ROUTER_FILE).is_file():
+        from leaf_embed.encoders.published import open_published
+
+        return open_published(directory, info.space, variant, threads, info.max_tokens)
+    if variant == "torch":
+        from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+
+        return SentenceTransformerEncoder(directory)
+    if info.kind == "static":
         from leaf_embed.encoders.static import StaticEncoder
 
         return StaticEncoder(directory)
@@ -202,11 +222,14 @@ def _open_leaf(directory: Path, variant: Literal["auto", "int8", "float32"], thr
     return OnnxEncoder(directory, variant=variant, threads=threads)
 
 
-def load_teacher(source: str, space: EmbeddingSpace) -> Encoder:
-    """Load the teacher of a space, with the space's prompts and length.
+def load_teacher(source: str, space: EmbeddingSpace) -> SentenceTransformerEncoder:
+    """Load the teacher of a space, with the space's prompts, length, size and revision.
+
+    A space without canaries was declared, and so is its teacher: what can be seen of it is checked, its revision is
+    the one that was asked for.
 
     Raises:
-        InputError: It cannot be loaded from ``source``.
+        InputError: It cannot be loaded from ``source``, or its vectors are not those of the declared space.
     """
     from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 
@@ -216,6 +239,9 @@ def load_teacher(source: str, space: EmbeddingSpace) -> Encoder:
             query_prompt=space.query_prompt,
             document_prompt=space.document_prompt,
             max_tokens=space.max_tokens,
+            dim=space.dim,
+            revision=_commit(space),
+            space=space if space.canaries is None else None,
         )
     except InputError as error:
         raise InputError(
@@ -224,22 +250,6 @@ def load_teacher(source: str, space: EmbeddingSpace) -> Encoder:
         ) from error
 
 
-def _find(path: str | os.PathLike[str], revision: str | None, whole: bool) -> Path:
-    """A local leaf directory, fetched from the hub if need be."""
-    local = Path(path)
-    if local.exists():
-        return local
-    if not isinstance(path, str) or not re.fullmatch(r"[\w.-]+/[\w.-]+", path):
-        raise NotALeafError(f"there is no leaf at {path}; expected a leaf directory, or a hub id such as 'org/leaf'")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        found = Path(snapshot_download(path, revision=revision, allow_patterns=None if whole else QUERY_FILES))
-        if not whole and read_leaf(found).kind == "static":  # its table is in the place of a graph
-            snapshot_download(path, revision=revision, allow_patterns=["model.safetensors"])
-        return found
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise NotALeafError(
-            f"there is no directory {path}, and the hub did not give a leaf of this name ({error})"
-        ) from error
+def _commit(space: EmbeddingSpace) -> str | None:
+    """The hub commit that the space was made with; a digest of local files is none."""
+    return None if space.revision is None or space.revision.startswith("sha256:") else space.revision

@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from leaf_embed.encoders.base import BaseEncoder
+from leaf_embed.encoders.base import BaseEncoder, clean
 from leaf_embed.encoders.batching import TokenBudget, token_batches
 from leaf_embed.errors import InputError, NotALeafError
 from leaf_embed.format import GRAPH_OUTPUT, GRAPHS, LeafInfo, read_leaf
@@ -21,7 +21,7 @@ from leaf_embed.vectors import FloatArray
 
 __all__ = ["OnnxEncoder", "Variant"]
 
-Variant: TypeAlias = Literal["auto", "int8", "float32"]
+Variant: TypeAlias = Literal["auto", "int8", "float32", "float16"]
 
 BLOCK = 2048  # texts tokenised at a time: a tokenised text takes some kilobytes until it was encoded
 SLOWER_WHEN_FUSED = ["SkipLayerNormFusion"]  # on a CPU its kernel costs a fifth of a query (examples/LOG.md)
@@ -43,6 +43,7 @@ class OnnxEncoder(BaseEncoder):
         threads: int = 1,
         batch_tokens: int = 512,
         graph: Path | None = None,
+        info: LeafInfo | None = None,
     ) -> None:
         """Open a leaf directory.
 
@@ -54,6 +55,7 @@ class OnnxEncoder(BaseEncoder):
             batch_tokens: Tokens in a batch at most, padding included. ONNX Runtime never gives memory back, so this
                 bounds the process; 512 measured fastest for int8 (examples/LOG.md).
             graph: A graph file outside the directory's layout, used instead of ``variant``.
+            info: What ``leaf.json`` would say, for a directory without one.
 
         Raises:
             NotALeafError: No leaf there, or the graph was not exported.
@@ -62,7 +64,7 @@ class OnnxEncoder(BaseEncoder):
         if threads < 1:
             raise InputError(f"threads must be at least 1; got {threads}")
         self.path = Path(path)
-        self.info: LeafInfo = read_leaf(self.path)
+        self.info: LeafInfo = info or read_leaf(self.path)
         self._budget = TokenBudget(batch_tokens)
         if graph is None:
             graph = _find_graph(self.path, variant)
@@ -91,8 +93,18 @@ class OnnxEncoder(BaseEncoder):
         prompt, limit = self.space.prompt(role), self.info.max_tokens * MAX_CHARACTERS_PER_TOKEN
         return [len(t) for t in self._tokenizer.encode_batch_fast([(prompt + text)[:limit] for text in texts])]
 
+    def feed(self, text: str, role: Role) -> dict[str, NDArray[np.int64]]:
+        """The graph's inputs for one text, each of shape ``(1, length)``: for calibrating and for comparing."""
+        prompted = (self.space.prompt(role) + clean(text))[: self.info.max_tokens * MAX_CHARACTERS_PER_TOKEN]
+        return self._feeds([self._tokenizer.encode(prompted)])
+
     def _run(self, tokens: Sequence[Encoding]) -> FloatArray:
         """Vectors of one batch, shape ``(len(tokens), dim)``."""
+        output: Any = self._session.run([GRAPH_OUTPUT], self._feeds(tokens))[0]
+        return np.asarray(output, dtype=np.float32)
+
+    def _feeds(self, tokens: Sequence[Encoding]) -> dict[str, NDArray[np.int64]]:
+        """The graph's inputs for one batch, each of shape ``(len(tokens), longest)``."""
         length = max(1, max(len(t) for t in tokens))
         ids: NDArray[np.int64] = np.full((len(tokens), length), self._pad_id, dtype=np.int64)
         mask = np.zeros_like(ids)
@@ -100,9 +112,7 @@ class OnnxEncoder(BaseEncoder):
             ids[row, : len(token)] = token.ids
             mask[row, : len(token)] = 1
         values = {"input_ids": ids, "attention_mask": mask}
-        feeds = {name: values[name] if name in values else np.zeros_like(ids) for name in self._inputs}
-        output: Any = self._session.run([GRAPH_OUTPUT], feeds)[0]
-        return np.asarray(output, dtype=np.float32)
+        return {name: values[name] if name in values else np.zeros_like(ids) for name in self._inputs}
 
 
 def _find_graph(path: Path, variant: Variant) -> Path:

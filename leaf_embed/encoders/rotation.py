@@ -63,8 +63,10 @@ class Rotation:
         return replace(space, rotation=self.digest, canaries=canaries)
 
     def plain(self, space: EmbeddingSpace) -> EmbeddingSpace:
-        """The teacher's own space, from the rotated one."""
+        """The teacher's own space, from the rotated one; without canaries if that was truncated, which lost them."""
         self._require(space)
+        if space.dim < len(self.matrix):
+            return replace(space, dim=len(self.matrix), rotation=None, canaries=None)
         canaries = space.canaries and Canaries(space.canaries.texts, space.canaries.vectors @ self.matrix.T)
         return replace(space, rotation=None, canaries=canaries)
 
@@ -102,13 +104,18 @@ class Rotation:
 
 
 class RotatedEncoder(BaseEncoder):
-    """A teacher whose vectors are rotated as they come."""
+    """A teacher whose vectors are rotated, and perhaps truncated, as they come."""
 
-    def __init__(self, encoder: Encoder, rotation: Rotation) -> None:
-        """Rotate an encoder of a space that is not rotated yet."""
+    def __init__(self, encoder: Encoder, rotation: Rotation, dim: int | None = None) -> None:
+        """Rotate an encoder of a space that is not rotated yet; keep the first ``dim`` numbers, ``None`` for all."""
         self._encoder = encoder
         self._rotation = rotation
         self._space = rotation.rotated(encoder.space)
+        self._short = dim is not None and dim < self._space.dim
+        if dim is not None and self._short:
+            known = self._space.canaries
+            canaries = known and Canaries(known.texts, vectors.truncate(known.vectors, dim))
+            self._space = replace(self._space, dim=dim, canaries=canaries)
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -116,4 +123,5 @@ class RotatedEncoder(BaseEncoder):
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         encode = self._encoder.encode_query if role == "query" else self._encoder.encode_document
-        return self._rotation.apply(encode(texts))
+        turned = self._rotation.apply(encode(texts))
+        return vectors.truncate(turned, self.dim) if self._short else turned

@@ -29,14 +29,18 @@ class StaticEncoder(BaseEncoder):
     stored nor searched.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, info: LeafInfo | None = None) -> None:
         """Open a static leaf's directory.
+
+        Args:
+            path: A directory with ``tokenizer.json`` and ``model.safetensors``.
+            info: What ``leaf.json`` would say, for a directory without one.
 
         Raises:
             NotALeafError: No leaf there, not a static one, or its files are damaged.
         """
         self.path = Path(path)
-        self.info: LeafInfo = read_leaf(self.path)
+        self.info: LeafInfo = info or read_leaf(self.path)
         self._tokenizer = _load_tokenizer(self.path)
         self._table = _load_table(self.path, self._tokenizer.get_vocab_size(), self.info.space.dim)
         self._nothing: FloatArray = self._table.mean(axis=0, dtype=np.float32)

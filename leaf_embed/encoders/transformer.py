@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["Precision", "SentenceTransformerEncoder", "wants_bfloat16", "weights_digest"]
+__all__ = ["Precision", "SentenceTransformerEncoder", "load_modules", "wants_bfloat16", "weights_digest"]
 
 STATIC_SUM = "leaf_embed.distill.shallow.StaticSum"
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
@@ -45,6 +45,9 @@ class SentenceTransformerEncoder(BaseEncoder):
         query_prompt: str | None = None,
         document_prompt: str | None = None,
         max_tokens: int | None = None,
+        dim: int | None = None,
+        revision: str | None = None,
+        space: EmbeddingSpace | None = None,
         precision: Precision = "auto",
         device: str | None = None,
         batch_tokens: int = 4096,
@@ -56,6 +59,10 @@ class SentenceTransformerEncoder(BaseEncoder):
             query_prompt: Text before every query; ``None`` takes the one saved in the model.
             document_prompt: Text before every document; ``None`` takes the one saved in the model.
             max_tokens: Read fewer tokens than the model would.
+            dim: Keep the first numbers of each vector only, renormalised; ``None`` or more than there are keeps all.
+            revision: Hub commit, branch or tag; a local directory is taken as it is.
+            space: The space that it is declared to write into; size and norm are checked, prompts are the space's.
+                ``None`` finds out by asking the model.
             precision: ``"auto"`` is bfloat16 on a GPU and on a CPU with bfloat16 units, else float32.
             device: As in torch; ``None`` takes a GPU if there is one.
             batch_tokens: Tokens in a batch at most, padding included.
@@ -65,13 +72,17 @@ class SentenceTransformerEncoder(BaseEncoder):
             InputError: The model cannot be loaded, or makes no text vectors.
         """
         require("sentence_transformers", "train", "A torch encoder")
-        self.model, name = _load(model, device)
+        self.model, name = _load(model, device, revision)
+        self._dim = dim
         if max_tokens is not None:
-            self.model.max_seq_length = max_tokens
+            self.model.max_seq_length = min(max_tokens, self.model.max_seq_length or max_tokens)
         self._autocast = wants_bfloat16(precision, self.model.device)
         self._budget = TokenBudget(batch_tokens, multiple=PAD_MULTIPLE)
         leaf = Path(name) / LEAF_FILE
-        if leaf.is_file():
+        if space is not None:
+            self._space = space
+            self._check_declared()
+        elif leaf.is_file():
             self._space = read_leaf(name).space
         else:
             self._space = self._describe(name, query_prompt, document_prompt)
@@ -93,6 +104,16 @@ class SentenceTransformerEncoder(BaseEncoder):
             unit_norm=vectors.is_unit_norm(probe),
             max_tokens=self.model.max_seq_length,
         )
+
+    def _check_declared(self) -> None:
+        probe = self._encode_prompted([text for _, text in CANARY_TEXTS], "")
+        norm = vectors.is_unit_norm(probe)
+        if probe.shape[1] != self._space.dim or norm != self._space.unit_norm:
+            raise InputError(
+                f"the model writes {probe.shape[1]} numbers, {'of unit norm' if norm else 'of no fixed norm'}; "
+                f"the declared space of {self._space.teacher} has dim={self._space.dim}, "
+                f"unit_norm={self._space.unit_norm}"
+            )
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         return self._encode_prompted(texts, self._space.prompt(role))
@@ -123,6 +144,8 @@ class SentenceTransformerEncoder(BaseEncoder):
                 progress(len(rows))
         if result is None:
             raise InputError("nothing to encode: got no texts")
+        if self._dim is not None and self._dim < result.shape[1]:
+            return vectors.truncate(result, self._dim)
         return result
 
     def _forward(self, texts: list[str], prompt: str) -> FloatArray:
@@ -141,7 +164,9 @@ class SentenceTransformerEncoder(BaseEncoder):
         return np.asarray(output.cpu().numpy(), dtype=np.float32)
 
 
-def _load(model: str | os.PathLike[str] | SentenceTransformer, device: str | None) -> tuple[SentenceTransformer, str]:
+def _load(
+    model: str | os.PathLike[str] | SentenceTransformer, device: str | None, revision: str | None
+) -> tuple[SentenceTransformer, str]:
     """The model in evaluation mode, and the name to find it again by."""
     from sentence_transformers import SentenceTransformer
 
@@ -154,8 +179,10 @@ def _load(model: str | os.PathLike[str] | SentenceTransformer, device: str | Non
     if local.is_dir() and not any((local / f).is_file() for f in ("modules.json", "config.json")):
         raise InputError(f"{name} holds no model (no modules.json, no config.json); is the path right?")
     try:
-        model = SentenceTransformer(name, device=device, trust_remote_code=_needs_only_us(local))
-        return model.eval(), str(local.resolve()) if local.is_dir() else name
+        if local.is_dir():
+            ours = _needs_only_us(local)
+            return SentenceTransformer(name, device=device, trust_remote_code=ours).eval(), str(local.resolve())
+        return SentenceTransformer(name, device=device, revision=revision).eval(), name
     except (OSError, ValueError) as error:
         raise InputError(
             f"cannot load a sentence-transformers model from {name!r}: {error}\n"
@@ -174,6 +201,32 @@ def _needs_only_us(directory: Path) -> bool:
     foreign = {m["type"] for m in json.loads(file.read_bytes()) if not m["type"].startswith("sentence_transformers.")}
     code = any(directory.rglob("*.py")) or any(b"auto_map" in f.read_bytes() for f in directory.rglob("*config.json"))
     return foreign == {STATIC_SUM} and not code
+
+
+def load_modules(directory: Path, parts: Sequence[tuple[str, str]]) -> SentenceTransformer:
+    """Some modules of a model directory as a model: one road of a Router without the other's weights.
+
+    Args:
+        directory: A sentence-transformers model directory.
+        parts: Class name and folder of each module, in their order.
+
+    Raises:
+        InputError: A module that cannot be read.
+    """
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base import modules as base
+    from sentence_transformers.sentence_transformer import modules as dense
+
+    loaded: list[Any] = []
+    for kind, folder in parts:
+        found: Any = getattr(dense, kind, None) or getattr(base, kind, None)
+        if found is None:
+            raise InputError(f"{directory} has a module {kind}, which this sentence-transformers does not know")
+        try:
+            loaded.append(found.load(str(directory), subfolder=folder))
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot read the {kind} in {directory / folder}: {error}") from error
+    return SentenceTransformer(modules=loaded, device="cpu")
 
 
 def _name_of(model: SentenceTransformer) -> str:

@@ -6,12 +6,13 @@ import pytest
 import leaf_embed
 from leaf_embed.distill import DistillConfig, TeacherCache, Text, distill
 from leaf_embed.distill.rotation import compare_truncation, fit_rotation
+from leaf_embed.distill.truncate import truncate_leaf
 from leaf_embed.encoders import FunctionEncoder
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError, NotALeafError, SpaceMismatchError
 from leaf_embed.space import EmbeddingSpace
-from leaf_embed.vectors import cosine, normalize
+from leaf_embed.vectors import cosine, normalize, truncate
 from tests.conftest import sentences, texts
 
 CONFIG = DistillConfig.quick(max_steps=20, learning_rate=2e-3, precision="float32", holdout=0.1, mrl="rotate")
@@ -131,3 +132,16 @@ def test_a_missing_or_foreign_rotation_is_refused(rotated, tmp_path):
 def test_the_report_compares_plain_and_rotated_truncation(teacher_path, tmp_path):
     report = distill(teacher_path, [Text(t.text, t.kind) for t in texts(300)], "static", tmp_path / "leaf", CONFIG)
     assert report.truncation == (), "32 dimensions have no smaller power of two from 32 on"
+
+
+def test_a_rotated_leaf_can_be_truncated(rotated, teacher_path, tmp_path):
+    folder, _ = rotated
+    truncate_leaf(folder / "rotate", tmp_path / "short", 8)
+    short = leaf_embed.load(tmp_path / "short", variant="torch", document="teacher")
+    whole = leaf_embed.load(folder / "rotate", variant="torch", document="teacher")
+    words = sentences(10, seed=8)
+    assert short.space.dim == 8
+    assert cosine(short.encode_query(words), truncate(whole.encode_query(words), 8)).min() > 0.999
+    assert cosine(short.encode_document(words), truncate(whole.encode_document(words), 8)).min() > 0.999
+    with pytest.raises(SpaceMismatchError, match="dim"):
+        whole.space.require_same(short.space, mine="a", theirs="b", advice="")

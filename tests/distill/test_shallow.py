@@ -7,7 +7,9 @@ from sentence_transformers import SentenceTransformer
 import leaf_embed
 from leaf_embed.distill import DistillConfig, build_student, distill
 from leaf_embed.distill.shallow import add_static
+from leaf_embed.distill.truncate import truncate_leaf
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+from leaf_embed.errors import InputError
 from leaf_embed.vectors import cosine, normalize
 from tests.conftest import make_model, sentences, texts
 
@@ -53,7 +55,7 @@ def test_code_in_the_directory_is_not_run(leaves, tmp_path):
 
     shutil.copytree(leaves[0] / "shallow", tmp_path / "leaf")
     (tmp_path / "leaf" / "leaf_embed.py").write_text("raise SystemExit('code from the directory ran')")
-    with pytest.raises(leaf_embed.errors.InputError, match="third-party code"):
+    with pytest.raises(InputError, match="third-party code"):
         SentenceTransformerEncoder(tmp_path / "leaf")
 
 
@@ -79,3 +81,8 @@ def test_shallow_students_rotate(teacher_path, tmp_path):
     a, b = (leaf_embed.load(tmp_path / name, variant="float32") for name in ("plain", "turned"))
     words = sentences(10, seed=4)
     assert np.allclose(b.rotation.apply(a.encode_query(words)), b.encode_query(words), atol=1e-4)
+
+
+def test_a_shallow_leaf_is_not_truncated(leaves, tmp_path):
+    with pytest.raises(InputError, match="truncate where you search"):
+        truncate_leaf(leaves[0] / "shallow", tmp_path / "short", 8)

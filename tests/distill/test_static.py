@@ -117,4 +117,6 @@ def test_from_the_hub_the_table_is_fetched_and_nothing_else(distilled, tmp_path,
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
     leaf = leaf_embed.load("org/leaf", revision="v1")
     assert leaf.encode_query("red stone").shape == (32,)
-    assert sorted(f.name for f in tmp_path.iterdir()) == ["leaf.json", "model.safetensors", "tokenizer.json"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == [
+        *("leaf.json", "model.safetensors", "modules.json", "tokenizer.json")
+    ]

@@ -21,4 +21,7 @@ const model = await AutoModel.from_pretrained(leaf, options);
 const output = await model(await tokenizer(input, { padding: true, truncation: true }));
 found.sentence_embedding = output.sentence_embedding.tolist();
 
+const small = await AutoModel.from_pretrained(leaf, { ...options, dtype: 'q8' });
+found.q8 = (await small(await tokenizer(input, { padding: true, truncation: true }))).sentence_embedding.tolist();
+
 console.log(JSON.stringify(found));

@@ -44,6 +44,11 @@ def test_any_pooling_gives_the_leafs_vector(found, expected, call):
     assert (found[call] * expected).sum(axis=1).min() > 0.999
 
 
+def test_the_int8_graph_is_what_it_calls_q8(found, expected):
+    assert found["q8"].shape == expected.shape
+    assert 0.97 < (found["q8"] * expected).sum(axis=1).min() < 0.999999  # close, and not the float32 graph
+
+
 def test_without_pooling_each_token_has_it(found, expected):
     assert found["default"].ndim == 3
     for position in (0, -1):

@@ -1,0 +1,77 @@
+"""Leaf and teacher as one sentence-transformers model: queries take one way, documents the other."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from leaf_embed._extras import require
+from leaf_embed._files import replacing_directory
+from leaf_embed.encoders.leaf import load_teacher
+from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+from leaf_embed.errors import InputError
+from leaf_embed.format import read_leaf, write_leaf
+
+__all__ = ["export_router"]
+
+
+def export_router(
+    directory: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    teacher: str | os.PathLike[str] | SentenceTransformerEncoder | None = None,
+) -> Path:
+    """Write a directory that ``SentenceTransformer(output)`` and mteb encode both sides with.
+
+    ``encode_query`` gives the leaf's vectors and ``encode_document`` the teacher's, prompts included. The teacher's
+    weights are inside, as in ``MongoDB/mdbr-leaf-ir-asym``; :func:`leaf_embed.load` reads
+    the leaf's part alone, by its graph.
+
+    Args:
+        directory: A leaf directory.
+        output: Directory to write; must not exist.
+        teacher: The teacher, its path or its hub id; by default the one named in the leaf's space.
+
+    Raises:
+        NotALeafError: No leaf there.
+        InputError: ``output`` exists, or the teacher cannot be loaded or truncates its vectors.
+        SpaceMismatchError: It is not the teacher of the leaf's space.
+    """
+    info, target = read_leaf(directory), Path(output)
+    if target.exists():
+        raise InputError(f"{target} exists already; choose another output, or move it away")
+    require("sentence_transformers", "train", "A router")
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Router
+
+    space = info.space
+    if isinstance(teacher, SentenceTransformerEncoder):
+        documents = teacher
+    else:
+        documents = load_teacher(os.fspath(teacher or space.teacher), space)
+    space.require_same(
+        documents.space, mine="the leaf", theirs="the teacher", advice="Name the teacher that the leaf was made from."
+    )
+    if space.canaries is not None:
+        space.verify(documents, name="the teacher")
+    if documents.model.get_embedding_dimension() != space.dim:
+        raise InputError(
+            f"the teacher makes {documents.model.get_embedding_dimension()} numbers, of which this leaf's space has "
+            f"{space.dim}; a router has no place to cut them. Export the whole leaf as a router."
+        )
+    leaf = SentenceTransformer(str(directory), device="cpu")
+    asked: Any = list(leaf.children())
+    stored: Any = list(documents.model.cpu().children())
+    route = Router.for_query_document(asked, stored)  # plain encode() goes the documents' way
+    prompts = {"query": space.query_prompt, "document": space.document_prompt}
+    model = SentenceTransformer(modules=[route], prompts=prompts, device="cpu", similarity_fn_name="cosine")
+    with replacing_directory(target) as folder:
+        model.save_pretrained(str(folder), create_model_card=False)
+        for file in folder.rglob("*.safetensors"):
+            file.chmod(0o644)
+        if (Path(directory) / "onnx").is_dir():
+            shutil.copytree(Path(directory) / "onnx", folder / "query_0_Transformer" / "onnx")
+        write_leaf(folder, info)
+    return target
