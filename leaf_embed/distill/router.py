@@ -9,10 +9,12 @@ from typing import Any
 
 from leaf_embed._extras import require
 from leaf_embed._files import replacing_directory
-from leaf_embed.encoders.leaf import load_teacher
+from leaf_embed.encoders.leaf import LeafEncoder, load_teacher
+from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError
 from leaf_embed.format import read_leaf, write_leaf
+from leaf_embed.space import EmbeddingSpace
 
 __all__ = ["export_router"]
 
@@ -36,7 +38,8 @@ def export_router(
 
     Raises:
         NotALeafError: No leaf there.
-        InputError: ``output`` exists, or the teacher cannot be loaded or truncates its vectors.
+        InputError: ``output`` exists, the teacher cannot be loaded, or the leaf is a shallow one, whose own module
+            sentence-transformers would not load inside a router.
         SpaceMismatchError: It is not the teacher of the leaf's space.
     """
     info, target = read_leaf(directory), Path(output)
@@ -47,23 +50,21 @@ def export_router(
     from sentence_transformers.base.modules import Router
 
     space = info.space
+    leaf = LeafEncoder(SentenceTransformerEncoder(directory, device="cpu"), rotation=Rotation.load(directory, space))
+    asked: Any = list(leaf.query_encoder.model.children())  # type: ignore[attr-defined]
+    if any(type(module).__name__ == "StaticSum" for module in asked):
+        raise InputError("a shallow leaf cannot be part of a router; use leaf_embed.load(leaf, document='teacher')")
     if isinstance(teacher, SentenceTransformerEncoder):
         documents = teacher
     else:
-        documents = load_teacher(os.fspath(teacher or space.teacher), space)
+        documents = load_teacher(os.fspath(teacher or space.teacher), leaf.teacher_space)
+    turned = leaf.turned(documents)
     space.require_same(
-        documents.space, mine="the leaf", theirs="the teacher", advice="Name the teacher that the leaf was made from."
+        turned.space, mine="the leaf", theirs="the teacher", advice="Name the teacher that the leaf was made from."
     )
     if space.canaries is not None:
-        space.verify(documents, name="the teacher")
-    if documents.model.get_embedding_dimension() != space.dim:
-        raise InputError(
-            f"the teacher makes {documents.model.get_embedding_dimension()} numbers, of which this leaf's space has "
-            f"{space.dim}; a router has no place to cut them. Export the whole leaf as a router."
-        )
-    leaf = SentenceTransformer(str(directory), device="cpu")
-    asked: Any = list(leaf.children())
-    stored: Any = list(documents.model.cpu().children())
+        space.verify(turned, name="the teacher")
+    stored: Any = [*documents.model.cpu().children(), *_turn_and_cut(documents, space, leaf.rotation)]
     route = Router.for_query_document(asked, stored)  # plain encode() goes the documents' way
     prompts = {"query": space.query_prompt, "document": space.document_prompt}
     model = SentenceTransformer(modules=[route], prompts=prompts, device="cpu", similarity_fn_name="cosine")
@@ -74,4 +75,21 @@ def export_router(
         if (Path(directory) / "onnx").is_dir():
             shutil.copytree(Path(directory) / "onnx", folder / "query_0_Transformer" / "onnx")
         write_leaf(folder, info)
+        if leaf.rotation is not None:
+            leaf.rotation.save(folder)
     return target
+
+
+def _turn_and_cut(teacher: SentenceTransformerEncoder, space: EmbeddingSpace, rotation: Rotation | None) -> list[Any]:
+    """What follows the teacher's own modules where the leaf's space is rotated or truncated: nothing, or a Dense."""
+    import torch
+    from sentence_transformers.base.modules import Dense, Normalize
+
+    whole = int(teacher.model.get_embedding_dimension() or space.dim)
+    if rotation is None and whole == space.dim:
+        return []
+    matrix = torch.eye(whole) if rotation is None else torch.from_numpy(rotation.matrix)
+    dense = Dense(whole, space.dim, bias=False, activation_function=torch.nn.Identity())
+    with torch.no_grad():
+        dense.linear.weight.copy_(matrix[:, : space.dim].T)
+    return [dense, Normalize()] if space.unit_norm else [dense]

@@ -8,11 +8,12 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 import leaf_embed
-from leaf_embed.distill import export_router, truncate_leaf
+from leaf_embed.distill import DistillConfig, distill, export_router, truncate_leaf
 from leaf_embed.encoders.onnx import OnnxEncoder
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError, SpaceMismatchError
-from tests.conftest import make_model, sentences
+from leaf_embed.vectors import cosine
+from tests.conftest import make_model, sentences, texts
 
 ASKED = sentences(10, seed=21)
 
@@ -32,9 +33,6 @@ def test_queries_go_to_the_leaf_and_documents_to_the_teacher(router, leaf_path, 
 
 
 def test_prompts_reach_both_roads(teacher_path, tmp_path):
-    from leaf_embed.distill import DistillConfig, distill
-    from tests.conftest import texts
-
     teacher = SentenceTransformerEncoder(teacher_path, query_prompt="what ", document_prompt="the ")
     config = DistillConfig.quick(max_steps=5, precision="float32")
     distill(teacher, texts(60), teacher_path, tmp_path / "leaf", config, layers=1)
@@ -68,6 +66,23 @@ def test_refusals(leaf_path, router, tmp_path):
         export_router(leaf_path, router)
     with pytest.raises(SpaceMismatchError, match="the leaf and the teacher"):
         export_router(leaf_path, tmp_path / "x", teacher=make_model(tmp_path / "other", seed=5))
-    with pytest.raises(InputError, match="no place to cut"):
-        export_router(truncate_leaf(leaf_path, tmp_path / "short", 8), tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+def test_rotated_and_truncated_spaces(teacher_path, leaf_path, tmp_path):
+    config = DistillConfig.quick(max_steps=5, precision="float32", mrl="rotate")
+    distill(teacher_path, texts(100), teacher_path, tmp_path / "rotated", config, layers=1, export_graphs=False)
+    truncate_leaf(tmp_path / "rotated", tmp_path / "both", 8)
+    for leaf_directory in (tmp_path / "rotated", tmp_path / "both", truncate_leaf(leaf_path, tmp_path / "short", 8)):
+        pair = export_router(leaf_directory, tmp_path / f"{leaf_directory.name}-pair")
+        model = SentenceTransformer(str(pair), device="cpu")
+        leaf = leaf_embed.load(leaf_directory, variant="torch", document="teacher")
+        assert cosine(model.encode_query(ASKED), leaf.encode_query(ASKED)).min() > 0.999
+        assert cosine(model.encode_document(ASKED), leaf.encode_document(ASKED)).min() > 0.999
+
+
+def test_a_shallow_leaf_is_refused(teacher_path, tmp_path):
+    config = DistillConfig.quick(max_steps=2, precision="float32")
+    distill(teacher_path, texts(100), "shallow", tmp_path / "leaf", config, export_graphs=False)
+    with pytest.raises(InputError, match="cannot be part of a router"):
+        export_router(tmp_path / "leaf", tmp_path / "pair")
