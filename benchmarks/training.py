@@ -144,6 +144,7 @@ def train_ours(work: Work, folder: Path) -> dict[str, Any]:
     """Our loop."""
     model = copy.deepcopy(work.student)
     before = measure_alignment(model, work.held_out, work.bfloat16)
+    memory: dict[int, float] = {}
     began = time.perf_counter()
     steps = train(
         model,
@@ -153,6 +154,7 @@ def train_ours(work: Work, folder: Path) -> dict[str, Any]:
         bfloat16=work.bfloat16,
         checkpoint=folder / "none.pt",
         identity="benchmark",
+        progress=lambda at: memory.setdefault(at.step, private_mib()) if at.step % 10 == 0 else None,
     )
     seconds = time.perf_counter() - began
     return _result(
@@ -193,6 +195,12 @@ def train_theirs(work: Work, folder: Path, limit: int) -> dict[str, Any]:
     done = len(rows) // work.config.batch_size * work.config.batch_size
     model.eval()
     return _result(done, seconds, before, measure_alignment(model, work.held_out, work.bfloat16))
+
+
+def private_mib() -> float:
+    """Memory that is this process's own."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return round(int(next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon"))) / 1024, 1)
 
 
 def _result(texts: int, seconds: float, before: Alignment, after: Alignment) -> dict[str, Any]:
