@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +16,13 @@ from leaf_embed.canaries import Canaries
 from leaf_embed.distill.cache import Rows, TeacherCache
 from leaf_embed.distill.card import write_card
 from leaf_embed.distill.config import DistillConfig
-from leaf_embed.distill.corpus import Corpus, Counted, Text
-from leaf_embed.distill.data import TokenizedTexts, cut_texts
-from leaf_embed.distill.existing import StoredVectors
+from leaf_embed.distill.corpus import Text
+from leaf_embed.distill.data import TokenizedTexts
 from leaf_embed.distill.export import Parity, export
+from leaf_embed.distill.gathering import as_exclusion, as_texts, gather, sample, split
 from leaf_embed.distill.loss import Objective
-from leaf_embed.distill.mixing import Exclusion, Without, weigh_roles
-from leaf_embed.distill.plans import Course, LayeredPlan, Progress, ShallowPlan, StaticPlan, StudentPlan
+from leaf_embed.distill.mixing import Exclusion
+from leaf_embed.distill.plans import Aligned, Course, LayeredPlan, Progress, ShallowPlan, StaticPlan, StudentPlan
 from leaf_embed.distill.processes import processes
 from leaf_embed.distill.rotation import Truncation, compare_truncation, fit_rotation, fold
 from leaf_embed.distill.tracking import tracking
@@ -43,11 +41,6 @@ __all__ = ["DistillReport", "Progress", "distill"]
 
 STATIC = "static"
 SHALLOW = "shallow"
-MAX_HELD_OUT = 1000
-PARITY_TEXTS = 384
-SAME_TEXT = "the same text again"
-EMPTY_TEXT = "empty text"
-EXCLUDED = "excluded"
 
 
 @dataclass(frozen=True)
@@ -145,36 +138,31 @@ def distill(
     filled: tuple[Rows, dict[str, int]] | None = None
     if group.rank == 0:
         stored = TeacherCache(cache or work / "cache", space)
-        filled = _fill(stored, _texts(corpus), encoder, plan, config, _exclusion(exclude), tell)
+        filled = gather(stored, as_texts(corpus), encoder, plan, config, as_exclusion(exclude), tell)
     rows, skipped = group.first(filled) or _nothing()
     stored = TeacherCache(cache or work / "cache", space)
-    learned, held_out = _split(rows, stored, plan, config)
+    learned, held_out = split(rows, stored, plan, config)
     rotation, truncation = _rotation(learned, held_out, config)
     with tracking([] if group.rank else track, work, config.to_dict()) as log:
         result = plan.align(learned, held_out, Course(config, _objective(config, rotation), work, tell, log))
     if rotation is not None:
         fold(plan.model, rotation)
+    space = rotation.rotated(space) if rotation else space
+    count = len(np.unique(learned.rows))
     recipe = {
         "student": _student_name(student),
         "layers": layers if layers is None or isinstance(layers, int) else list(layers),
         "config": config.to_dict(),
     }
-    metrics = {
-        "texts": len(np.unique(learned.rows)),
-        "warm_start": _plain(result.warm_start),
-        "final": _plain(result.final),
-        "truncation": [asdict(point) for point in truncation],
-    }
-    space = rotation.rotated(space) if rotation else space
-    info = LeafInfo(space, plan.max_tokens, recipe, metrics, plan.kind)
-    sample = _sample(held_out if len(held_out) else learned) if export_graphs else []
-    parity = {} if group.rank else _save(target, plan, info, sample, tell, rotation)
+    info = LeafInfo(space, plan.max_tokens, recipe, _metrics(count, result, truncation), plan.kind)
+    proof = sample(held_out if len(held_out) else learned) if export_graphs else []
+    parity = {} if group.rank else _save(target, plan, info, proof, tell, rotation)
     group.wait()
     (work / "checkpoint.pt").unlink(missing_ok=True)
     return DistillReport(
         output=target,
         space=space,
-        texts=len(np.unique(learned.rows)),
+        texts=count,
         parameters=sum(p.numel() for p in plan.model.parameters()),
         steps=config.steps(len(learned)),
         seconds=result.seconds,
@@ -239,83 +227,23 @@ def _silence(stage: str, done: int, total: int | None, note: str) -> None:
     """The progress of somebody who does not want to hear it."""
 
 
-def _texts(corpus: Any) -> Iterable[Text]:
-    """Texts as they are; paths as a corpus; nothing as no texts."""
-    if corpus is None:
-        return ()
-    if isinstance(corpus, (str, os.PathLike)):
-        return Corpus([corpus])
-    if isinstance(corpus, Sequence) and all(isinstance(item, (str, os.PathLike)) for item in corpus):
-        return Corpus(corpus)
-    texts: Iterable[Text] = corpus
-    return texts
-
-
-def _exclusion(exclude: Sequence[str | os.PathLike[str]] | Exclusion) -> Exclusion:
-    """Texts of files with their titles and without: either would give an evaluation set away."""
-    if isinstance(exclude, Exclusion):
-        return exclude
-    return Exclusion(chain(Corpus(exclude), Corpus(exclude, titles=False)) if exclude else ())
-
-
 def _ready(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _fill(
-    cache: TeacherCache,
-    texts: Iterable[Text],
-    teacher: Encoder,
-    plan: StudentPlan,
-    config: DistillConfig,
-    exclusion: Exclusion,
-    tell: Progress,
-) -> tuple[Rows, dict[str, int]]:
-    """Have the teacher's vector of every text, cut to what the student will read; and what was left out, and why."""
-    limit = min(config.max_tokens, plan.max_tokens)
-    kept = Without(texts, exclusion, lambda text: text.text)
-    given = Counted(kept)
-    cut = Counted(cut_texts(given, plan.tokenizer, cache.space, limit))
-    total = len(texts) if isinstance(texts, Sized) else None
-    skipped: Counter[str] = Counter()
-    rows: Rows = np.empty(0, dtype=np.int64)
-    if isinstance(teacher, StoredVectors):
-        chosen = Without(teacher, exclusion, lambda pair: pair[0].text)
-        pairs = Counted(chosen)
-        whole = teacher.total
-        rows = cache.fill_pairs(pairs, lambda seen, new: tell("vectors", seen, whole, f"{new} taken over, rest known"))
-        skipped += teacher.skipped + Counter({SAME_TEXT: pairs.count - len(rows), EXCLUDED: chosen.count})
-    asked = cache.fill(cut, teacher, lambda seen, new: tell("teacher", seen, total, f"{new} embedded, rest known"))
-    skipped += Counter(getattr(texts, "skipped", {}))
-    skipped += Counter({EMPTY_TEXT: given.count - cut.count, SAME_TEXT: cut.count - len(asked), EXCLUDED: kept.count})
-    rows = np.concatenate([rows, asked[~np.isin(asked, rows)]])
-    if not len(rows):
-        left_out = "".join(f"; {count} left out: {reason}" for reason, count in skipped.items())
-        raise CorpusError(f"the corpus holds no text; expected at least one that is not empty{left_out}")
-    return rows, dict(skipped)
-
-
-def _split(
-    rows: Rows, cache: TeacherCache, plan: StudentPlan, config: DistillConfig
-) -> tuple[TokenizedTexts, TokenizedTexts]:
-    """Texts to learn from, and texts held out to measure on."""
-    shuffled = np.random.default_rng(config.seed).permutation(rows)
-    held = min(MAX_HELD_OUT, int(len(rows) * config.holdout))
-    limit = min(config.max_tokens, plan.max_tokens)
-    learned = np.sort(shuffled[held:])
-    if config.query_share is not None:
-        learned = learned[weigh_roles(cache.are_queries(learned), config.query_share, config.seed)]
-    return plan.tokenize(cache, learned, limit), plan.tokenize(cache, np.sort(shuffled[:held]), limit)
-
-
-def _sample(texts: TokenizedTexts) -> list[Text]:
-    """Some of the texts, for the export's proof."""
-    return texts.cache.texts(np.random.default_rng(0).permutation(texts.rows)[:PARITY_TEXTS])
-
-
 def _student_name(student: Any) -> str:
     return os.fspath(student) if isinstance(student, (str, os.PathLike)) else type(student).__name__
+
+
+def _metrics(texts: int, result: Aligned, truncation: Sequence[Truncation]) -> dict[str, Any]:
+    """What ``leaf.json`` keeps of the training."""
+    return {
+        "texts": texts,
+        "warm_start": _plain(result.warm_start),
+        "final": _plain(result.final),
+        "truncation": [asdict(point) for point in truncation],
+    }
 
 
 def _plain(alignment: Alignment | None) -> dict[str, Any] | None:
