@@ -117,8 +117,8 @@ class DistillConfig:
         """For a student of one vector a token: large batches, a high rate, one pass or 800 steps (examples/LOG.md)."""
         defaults: dict[str, Any] = {
             "batch_size": 256,
-            "learning_rate": 1e-3,
-            "final_learning_rate": 1e-4,
+            "learning_rate": 3e-3,
+            "final_learning_rate": 3e-4,
             "cycles": 1,
             "epochs": 1,
             "warmup_steps": 0,
