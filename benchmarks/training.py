@@ -157,9 +157,10 @@ def train_ours(work: Work, folder: Path) -> dict[str, Any]:
         progress=lambda at: memory.setdefault(at.step, private_mib()) if at.step % 10 == 0 else None,
     )
     seconds = time.perf_counter() - began
-    return _result(
-        steps * work.config.batch_size, seconds, before, measure_alignment(model, work.held_out, work.bfloat16)
-    )
+    after = measure_alignment(model, work.held_out, work.bfloat16)
+    result = _result(steps * work.config.batch_size, seconds, before, after)
+    quarter = min(memory, key=lambda step: abs(step - steps / 4))  # by then all shapes have been seen
+    return result | {"memory_mib": {"a quarter": memory[quarter], "the end": memory[max(memory)]}}
 
 
 def train_theirs(work: Work, folder: Path, limit: int) -> dict[str, Any]:
