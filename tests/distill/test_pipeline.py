@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
+import leaf_embed
 from leaf_embed.distill import DistillConfig, Text, distill
 from leaf_embed.distill import train as training
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import CorpusError, InputError
 from leaf_embed.format import read_leaf
+from leaf_embed.vectors import cosine
 from tests.conftest import make_model, sentences, texts
 
 CONFIG = DistillConfig.quick(max_steps=20, learning_rate=2e-3, precision="float32", holdout=0.1)
@@ -135,3 +137,12 @@ def test_an_empty_corpus(teacher_path, tmp_path, corpus):
 def test_leaf_json_is_on_one_page(leaf_path):
     value = json.loads((leaf_path / "leaf.json").read_text())
     assert sorted(value) == ["format", "kind", "max_tokens", "metrics", "recipe", "space", "version"]
+
+
+def test_an_onnx_graph_as_teacher(leaf_path, teacher_path, tmp_path):
+    teacher = leaf_embed.load(leaf_path, variant="float32", document="leaf")
+    report = distill(teacher, texts(200), teacher_path, tmp_path / "leaf", CONFIG, layers=1)
+    words = sentences(20, seed=4)
+    found = leaf_embed.load(tmp_path / "leaf").encode_query(words)
+    assert cosine(found, teacher.encode_document(words)).mean() > 0.7
+    assert report.final.loss < report.warm_start.loss
