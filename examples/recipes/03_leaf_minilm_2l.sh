@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
 # A third of the layers: the lowest and the top one.
 source "$(dirname "$0")/common.sh"
-distil --student "$TEACHER" --layers 0,5 --recipe quick --max-steps 3500 "$@"
+distil --student "$TEACHER" --layers 0,5 --recipe quick --max-steps 5000 "$@"

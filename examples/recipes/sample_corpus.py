@@ -3,11 +3,14 @@
     python examples/recipes/sample_corpus.py data/train corpus
 
 Each file gives its first lines after a shuffle with seed 0: as many as LINES says of it, else 10,000. Weak sources
-(templates, dialogue turns, titles) are taken in part; documents are few, because a query learns most from queries.
+(templates, dialogue turns, titles) are taken in part; documents are few, because a query learns most from queries. From
+SENTENCES more documents one sentence each is taken as a query: cheap for the teacher, and of the documents' vocabulary.
 """
 
 import gzip
+import json
 import random
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -22,33 +25,54 @@ LINES = {
     "bing_covid_queries": EVERYTHING,
     "simplequestions": 20_000,
     "stackoverflow_sql_titles": 20_000,
-    "arxiv_titles_pseudo": 20_000,
+    "arxiv_titles_pseudo": 60_000,
     "opentriviaqa": 30_000,
     "clinc150_train": 8_000,
     "banking77_restaurant8k": 8_000,
     "medquad_questions": 8_000,
     "hwu64_utterances": 5_000,
-    "wikipedia_passages": 15_000,
-    "arxiv_abstracts": 12_000,
-    "aws_docs_passages": 3_000,
+    "wikipedia_passages": 25_000,
+    "arxiv_abstracts": 20_000,
+    "aws_docs_passages": 4_000,
     "python_peps": 500,
 }
+SENTENCES = {"arxiv_abstracts": 80_000, "wikipedia_passages": 40_000, "aws_docs_passages": 10_000}
+SENTENCE_WORDS = range(6, 41)
 
 
 def main(
     source: Annotated[Path, typer.Argument(help="Directory of *.jsonl.gz with text and kind.")],
     target: Annotated[Path, typer.Argument(help="Directory for the sample.")],
 ) -> None:
-    """Write the sample, one .jsonl a source file."""
+    """Write the sample, one .jsonl a source file and one a file that gives sentences."""
     target.mkdir(parents=True, exist_ok=True)
     for file in sorted(source.glob("*.jsonl.gz")):
         name = file.name.removesuffix(".jsonl.gz")
         with gzip.open(file, "rt", encoding="utf-8") as stream:
             lines = stream.readlines()
         random.Random(0).shuffle(lines)
-        kept = lines[: LINES.get(name, DEFAULT)]
-        (target / f"{name}.jsonl").write_text("".join(kept), encoding="utf-8")
-        print(f"{name}: {len(kept):,} of {len(lines):,}")
+        count = LINES.get(name, DEFAULT)
+        _write(target / f"{name}.jsonl", lines[:count], len(lines))
+        if name in SENTENCES:
+            _write(target / f"{name}_sentences.jsonl", _sentences(lines[count:])[: SENTENCES[name]], len(lines))
+
+
+def _write(file: Path, lines: list[str], available: int) -> None:
+    file.write_text("".join(lines), encoding="utf-8")
+    print(f"{file.stem}: {len(lines):,} of {available:,}")
+
+
+def _sentences(documents: list[str]) -> list[str]:
+    """One sentence of each document that has one of a question's or a claim's length, as lines of queries."""
+    chance = random.Random(0)
+    found = []
+    for line in documents:
+        record = json.loads(line)
+        sentences = re.split(r"(?<=[.?!])\s+(?=[A-Z])", record["text"])
+        fitting = [one for one in sentences if len(one.split()) in SENTENCE_WORDS]
+        if fitting:
+            found.append(json.dumps(record | {"text": chance.choice(fitting), "kind": "query"}) + "\n")
+    return found
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ __all__ = [
 output = Console(soft_wrap=True)
 errors = Console(stderr=True)
 
+SECONDS_A_LINE = 30.0  # of a log file
+
 
 class ProgressBar:
     """A callback ``(stage, done, total, note)`` that draws one line a stage."""
@@ -44,9 +47,29 @@ class ProgressBar:
         self._progress.update(self._tasks[stage], completed=done, total=total, note=note)
 
 
+class ProgressLines:
+    """The same for a log file: a line a stage every half a minute, and when it is done."""
+
+    def __init__(self) -> None:
+        self._began: dict[str, float] = {}
+        self._told: dict[str, float] = {}
+
+    def __call__(self, stage: str, done: int, total: int | None = None, note: str = "") -> None:
+        now = time.monotonic()
+        began = self._began.setdefault(stage, now)
+        finished = total is not None and done >= total
+        if finished or now - self._told.setdefault(stage, now) >= SECONDS_A_LINE:
+            self._told[stage] = now
+            of = "" if total is None else f"/{total:,}"
+            errors.print(f"{stage:>10} {done:,}{of} {now - began:.0f} s  {note}".rstrip(), highlight=False)
+
+
 @contextmanager
-def progress_bar() -> Iterator[ProgressBar]:
-    """Progress on standard error; a log file gets the finished lines only."""
+def progress_bar() -> Iterator[ProgressBar | ProgressLines]:
+    """Progress on standard error: bars in a terminal, lines in a log file."""
+    if not errors.is_terminal:
+        yield ProgressLines()
+        return
     columns = (
         TextColumn("{task.description:>10}"),
         BarColumn(bar_width=24),

@@ -114,13 +114,13 @@ class DistillConfig:
 
     @classmethod
     def static(cls, **changes: Any) -> DistillConfig:
-        """For a student of one vector a token: large batches, a high rate, one pass or 800 steps (examples/LOG.md)."""
+        """For a student of one vector a token: large batches, a high rate, three passes, at least 800 steps."""
         defaults: dict[str, Any] = {
             "batch_size": 256,
             "learning_rate": 3e-3,
             "final_learning_rate": 3e-4,
             "cycles": 1,
-            "epochs": 1,
+            "epochs": 3,
             "warmup_steps": 0,
             "min_steps": 800,
         }

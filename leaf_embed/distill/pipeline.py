@@ -240,6 +240,8 @@ def _metrics(texts: int, result: Aligned, truncation: Sequence[Truncation]) -> d
     """What ``leaf.json`` keeps of the training."""
     return {
         "texts": texts,
+        "steps": result.steps,
+        "seconds": round(result.seconds, 1),
         "warm_start": _plain(result.warm_start),
         "final": _plain(result.final),
         "truncation": [asdict(point) for point in truncation],

@@ -50,7 +50,7 @@ class StaticEncoder(BaseEncoder):
         return self.info.space
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
-        rows = np.stack([self._mean(ids) for ids in self._tokens(texts, role)])
+        rows = np.array([self._mean(ids) for ids in self._tokens(texts, role)])
         return vectors.normalize(rows) if self.space.unit_norm else rows
 
     def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
@@ -66,7 +66,8 @@ class StaticEncoder(BaseEncoder):
         """Mean vector of some tokens, shape ``(dim,)``."""
         if not ids:
             return self._nothing
-        mean: FloatArray = self._table[ids].mean(axis=0, dtype=np.float32)
+        mean: FloatArray = np.add.reduce(self._table.take(ids, axis=0), axis=0)  # half the time of [ids].mean()
+        mean /= len(ids)
         return mean
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -102,7 +103,7 @@ class SentenceTransformerEncoder(BaseEncoder):
             query_prompt=(saved.get("query") or "") if query_prompt is None else query_prompt,
             document_prompt=(saved.get("document") or "") if document_prompt is None else document_prompt,
             unit_norm=vectors.is_unit_norm(probe),
-            max_tokens=self.model.max_seq_length,
+            max_tokens=self._limit,
         )
 
     def _check_declared(self) -> None:
@@ -122,11 +123,18 @@ class SentenceTransformerEncoder(BaseEncoder):
         """Tokens that the model reads of each text; see :class:`~leaf_embed.encoders.base.Counting`."""
         return self._lengths(texts, self._space.prompt(role))
 
+    @property
+    def _limit(self) -> int | None:
+        """Tokens that the model reads, if it stops at all: static models do not."""
+        limit = self.model.max_seq_length
+        return int(limit) if limit and math.isfinite(limit) else None
+
     def _lengths(self, texts: Sequence[str], prompt: str) -> list[int]:
-        limit = self.model.max_seq_length or 512
-        encoded = self.model.tokenizer(
-            [prompt + text[: limit * 512] for text in texts], truncation=True, max_length=limit
-        )
+        limit = self._limit or 512
+        prompted = [prompt + text[: limit * 512] for text in texts]
+        if not callable(self.model.tokenizer):  # that of a static model
+            return [len(one.ids) for one in self.model.tokenizer.encode_batch_fast(prompted, add_special_tokens=False)]
+        encoded = self.model.tokenizer(prompted, truncation=True, max_length=limit)
         return [len(ids) for ids in encoded["input_ids"]]
 
     def _encode_prompted(

@@ -19,7 +19,7 @@ from leaf_embed.distill import DistillConfig, distill
 from tests.conftest import texts
 config = DistillConfig(**eval(sys.argv[3]))
 report = distill(sys.argv[1], texts(150), sys.argv[1], sys.argv[2], config, layers=2, export_graphs=False)
-print("steps", report.steps)
+print(f"steps {report.steps}\\n", end="", flush=True)  # one write: the processes share the stream
 """
 CONFIG = {
     "max_steps": 30, "learning_rate": 2e-3, "cycles": 1, "precision": "float32", "holdout": 0.1, "batch_size": 15,

@@ -1,6 +1,7 @@
 """Static students: the same vectors everywhere, from a teacher or from stored vectors, and better than their start."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -48,6 +49,17 @@ def test_by_hand(distilled):
 @pytest.mark.parametrize("text", ["", "  ", "\ud800", "\U0001f600", "red " * 100_000])
 def test_any_text_gives_a_unit_vector(distilled, text):
     assert np.linalg.norm(leaf_embed.load(distilled.output).encode_query(text)) == pytest.approx(1, abs=1e-5)
+
+
+def test_any_static_model_of_sentence_transformers_is_an_encoder(distilled, tmp_path):
+    plain = shutil.copytree(distilled.output, tmp_path / "plain", ignore=shutil.ignore_patterns("leaf.json"))
+    encoder = SentenceTransformerEncoder(plain)
+    words = sentences(20, seed=4)
+    assert encoder.space.max_tokens is None  # a sum of vectors reads to the end
+    assert encoder.count_tokens(["red stone", ""], "query") == [2, 0]
+    np.testing.assert_allclose(
+        encoder.encode_query(words), leaf_embed.load(distilled.output).encode_query(words), atol=1e-5
+    )
 
 
 def test_it_belongs_to_its_teachers_space(distilled, teacher_path):
