@@ -55,7 +55,7 @@ Ask = Callable[[str], Any]
 def main(
     leaf: Annotated[Path, typer.Option(help="Leaf directory with graphs; its teacher must be on this machine.")],
     output: Annotated[Path | None, typer.Option(help="Result file to write.")] = None,
-    static: Annotated[Path | None, typer.Option(help="A static leaf, to time one query of it.")] = None,
+    static: Annotated[Path | None, typer.Option(help="A static leaf, to time it beside.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the work.")] = False,
 ) -> None:
     """Measure, print what was reached and what was aimed at, and write the result."""
@@ -70,7 +70,7 @@ def main(
         "quick": quick,
         "latency": one,
         "floor": _floor(leaf, queries, one["leaf int8"]["p50_ms"]),
-        "cold_start": _cold(leaf, queries[0], starts),
+        "cold_start": _cold(leaf, static, queries[0], starts),
         "throughput": _throughput(leaf, mixed),
         "memory": _memory(leaf, mixed[:BLOCK], blocks),
     }
@@ -184,13 +184,15 @@ def _floor(leaf: Path, queries: list[str], measured: float) -> dict[str, float]:
     return floor.to_dict() | {"tokens": tokens, "times_the_floor": round(measured / floor.ms, 2)}
 
 
-def _cold(leaf: Path, text: str, runs: int) -> dict[str, Any]:
-    """New process to first vector; both kinds in turns, so that both see the same machine."""
-    codes = {"leaf": LEAF, SAME: TORCH}
+def _cold(leaf: Path, static: Path | None, text: str, runs: int) -> dict[str, Any]:
+    """New process to first vector; all kinds in turns, so that all see the same machine."""
+    codes = {"leaf": LEAF.format(path=str(leaf), text=text), SAME: TORCH.format(path=str(leaf), text=text)}
+    if static is not None:
+        codes["static leaf"] = LEAF.format(path=str(static), text=text)
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in codes}
     for _ in range(runs):
         for name, code in codes.items():
-            found[name].append(_start(code.format(path=str(leaf), text=text)))
+            found[name].append(_start(code))
     return {name: _summary(values) for name, values in found.items()}
 
 
