@@ -8,10 +8,9 @@ and left out.
     python benchmarks/minutes.py --cache CACHE --data EVAL --eval-cache EVAL_CACHE \\
         --output benchmarks/results/minutes.json --plot docs/minutes.svg
 
-``--leaf`` adds finished leaves, such as those of the recipes, with the seconds that their training noted, which leave out the
-warm start. CACHE is a
-teacher cache that a distillation left; EVAL holds BEIR sets, whose documents are kept in EVAL_CACHE.
-The plot needs matplotlib.
+``--leaf`` adds finished leaves, such as those of the recipes, with the seconds that their training noted, which leave
+out the warm start. CACHE is a teacher cache that a distillation left; EVAL holds BEIR sets, whose documents are kept in
+EVAL_CACHE. The plot needs matplotlib.
 """
 
 from __future__ import annotations
