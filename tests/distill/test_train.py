@@ -159,7 +159,7 @@ def test_impossible_recipes(change):
 
 def test_a_small_corpus_is_read_more_often():
     assert DistillConfig.static().steps(2_560) == 800
-    assert DistillConfig.static().steps(256_000) == 1000
+    assert DistillConfig.static().steps(256_000) == 3000
     assert DistillConfig.static(max_steps=5).steps(2_560) == 5
 
 
