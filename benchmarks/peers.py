@@ -4,7 +4,11 @@ Documents first and then queries, three passes each, batches of 128, cosine loss
 pynife's own vocabulary step, which needs a corpus of word counts, is left out, so both students have the same tokens.
 Quality is nDCG@10 of the student's queries on the teacher's documents as a share of the teacher's; latency in turns.
 
-    pip install pynife
+pynife 0.1.0 needs libraries older than ours; put them before the others on the path:
+
+    pip install pynife 'skeletoken<0.4'
+    pip install --no-deps --target old 'transformers==4.57.1' 'sentence-transformers==5.4.0' 'huggingface_hub==0.36.0' \\
+        'tokenizers==0.22.1' 'datasets==4.0.0' 'fsspec==2025.3.0' && export PYTHONPATH=old
     python benchmarks/peers.py --leaf STATIC_LEAF --cache CACHE --data EVAL --eval-cache EVAL_CACHE \\
         --output benchmarks/results/peers.json
 """
@@ -19,6 +23,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pyarrow as pa
 import typer
 from ablation import Bench
 from minutes import finished, kept
@@ -69,8 +74,7 @@ def start(bench: Bench) -> Any:
     """A static model with the teacher's tokens and its vector of each."""
     from pynife.initialization.model import initialize_from_model
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules import Normalize
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from sentence_transformers.models import Normalize, StaticEmbedding
 
     tokenizer = bench.teacher.model.tokenizer
     vectors = initialize_from_model(bench.teacher.model, tokenizer)
@@ -82,10 +86,6 @@ def train(model: Any, bench: Bench, rows: Any, rate: float, epochs: int, folder:
     from datasets import Dataset
     from pynife.losses import CosineLoss
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-
-    def lines() -> Any:
-        for text, vector in zip(bench.cache.texts(rows), bench.cache.vectors(rows), strict=True):
-            yield {"sentence": text.text, "label": vector}
 
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(folder),
@@ -102,7 +102,9 @@ def train(model: Any, bench: Bench, rows: Any, rate: float, epochs: int, folder:
         logging_strategy="no",
         disable_tqdm=True,
     )
-    data = Dataset.from_generator(lines, cache_dir=str(folder))
+    vectors = np.asarray(bench.cache.vectors(rows), np.float32)
+    labels = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    data = Dataset(pa.table({"sentence": [text.text for text in bench.cache.texts(rows)], "label": labels}))
     SentenceTransformerTrainer(model=model, args=arguments, train_dataset=data, loss=CosineLoss(model)).train()
     model.eval()
 

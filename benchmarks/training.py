@@ -159,8 +159,8 @@ def train_ours(work: Work, folder: Path) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     after = measure_alignment(model, work.held_out, work.bfloat16)
     result = _result(steps * work.config.batch_size, seconds, before, after)
-    quarter = min(memory, key=lambda step: abs(step - steps / 4))  # by then all shapes have been seen
-    return result | {"memory_mib": {"a quarter": memory[quarter], "the end": memory[max(memory)]}}
+    tenths = [min(memory, key=lambda step: abs(step - steps * tenth / 10)) for tenth in range(1, 11)]
+    return result | {"memory_mib": {str(step): memory[step] for step in dict.fromkeys(tenths)}}
 
 
 def train_theirs(work: Work, folder: Path, limit: int) -> dict[str, Any]:
