@@ -7,8 +7,8 @@ Quality is nDCG@10 of the student's queries on the teacher's documents as a shar
 pynife 0.1.0 needs libraries older than ours; put them before the others on the path:
 
     pip install pynife 'skeletoken<0.4'
-    pip install --no-deps --target old 'transformers==4.57.1' 'sentence-transformers==5.4.0' 'huggingface_hub==0.36.0' \\
-        'tokenizers==0.22.1' 'datasets==4.0.0' 'fsspec==2025.3.0' && export PYTHONPATH=old
+    pip install --no-deps --target old 'transformers==4.57.1' 'sentence-transformers==5.4.0' \\
+        'huggingface_hub==0.36.0' 'tokenizers==0.22.1' 'datasets==4.0.0' 'fsspec==2025.3.0' && export PYTHONPATH=old
     python benchmarks/peers.py --leaf STATIC_LEAF --cache CACHE --data EVAL --eval-cache EVAL_CACHE \\
         --output benchmarks/results/peers.json
 """
