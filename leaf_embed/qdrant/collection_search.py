@@ -59,7 +59,7 @@ class SearchableCollection(CollectionBase):
                 any, not and or, is in :mod:`leaf_embed.qdrant.filters`.
             exact: Compare with every full vector: slow and complete.
             mrl: Truncated dimensions to take candidates from; the first of the spec by default.
-            candidates: How many to take; ``max(200, 10 * (limit + offset))`` by default, and a multiple of it for
+            candidates: How many to take; ``max(400, 10 * (limit + offset))`` by default, and a multiple of it for
                 codes coarser than 4 bits.
             oversampling: Let the first stage take this many times more by its codes and rank them by its own
                 unquantized vectors. By default it does not, since the second stage does better.

@@ -15,7 +15,7 @@ __all__ = ["FULL", "CollectionSpec", "mrl_name"]
 FULL = "full"  # the teacher's vectors as they are, read only to rescore candidates
 DEFAULT_MRL = 128
 SMALL_SPACE = 128  # up to here a comparison with every full vector costs hardly more than a first stage
-# Among the 200 candidates of the first third are all of the 10 nearest for 99.8 % of queries at 256 and 384 d, and for
+# Among 200 candidates of the first third are all of the 10 nearest for 99.8 % of queries at 256 and 384 d, and for
 # all at 768 d and above; of the first quarter for 98.0 % at 256 d; of the first sixth for 99.4 % at 768 d, of which the
 # graph and the codes leave 98.2 % (50,000 made-up vectors: benchmarks/first_stage.py, qdrant_presets.py).
 STEP = 16

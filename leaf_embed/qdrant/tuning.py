@@ -37,7 +37,7 @@ class TuneGrid:
         InputError: A number out of range.
     """
 
-    candidates: tuple[int, ...] = (20, 50, 100, 200, 400)
+    candidates: tuple[int, ...] = (20, 50, 100, 200, 400, 800)
     oversampling: tuple[float | None, ...] = (None,)
     limit: int = 10
     target: float = 0.99

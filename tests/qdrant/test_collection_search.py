@@ -152,7 +152,7 @@ def test_the_request_to_a_client_names_its_limit_and_ignores_codes(leaf: Any, mo
         docs.search("topic1", limit=3, offset=4, candidates=7)
         docs.search("topic1", exact=True)
     first, second, exact = sent
-    assert (first["prefetch"].using, first["prefetch"].limit, first["using"]) == ("mrl_16", 200, "full")
+    assert (first["prefetch"].using, first["prefetch"].limit, first["using"]) == ("mrl_16", 400, "full")
     assert (first["limit"], first["offset"]) == (3, 4)
     assert first["search_params"].quantization.ignore is True
     assert second["prefetch"].limit == 7
@@ -166,7 +166,7 @@ def test_the_request_to_the_engine_names_its_limit_and_ignores_codes(leaf: Any) 
         leaf.encode_query("topic1"), GRAPH, limit=3, offset=4, exact=False, mrl=None, candidates=None, where=None
     )
     request = edge.edge_request(edge.engine(), plan)
-    assert [prefetch.limit for prefetch in request.prefetches] == [200]
+    assert [prefetch.limit for prefetch in request.prefetches] == [400]
     assert request.params.quantization.ignore is True
     assert (request.limit, request.offset) == (3, 4)
 
@@ -190,7 +190,7 @@ def test_a_plan_settles_every_number(leaf: Any) -> None:
     options: dict[str, Any] = {"limit": 10, "offset": 0, "exact": False, "mrl": None, "candidates": None, "where": None}
     plan = plan_search(vector, spec, **options)
     assert isinstance(plan.prefetch, Prefetch)
-    assert (plan.prefetch.using, plan.prefetch.limit, len(plan.prefetch.vector)) == ("mrl_16", 200, 16)
+    assert (plan.prefetch.using, plan.prefetch.limit, len(plan.prefetch.vector)) == ("mrl_16", 400, 16)
     assert np.linalg.norm(plan.prefetch.vector) == pytest.approx(1)
     assert plan_search(vector, spec, **{**options, "limit": 70}).prefetch.limit == 700  # type: ignore[union-attr]
     assert plan_search(vector, spec, **{**options, "mrl": 32}).prefetch.using == "mrl_32"  # type: ignore[union-attr]

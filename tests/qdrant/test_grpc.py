@@ -78,7 +78,7 @@ def test_a_search_says_over_grpc_what_it_says_over_rest(server: Any, leaf: Any) 
         assert (message.using, message.limit, message.offset) == ("full", 3, 4)
         assert message.params.quantization.ignore is True
         (stage,) = message.prefetch
-        assert (stage.using, stage.limit, stage.params.hnsw_ef) == ("mrl_16", 200, 99)
+        assert (stage.using, stage.limit, stage.params.hnsw_ef) == ("mrl_16", 400, 99)
         assert (stage.params.quantization.rescore, stage.params.quantization.oversampling) == (True, 2.0)
         assert stage.filter == message.filter
         assert len(message.filter.must) == 3

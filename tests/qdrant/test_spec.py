@@ -157,7 +157,7 @@ def test_explain_shows_what_is_sent_and_why(leaf: Any, monkeypatch: pytest.Monke
         exact = docs.explain("topic1", exact=True)
     stage = explained.request["prefetch"]
     assert models.Prefetch.model_validate(stage) == sent[0]["prefetch"]
-    assert stage["limit"] == 4 * 200
+    assert stage["limit"] == 4 * 400
     assert stage["params"]["quantization"] == {"ignore": False, "rescore": True, "oversampling": 2.0}
     assert models.SearchParams.model_validate(explained.request["params"]) == sent[0]["search_params"]
     text = str(explained)
