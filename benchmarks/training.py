@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 import typer
 
@@ -168,7 +169,8 @@ def train_theirs(work: Work, folder: Path, limit: int) -> dict[str, Any]:
     model = copy.deepcopy(work.student)
     before = measure_alignment(model, work.held_out, work.bfloat16)
     rows = work.texts.rows[:limit] if limit else work.texts.rows
-    trainer = their_trainer(model, work.texts.cache, rows, work.config.batch_size, work.bfloat16, folder / "theirs")
+    options = their_options(work.config.batch_size, work.bfloat16)
+    trainer = their_trainer(model, work.texts.cache, rows, folder / "theirs", **options)
     began = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - began
@@ -177,29 +179,36 @@ def train_theirs(work: Work, folder: Path, limit: int) -> dict[str, Any]:
     return _result(done, seconds, before, measure_alignment(model, work.held_out, work.bfloat16))
 
 
-def their_trainer(model: Any, cache: TeacherCache, rows: Any, batch_size: int, bfloat16: bool, folder: Path) -> Any:
-    """sentence-transformers' trainer over one pass of some cached texts."""
+def their_options(batch_size: int, bfloat16: bool) -> dict[str, Any]:
+    """Arguments of one pass at its defaults."""
+    return {
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": batch_size,
+        "learning_rate": RATE,
+        "bf16": bfloat16,
+        "dataloader_drop_last": True,
+    }
+
+
+def their_trainer(model: Any, cache: TeacherCache, rows: Any, folder: Path, loss: Any = None, **options: Any) -> Any:
+    """sentence-transformers' trainer over some cached texts; its MSE distillation loss by default."""
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.losses import MSELoss
 
-    data = Dataset.from_dict(
-        {"sentence": [text.text for text in cache.texts(rows)], "label": list(cache.vectors(rows).tolist())}
-    )
+    vectors = np.asarray(cache.vectors(rows), np.float32)
+    labels = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    data = Dataset(pa.table({"sentence": [text.text for text in cache.texts(rows)], "label": labels}))
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(folder),
-        num_train_epochs=1,
-        per_device_train_batch_size=batch_size,
-        learning_rate=RATE,
-        bf16=bfloat16,
         use_cpu=True,
-        dataloader_drop_last=True,
         report_to="none",
         save_strategy="no",
         logging_strategy="no",
         disable_tqdm=True,
+        **options,
     )
-    return SentenceTransformerTrainer(model=model, args=arguments, train_dataset=data, loss=MSELoss(model))
+    return SentenceTransformerTrainer(model=model, args=arguments, train_dataset=data, loss=loss or MSELoss(model))
 
 
 def private_mib() -> float:

@@ -54,7 +54,7 @@ def main(
         count = LINES.get(name, DEFAULT)
         _write(target / f"{name}.jsonl", lines[:count], len(lines))
         if name in SENTENCES:
-            _write(target / f"{name}_sentences.jsonl", _sentences(lines[count:])[: SENTENCES[name]], len(lines))
+            _write(target / f"{name}_sentences.jsonl", _sentences(lines[count:], SENTENCES[name]), len(lines))
 
 
 def _write(file: Path, lines: list[str], available: int) -> None:
@@ -62,11 +62,13 @@ def _write(file: Path, lines: list[str], available: int) -> None:
     print(f"{file.stem}: {len(lines):,} of {available:,}")
 
 
-def _sentences(documents: list[str]) -> list[str]:
-    """One sentence of each document that has one of a question's or a claim's length, as lines of queries."""
+def _sentences(documents: list[str], count: int) -> list[str]:
+    """One sentence of each document that has one of a question's or a claim's length, as so many lines of queries."""
     chance = random.Random(0)
-    found = []
+    found: list[str] = []
     for line in documents:
+        if len(found) == count:
+            break
         record = json.loads(line)
         sentences = re.split(r"(?<=[.?!])\s+(?=[A-Z])", record["text"])
         fitting = [one for one in sentences if len(one.split()) in SENTENCE_WORDS]
