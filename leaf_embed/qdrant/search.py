@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Condition", "Filter", "Prefetch", "SearchOptions", "SearchPlan", "StageParams", "plan_search"]
 
 # At limit 10, a third of the dimensions in int8, 200 candidates give the answers of exhaustive search to 98.3 % of
-# SciFact's queries in a rotated space, 400 to 99.3 %, half a millisecond later (benchmarks/qdrant_real.py).
+# SciFact's queries in a rotated space, 400 to 99.0 %, half a millisecond later (benchmarks/qdrant_real.py).
 MIN_CANDIDATES = 400
 CANDIDATES_PER_HIT = 10
 WALK = 1.5  # hnsw_ef a candidate: a narrower walk misses whole clusters
