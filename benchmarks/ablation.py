@@ -23,13 +23,12 @@ import typer
 
 from leaf_embed._files import write_json
 from leaf_embed.cli.console import load_torch_encoder
-from leaf_embed.distill import CachedEncoder, DistillConfig, TeacherCache, build_student
-from leaf_embed.distill.data import TokenizedTexts, tokenize
+from leaf_embed.distill import CachedEncoder, DistillConfig, TeacherCache
+from leaf_embed.distill.data import TokenizedTexts
+from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.mixing import weigh_roles
-from leaf_embed.distill.plans import first_batches
-from leaf_embed.distill.student import warm_start
-from leaf_embed.distill.train import measure_alignment, train
-from leaf_embed.encoders.transformer import SentenceTransformerEncoder, wants_bfloat16
+from leaf_embed.distill.plans import Course, LayeredPlan
+from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.evaluation import load_beir
 from leaf_embed.evaluation.bootstrap import mean_difference, mean_retention
 from leaf_embed.evaluation.retrieval import evaluate_retrieval
@@ -44,6 +43,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "layers 4 and 5": {"layers": (4, 5)},
     "layers 0 and 1": {"layers": (0, 1)},
     "queries half of the texts": {"query_share": 0.5},
+    "queries alone": {"query_share": 1.0},
     "batch 16, twice the steps": {"batch_size": 16, "max_steps": 2 * STEPS},
     "batch 256, an eighth of the steps": {"batch_size": 256, "max_steps": STEPS // 8},
     "loss over prefixes 64, 128, 256 too": {"prefixes": (64, 128, 256)},
@@ -64,7 +64,6 @@ class Bench:
 
         self.teacher = teacher = load_torch_encoder(teacher_path or str(package.get_model_path()))
         self.cache = TeacherCache(cache, teacher.space)
-        self.bfloat16 = wants_bfloat16("auto", teacher.model.device)
         rows = np.random.default_rng(0).permutation(len(self.cache))
         self.held_out, self.learned = np.sort(rows[:HELD_OUT]), np.sort(rows[HELD_OUT:])
         stored = CachedEncoder(TeacherCache(eval_cache, teacher.space), teacher)
@@ -83,7 +82,7 @@ class Bench:
         assert share is not None
         return [share.value, share.low, share.high]
 
-    def texts(self, student: Any, config: DistillConfig) -> tuple[TokenizedTexts, TokenizedTexts]:
+    def texts(self, plan: LayeredPlan, config: DistillConfig) -> tuple[TokenizedTexts, TokenizedTexts]:
         """Texts to learn from, as many as the steps take, and held-out ones."""
         needed = config.steps(0) * config.batch_size
         rows = np.random.default_rng(config.seed).permutation(self.learned)
@@ -91,22 +90,19 @@ class Bench:
             rows = weigh_roles_of(self.cache, rows, config, needed)
         chosen = np.sort(rows[:needed])
         return (
-            tokenize(student.tokenizer, self.cache, chosen, config.max_tokens),
-            tokenize(student.tokenizer, self.cache, self.held_out, config.max_tokens),
+            plan.tokenize(self.cache, chosen, config.max_tokens),
+            plan.tokenize(self.cache, self.held_out, config.max_tokens),
         )
 
     def run(self, layers: tuple[int, ...], config: DistillConfig, folder: Path) -> tuple[float, float, list[Any]]:
         """Loss before and after, and the scores of every query of every set."""
-        student = build_student(self.teacher.model, self.teacher.space, layers=layers, seed=config.seed)
-        learned, held_out = self.texts(student, config)
-        if config.warm_start_texts:
-            warm_start(student, lambda: first_batches(learned, config, student), self.bfloat16)
-        before = measure_alignment(student, held_out, self.bfloat16).loss
-        options: dict[str, Any] = {"bfloat16": self.bfloat16, "checkpoint": folder / "none.pt", "identity": "ablation"}
-        train(student, learned, held_out, config, **options)
-        leaf = SentenceTransformerEncoder(student)
-        scores = self.scores(leaf.encode_query)
-        return before, measure_alignment(student, held_out, self.bfloat16).loss, scores
+        plan = LayeredPlan(self.teacher.model, self.teacher.space, layers, config.seed)
+        learned, held_out = self.texts(plan, config)
+        objective = Objective(config.prefixes, config.focal)
+        done = plan.align(learned, held_out, Course(config, objective, folder, lambda *at: None, lambda at: None))
+        assert done.warm_start is not None
+        assert done.final is not None
+        return done.warm_start.loss, done.final.loss, self.scores(SentenceTransformerEncoder(plan.model).encode_query)
 
 
 def weigh_roles_of(cache: TeacherCache, rows: Any, config: DistillConfig, needed: int) -> Any:

@@ -12,7 +12,7 @@ from leaf_embed.format import read_leaf
 from tests.conftest import make_model, texts
 
 RECIPES = Path(__file__).parents[1] / "examples" / "recipes"
-LAYERS = {"01_leaf_minilm_static": None, "02_leaf_minilm_1l": None, "03_leaf_minilm_2l": 2, "04_leaf_minilm_3l": 3}
+LAYERS = {"01_leaf_minilm_static": None, "02_leaf_minilm_1l": 1, "03_leaf_minilm_2l": 2, "04_leaf_minilm_3l": 3}
 
 
 def write_corpus(folder):

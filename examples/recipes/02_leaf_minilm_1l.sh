@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# The teacher's lowest layer on top of a trained static table.
+# The top layer alone, over token embeddings that start from what the layers below make of each token.
 source "$(dirname "$0")/common.sh"
-distil --student shallow --recipe quick --max-steps 3000 "$@"
+distil --student "$TEACHER" --layers 5 --recipe quick --query-share 1 --max-steps 16000 "$@"

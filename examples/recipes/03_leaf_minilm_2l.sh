@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# A third of the layers: the lowest and the top one.
+# The two top layers, over token embeddings that start from what the layers below make of each token.
 source "$(dirname "$0")/common.sh"
-distil --student "$TEACHER" --layers 0,5 --recipe quick --max-steps 5000 "$@"
+distil --student "$TEACHER" --layers 4,5 --recipe quick --query-share 1 --max-steps 13000 "$@"

@@ -3,8 +3,9 @@
     python examples/recipes/sample_corpus.py data/train corpus
 
 Each file gives its first lines after a shuffle with seed 0: as many as LINES says of it, else 10,000. Weak sources
-(templates, dialogue turns, titles) are taken in part; documents are few, because a query learns most from queries. From
-SENTENCES more documents one sentence each is taken as a query: cheap for the teacher, and of the documents' vocabulary.
+(templates, dialogue turns) are taken in part; documents are few, because a query learns most from queries. From so many
+more documents as SENTENCES says, up to three sentences each are taken as queries: cheap for the teacher, and of the
+documents' vocabulary.
 """
 
 import gzip
@@ -25,8 +26,8 @@ LINES = {
     "bing_covid_queries": EVERYTHING,
     "simplequestions": 20_000,
     "stackoverflow_sql_titles": 20_000,
-    "arxiv_titles_pseudo": 60_000,
-    "opentriviaqa": 30_000,
+    "arxiv_titles_pseudo": EVERYTHING,
+    "opentriviaqa": EVERYTHING,
     "clinc150_train": 8_000,
     "banking77_restaurant8k": 8_000,
     "medquad_questions": 8_000,
@@ -38,6 +39,7 @@ LINES = {
 }
 SENTENCES = {"arxiv_abstracts": 80_000, "wikipedia_passages": 40_000, "aws_docs_passages": 10_000}
 SENTENCE_WORDS = range(6, 41)
+MORE = 2  # sentences of a document, besides one at random
 
 
 def main(
@@ -52,20 +54,20 @@ def main(
             lines = stream.readlines()
         random.Random(0).shuffle(lines)
         count = LINES.get(name, DEFAULT)
-        _write(target / f"{name}.jsonl", lines[:count], len(lines))
+        _write(target / f"{name}.jsonl", lines[:count])
         if name in SENTENCES:
-            _write(target / f"{name}_sentences.jsonl", _sentences(lines[count:], SENTENCES[name]), len(lines))
+            _write(target / f"{name}_sentences.jsonl", _sentences(lines[count:], SENTENCES[name]))
 
 
-def _write(file: Path, lines: list[str], available: int) -> None:
+def _write(file: Path, lines: list[str]) -> None:
     file.write_text("".join(lines), encoding="utf-8")
-    print(f"{file.stem}: {len(lines):,} of {available:,}")
+    print(f"{file.stem}: {len(lines):,} texts")
 
 
 def _sentences(documents: list[str], count: int) -> list[str]:
-    """One sentence of each document that has one of a question's or a claim's length, as so many lines of queries."""
+    """Lines of queries: sentences of a question's or a claim's length, of so many documents that have one."""
     chance = random.Random(0)
-    found: list[str] = []
+    found: list[list[str]] = []
     for line in documents:
         if len(found) == count:
             break
@@ -73,8 +75,10 @@ def _sentences(documents: list[str], count: int) -> list[str]:
         sentences = re.split(r"(?<=[.?!])\s+(?=[A-Z])", record["text"])
         fitting = [one for one in sentences if len(one.split()) in SENTENCE_WORDS]
         if fitting:
-            found.append(json.dumps(record | {"text": chance.choice(fitting), "kind": "query"}) + "\n")
-    return found
+            chosen = chance.choice(fitting)
+            several = [chosen, *[one for one in fitting if one != chosen][:MORE]]
+            found.append([json.dumps(record | {"text": one, "kind": "query"}) + "\n" for one in several])
+    return [line for lines in found for line in lines]
 
 
 if __name__ == "__main__":

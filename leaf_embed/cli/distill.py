@@ -82,7 +82,7 @@ def command(
         list[Path] | None, typer.Option(help="Files or BEIR directories whose texts must not be learned from.")
     ] = None,
     query_share: Annotated[
-        float | None, typer.Option(help="Share of queries in an epoch, by repeating the rarer role.")
+        float | None, typer.Option(help="Share of queries in an epoch, by repeating the rarer role; 1: queries alone.")
     ] = None,
     student: Annotated[
         str | None,

@@ -31,10 +31,12 @@ class DistillConfig:
         weight_decay: AdamW's, on matrices only. Unpublished.
         max_grad_norm: Gradients are scaled down to this norm. Unpublished.
         max_tokens: Texts are cut to this many tokens before teacher and student see them, so that both see the same.
-        warm_start_texts: Texts for the closed-form start of the output layer; 0 leaves it random.
+        warm_start_texts: Texts for the closed-form start of the output layer; 0 leaves it random, and the token
+            embeddings of a student without its source's lowest layers as they were.
         holdout: Share of the texts kept from training to measure alignment, at most 1,000 texts.
         query_share: Share of the queries in each epoch, reached by repeating the rarer role; ``None`` takes the texts
-            as they come. An epoch becomes longer by what is repeated.
+            as they come. An epoch becomes longer by what is repeated. 1 learns from queries alone, for a leaf that
+            will embed nothing else: documents only fit the rotation.
         prefixes: Dimensions whose leading parts are aligned beside whole vectors; with ``mrl="rotate"`` those of the
             rotated space. What this and the next three do is measured in examples/LOG.md; none is on by default.
         focal: Exponent by which badly fitted texts count more; 0 treats all alike.
@@ -85,8 +87,8 @@ class DistillConfig:
             raise InputError(f"max_steps must not be negative; got {self.max_steps}")
         if not 0 <= self.holdout < 1:
             raise InputError(f"holdout is a share from 0 to below 1; got {self.holdout}")
-        if self.query_share is not None and not 0 < self.query_share < 1:
-            raise InputError(f"query_share is a share between 0 and 1; got {self.query_share}")
+        if self.query_share is not None and not 0 < self.query_share <= 1:
+            raise InputError(f"query_share is a share above 0, and 1 at most; got {self.query_share}")
         for name, kinds in (("mrl", Mrl), ("averaging", Averaging), ("token_embeddings", TokenEmbeddings)):
             if getattr(self, name) not in get_args(kinds):
                 raise InputError(f"{name} is one of {', '.join(get_args(kinds))}; got {getattr(self, name)!r}")

@@ -84,14 +84,16 @@ def gather(
 def split(
     rows: Rows, cache: TeacherCache, plan: StudentPlan, config: DistillConfig
 ) -> tuple[TokenizedTexts, TokenizedTexts]:
-    """Texts to learn from, and texts held out to measure on."""
+    """Texts to learn from, and texts held out to measure on: of queries alone if the recipe is for queries alone."""
     shuffled = np.random.default_rng(config.seed).permutation(rows)
     held = min(MAX_HELD_OUT, int(len(rows) * config.holdout))
     limit = min(config.max_tokens, plan.max_tokens)
-    learned = np.sort(shuffled[held:])
+    learned, held_out = np.sort(shuffled[held:]), np.sort(shuffled[:held])
     if config.query_share is not None:
         learned = learned[weigh_roles(cache.are_queries(learned), config.query_share, config.seed)]
-    return plan.tokenize(cache, learned, limit), plan.tokenize(cache, np.sort(shuffled[:held]), limit)
+    if config.query_share == 1:
+        held_out = held_out[cache.are_queries(held_out)]
+    return plan.tokenize(cache, learned, limit), plan.tokenize(cache, held_out, limit)
 
 
 def sample(texts: TokenizedTexts) -> list[Text]:

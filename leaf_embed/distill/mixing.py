@@ -62,21 +62,25 @@ class Without(Iterable[T], Generic[T]):
 def weigh_roles(is_query: NDArray[np.bool_], share: float, seed: int) -> NDArray[np.int64]:
     """Places of texts so that queries make up a share of them: the rarer role is repeated, no text is left out.
 
+    A share of 1 is the exception: documents are left out.
+
     Every text of a role comes equally often, give or take one; which ones come once more is drawn by the seed.
 
     Args:
         is_query: Whether each text is a query, shape ``(n,)``.
-        share: Of queries, between 0 and 1.
+        share: Of queries, above 0, and 1 at most.
         seed: Of the draw.
 
     Returns:
-        Places from 0 to n - 1 in rising order, at least n of them.
+        Places from 0 to n - 1 in rising order, at least n of them unless documents are left out.
 
     Raises:
         InputError: There are only queries or only documents.
     """
     places = np.arange(len(is_query), dtype=np.int64)
     queries, documents = places[is_query], places[~is_query]
+    if share == 1 and len(queries):
+        return queries
     if not len(queries) or not len(documents):
         raise InputError(
             f"a share of queries needs both roles; the corpus has {len(queries)} queries and {len(documents)} documents"

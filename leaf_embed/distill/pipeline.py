@@ -142,7 +142,7 @@ def distill(
     rows, skipped = group.first(filled) or _nothing()
     stored = TeacherCache(cache or work / "cache", space)
     learned, held_out = split(rows, stored, plan, config)
-    rotation, truncation = _rotation(learned, held_out, config)
+    rotation, truncation = _rotation(np.setdiff1d(rows, held_out.rows), held_out, config)
     with tracking([] if group.rank else track, work, config.to_dict()) as log:
         result = plan.align(learned, held_out, Course(config, _objective(config, rotation), work, tell, log))
     if rotation is not None:
@@ -186,13 +186,13 @@ def _nothing() -> tuple[Rows, dict[str, int]]:
 
 
 def _rotation(
-    learned: TokenizedTexts, held_out: TokenizedTexts, config: DistillConfig
+    rows: Rows, held_out: TokenizedTexts, config: DistillConfig
 ) -> tuple[Rotation | None, tuple[Truncation, ...]]:
     """The rotation, if the recipe wants one; and what it is worth, on texts it was not fitted on."""
     if config.mrl != "rotate":
         return None, ()
-    cache = learned.cache
-    rotation = fit_rotation(cache, np.unique(learned.rows))
+    cache = held_out.cache
+    rotation = fit_rotation(cache, rows)
     return rotation, compare_truncation(cache.vectors(held_out.rows), rotation)
 
 

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -19,7 +20,7 @@ from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.data import TokenizedTexts, tokenize
 from leaf_embed.distill.existing import StoredVectors
 from leaf_embed.distill.loss import Objective
-from leaf_embed.distill.student import build_student, warm_start
+from leaf_embed.distill.student import build_student, missing_layers, warm_start
 from leaf_embed.distill.train import Alignment, StepInfo, measure_alignment, train
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.transformer import wants_bfloat16, weights_digest
@@ -107,6 +108,7 @@ class LayeredPlan:
         seed: int,
     ) -> None:
         """Build the student; see :func:`leaf_embed.distill.build_student`."""
+        self._source, self._layers = source, layers
         self.model = build_student(source, space, layers=layers, seed=seed)
         self.model.max_seq_length = min(self.model.max_seq_length or 512, space.max_tokens or 512)
         self.max_tokens = int(self.model.max_seq_length)
@@ -144,6 +146,13 @@ class LayeredPlan:
     def _start(self, learned: TokenizedTexts, held_out: TokenizedTexts, course: Course, bfloat16: bool) -> None:
         """What comes before the first step."""
         if course.config.warm_start_texts:
+            lower = missing_layers(self._source, self._layers)
+            if lower is not None:
+                from leaf_embed.distill.context import random_batches, start_embeddings
+
+                lower.to(self.model.device)
+                batches = partial(random_batches, learned, course.config.seed, self.model.device)
+                start_embeddings(self.model, lower, batches, bfloat16)
             warm_start(self.model, lambda: first_batches(learned, course.config, self.model), bfloat16)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["build_student", "choose_layers", "forward", "half_the_layers", "warm_start"]
+__all__ = ["build_student", "choose_layers", "forward", "half_the_layers", "missing_layers", "warm_start"]
 
 RIDGE = 1e-3  # of the mean eigenvalue of the features' second moment: steadies it without biasing the fit
 
@@ -90,6 +90,19 @@ def build_student(
         modules.append(Normalize())
     prompts = {"query": space.query_prompt, "document": space.document_prompt}
     return SentenceTransformer(modules=modules, prompts=prompts, device="cpu")
+
+
+def missing_layers(
+    source: str | os.PathLike[str] | SentenceTransformer, layers: int | Sequence[int] | None
+) -> Any | None:
+    """The backbone below the lowest layer kept, of its own; see :func:`leaf_embed.distill.context.below`."""
+    from leaf_embed.distill.context import below
+
+    if layers is None:
+        return None
+    transformer = _transformer(source)
+    chosen = choose_layers(int(transformer.auto_model.config.num_hidden_layers), layers)
+    return below(transformer, chosen[0])
 
 
 def _transformer(source: str | os.PathLike[str] | SentenceTransformer) -> Any:

@@ -10,6 +10,7 @@ from sentence_transformers import SentenceTransformer
 
 from leaf_embed.distill import DistillConfig, Exclusion, StoredVectors, TeacherCache, Text, distill
 from leaf_embed.distill.mixing import normalized, weigh_roles
+from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.errors import CorpusError, InputError
 from tests.conftest import sentences, texts
 
@@ -85,8 +86,10 @@ def test_shares_are_reached_and_nothing_is_left_out(queries, documents, share):
 def test_a_share_needs_both_roles():
     with pytest.raises(InputError, match="0 queries and 3 documents"):
         weigh_roles(np.zeros(3, dtype=bool), 0.5, seed=0)
-    for share in (0, 1, -1):
-        with pytest.raises(InputError, match="between 0 and 1"):
+    with pytest.raises(InputError, match="0 queries and 3 documents"):
+        weigh_roles(np.zeros(3, dtype=bool), 1, seed=0)
+    for share in (0, 1.1, -1):
+        with pytest.raises(InputError, match="above 0, and 1 at most"):
             DistillConfig(query_share=share)
 
 
@@ -96,6 +99,18 @@ def test_query_share_from_end_to_end(teacher_path, tmp_path):
     report = distill(teacher_path, corpus, teacher_path, tmp_path / "leaf", config, layers=1, export_graphs=False)
     assert report.texts == 100, "distinct ones"
     assert report.steps == 2 * 180 // 10, "90 documents, and 10 queries nine times"
+
+
+def test_queries_alone_learn_and_documents_fit_the_rotation(teacher_path, tmp_path):
+    corpus = [Text(text.text, "query" if i < 100 else "document") for i, text in enumerate(texts(200))]
+    config = DistillConfig.quick(epochs=1, batch_size=10, query_share=1, precision="float32", mrl="rotate", holdout=0.2)
+    report = distill(teacher_path, corpus, teacher_path, tmp_path / "leaf", config, layers=1, export_graphs=False)
+    held_out = report.final.texts
+    assert 0 < held_out < 40
+    assert report.texts == 100 - held_out
+    whole = distill(teacher_path, corpus[:100], teacher_path, tmp_path / "other", config, layers=1, export_graphs=False)
+    turned, queries = (Rotation.load(one.output, one.space).matrix for one in (report, whole))
+    assert not np.allclose(turned, queries, atol=1e-3), "documents are part of what the rotation is fitted on"
 
 
 def test_the_cache_knows_the_roles(teacher_path, tmp_path):
