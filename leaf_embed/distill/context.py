@@ -91,12 +91,14 @@ def start_embeddings(
 def _before_affine(lower: Any, norm: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Hidden states ``(n, length, width)`` as the last layer norm had them before its weight and bias."""
     states: torch.Tensor = lower(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-    return (states - norm.bias) / torch.where(norm.weight == 0, 1.0, norm.weight)
+    weight: torch.Tensor = torch.where(norm.weight == 0, 1.0, norm.weight)
+    return (states - torch.as_tensor(norm.bias)) / weight
 
 
 def _alone(tokens: int, around: Sequence[int]) -> Iterator[torch.Tensor]:
     """Every token between the two special ones, shape ``(n, 3)``."""
-    for ids in torch.arange(tokens).split(16 * BATCH):
+    for first in range(0, tokens, 16 * BATCH):
+        ids = torch.arange(first, min(tokens, first + 16 * BATCH))
         yield torch.stack([torch.full_like(ids, around[0]), ids, torch.full_like(ids, around[1])], dim=1)
 
 
