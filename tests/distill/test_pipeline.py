@@ -1,6 +1,7 @@
 """From texts to a leaf directory: whole or not there at all, and never paid for twice."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -141,7 +142,8 @@ def test_leaf_json_is_on_one_page(leaf_path):
 
 def test_an_onnx_graph_as_teacher(leaf_path, teacher_path, tmp_path):
     teacher = leaf_embed.load(leaf_path, variant="float32", document="leaf")
-    report = distill(teacher, texts(200), teacher_path, tmp_path / "leaf", CONFIG, layers=1)
+    config = replace(CONFIG, learning_rate=2e-4)  # the start is near: larger steps only lead away from it
+    report = distill(teacher, texts(200), teacher_path, tmp_path / "leaf", config, layers=1)
     words = sentences(20, seed=4)
     found = leaf_embed.load(tmp_path / "leaf").encode_query(words)
     assert cosine(found, teacher.encode_document(words)).mean() > 0.7
