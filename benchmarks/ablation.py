@@ -99,7 +99,7 @@ class Bench:
         plan = LayeredPlan(self.teacher.model, self.teacher.space, layers, config.seed)
         learned, held_out = self.texts(plan, config)
         objective = Objective(config.prefixes, config.focal)
-        done = plan.align(learned, held_out, Course(config, objective, folder, lambda *at: None, lambda at: None))
+        done = plan.align(learned, held_out, Course(config, objective, folder))
         assert done.warm_start is not None
         assert done.final is not None
         return done.warm_start.loss, done.final.loss, self.scores(SentenceTransformerEncoder(plan.model).encode_query)

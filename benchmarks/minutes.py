@@ -99,7 +99,7 @@ def measure(bench: Bench, name: str, steps: int, folder: Path) -> dict[str, Any]
     if name == THEIRS:
         texts = warm_and_train(bench, plan, learned, config, folder)
     else:
-        course = Course(config, Objective(), folder, lambda *at: None, lambda at: None)
+        course = Course(config, Objective(), folder)
         plan.align(learned, held_out, course)
         texts = steps * config.batch_size
     minutes = (time.monotonic() - began) / 60

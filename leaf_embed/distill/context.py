@@ -50,9 +50,7 @@ def random_batches(texts: TokenizedTexts, seed: int, device: Any) -> Iterator[di
     """Features of a random sample of the texts, about :data:`TOKENS` tokens in all, each batch of similar length."""
     order = np.random.default_rng(seed).permutation(len(texts))
     order = order[: 1 + int(np.searchsorted(np.cumsum(texts.lengths[order]), TOKENS))]
-    order = order[np.argsort(texts.lengths[order], kind="stable")]
-    for start in range(0, len(order), BATCH):
-        yield texts.batch(order[start : start + BATCH], device)[0]
+    return (features for features, _ in texts.by_length(order, BATCH, device))
 
 
 def start_embeddings(

@@ -22,7 +22,16 @@ from leaf_embed.distill.export import Parity, export
 from leaf_embed.distill.gathering import as_exclusion, as_texts, gather, sample, split
 from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.mixing import Exclusion
-from leaf_embed.distill.plans import Aligned, Course, LayeredPlan, Progress, ShallowPlan, StaticPlan, StudentPlan
+from leaf_embed.distill.plans import (
+    Aligned,
+    Course,
+    LayeredPlan,
+    Progress,
+    ShallowPlan,
+    StaticPlan,
+    StudentPlan,
+    unheard,
+)
 from leaf_embed.distill.processes import processes
 from leaf_embed.distill.rotation import Truncation, compare_truncation, fit_rotation, fold
 from leaf_embed.distill.tracking import tracking
@@ -125,7 +134,7 @@ def distill(
     require("sentence_transformers", "train", "Distillation")
     config = config or (DistillConfig.static() if student == STATIC else DistillConfig())
     group = processes()
-    tell = progress if progress and not group.rank else _silence
+    tell = progress if progress and not group.rank else unheard
     target = Path(output)
     if target.exists():
         raise InputError(f"{target} exists already; choose another --output, or move it away")
@@ -221,10 +230,6 @@ def _save(
             tell("export", 1, 1, "")
         write_card(folder)
     return parity
-
-
-def _silence(stage: str, done: int, total: int | None, note: str) -> None:
-    """The progress of somebody who does not want to hear it."""
 
 
 def _ready(folder: Path) -> Path:

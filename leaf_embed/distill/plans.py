@@ -31,10 +31,24 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from tokenizers import Tokenizer
 
-__all__ = ["Aligned", "Course", "LayeredPlan", "Progress", "ShallowPlan", "StaticPlan", "StudentPlan", "first_batches"]
+__all__ = [
+    "Aligned",
+    "Course",
+    "LayeredPlan",
+    "Progress",
+    "ShallowPlan",
+    "StaticPlan",
+    "StudentPlan",
+    "first_batches",
+    "unheard",
+]
 
 Progress: TypeAlias = Callable[[str, int, "int | None", str], object]
 """Hears (stage, done, total or None, note), where stage is "vectors", "teacher", "warm start", "train" or "export"."""
+
+
+def unheard(*what: object) -> None:
+    """Tells nobody."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +59,15 @@ class Course:
         config: The recipe.
         objective: What each step makes small.
         work: Directory of the checkpoint.
-        tell: Hears of every stage, for people.
-        log: Hears of the steps, for a tracker.
+        tell: Hears of every stage, for people; nobody by default.
+        log: Hears of the steps, for a tracker; none by default.
     """
 
     config: DistillConfig
     objective: Objective
     work: Path
-    tell: Progress
-    log: Callable[[StepInfo], object]
+    tell: Progress = unheard
+    log: Callable[[StepInfo], object] = unheard
 
     def step(self, at: StepInfo) -> None:
         """Tell of a training step."""
@@ -186,7 +200,7 @@ class ShallowPlan(LayeredPlan):
         cache, limit = learned.cache, self.max_tokens
         recipe = DistillConfig.static(seed=course.config.seed)
         below, below_held_out = (self._static.tokenize(cache, texts.rows, limit) for texts in (learned, held_out))
-        quiet = replace(course, config=recipe, objective=Objective(), log=lambda at: None)
+        quiet = replace(course, config=recipe, objective=Objective(), log=unheard)
         self._static.align(below, below_held_out, quiet)
         first: Any = self._static.model[0]
         table = first.embedding.weight.detach().numpy()
@@ -249,9 +263,7 @@ def _note(alignment: Alignment | None) -> str:
 def first_batches(texts: TokenizedTexts, config: DistillConfig, model: SentenceTransformer) -> Iterator[Any]:
     """Batches of a random sample, for the warm start."""
     sample = np.random.default_rng(config.seed).permutation(len(texts))[: config.warm_start_texts]
-    sample = sample[np.argsort(texts.lengths[sample], kind="stable")]
-    for start in range(0, len(sample), 64):
-        yield texts.batch(sample[start : start + 64], model.device)
+    return texts.by_length(sample, 64, model.device)
 
 
 def _identity(config: DistillConfig, texts: TokenizedTexts, model: SentenceTransformer) -> str:

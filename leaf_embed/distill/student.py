@@ -95,10 +95,13 @@ def build_student(
 def missing_layers(
     source: str | os.PathLike[str] | SentenceTransformer, layers: int | Sequence[int] | None
 ) -> Any | None:
-    """The backbone below the lowest layer kept, of its own; see :func:`leaf_embed.distill.context.below`."""
+    """The backbone below the lowest layer kept, of its own; see :func:`leaf_embed.distill.context.below`.
+
+    Where the lowest layer stays, ``source`` is not loaded again.
+    """
     from leaf_embed.distill.context import below
 
-    if layers is None:
+    if layers is None or (layers > 1 if isinstance(layers, int) else layers[0] == 0):
         return None
     transformer = _transformer(source)
     chosen = choose_layers(int(transformer.auto_model.config.num_hidden_layers), layers)

@@ -89,15 +89,13 @@ def measure_alignment(model: SentenceTransformer, texts: TokenizedTexts, bfloat1
     """Loss and cosine over all of some texts."""
     import torch
 
-    order = np.argsort(texts.lengths, kind="stable")
     losses, cosines = [], []
     with torch.inference_mode():
-        for start in range(0, len(order), 64):
-            features, targets = texts.batch(order[start : start + 64], model.device)
+        for features, targets in texts.by_length(np.arange(len(texts)), 64, model.device):
             vectors = forward(model, features, bfloat16)
             losses.append((vectors - targets).square().sum(dim=-1))
             cosines.append(torch.nn.functional.cosine_similarity(vectors, targets))
-    return Alignment(float(torch.cat(losses).mean()), float(torch.cat(cosines).mean()), len(order))
+    return Alignment(float(torch.cat(losses).mean()), float(torch.cat(cosines).mean()), len(texts))
 
 
 class _Run:
