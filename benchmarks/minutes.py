@@ -9,8 +9,9 @@ and left out.
         --output benchmarks/results/minutes.json --plot docs/minutes.svg
 
 ``--leaf`` adds finished leaves, such as those of the recipes, with the seconds that their training noted, which leave
-out the warm start. CACHE is a teacher cache that a distillation left; EVAL holds BEIR sets, whose documents are kept in
-EVAL_CACHE. The plot needs matplotlib.
+out the warm start. Students made of a bigger leaf take part if that is among them; its own minutes are left out.
+CACHE is a teacher cache that a distillation left; EVAL holds BEIR sets, whose documents are kept in EVAL_CACHE. The
+plot needs matplotlib.
 """
 
 from __future__ import annotations
@@ -32,23 +33,32 @@ import leaf_embed
 from leaf_embed._files import write_json
 from leaf_embed.distill import DistillConfig
 from leaf_embed.distill.loss import Objective
-from leaf_embed.distill.plans import Course, LayeredPlan, ShallowPlan, StaticPlan, StudentPlan, first_batches
+from leaf_embed.distill.plans import Course, LayeredPlan, StaticPlan, StudentPlan, first_batches
 from leaf_embed.distill.student import warm_start
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder, wants_bfloat16
 from leaf_embed.format import read_leaf
 
-SHALLOW = "one layer over static"
+OF_TWO, OF_THREE = "one layer, of a leaf of two", "two layers, of a leaf of three"
 THEIRS = "sentence-transformers' trainer, three layers"
 STEPS = {
     "static": (50, 200, 800),
-    SHALLOW: (250, 1000),
     "one layer": (250, 1000),
+    OF_TWO: (250, 1000),
     "two layers": (250, 1000),
+    OF_THREE: (250, 1000),
     "three layers": (250, 1000),
     THEIRS: (40, 160),
 }
-LAYERS = {"one layer": (5,), "two layers": (4, 5), "three layers": (0, 1, 5), THEIRS: (0, 1, 5)}
-QUERIES_ALONE = ("static", "one layer", "two layers")  # as in their recipes
+LAYERS = {
+    "one layer": (5,),
+    OF_TWO: (1,),
+    "two layers": (0, 5),
+    OF_THREE: (0, 2),
+    "three layers": (0, 1, 5),
+    THEIRS: (0, 1, 5),
+}
+SOURCES = {OF_TWO: OF_THREE, OF_THREE: "three layers"}
+ALL_TEXTS = ("three layers", THEIRS)  # as in their recipe; the others learn from queries alone
 
 
 def main(
@@ -64,34 +74,36 @@ def main(
     bench = Bench(teacher, cache, data, eval_cache)
     known: dict[str, Any] = json.loads(output.read_text(encoding="utf-8")) if output.is_file() else {}
     result = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "points": known.get("points", {})}
+    sources = {name_of(directory): str(directory) for directory in leaf or ()}
     for name, numbers in STEPS.items():
+        if name in SOURCES and SOURCES[name] not in sources:
+            continue
         points: dict[str, Any] = result["points"].setdefault(name, {})
         for steps in numbers:
             if str(steps) not in points:
                 with tempfile.TemporaryDirectory() as folder:
-                    points[str(steps)] = measure(bench, name, steps, Path(folder))
+                    plan = student(bench, name, sources)
+                    points[str(steps)] = measure(bench, name, plan, steps, Path(folder))
                 write_json(output, result)
             print(name, steps, points[str(steps)], flush=True)
     for directory in leaf or ():
-        name, point = finished(bench, directory)
-        result["points"][name][f"the recipe {directory.name}"] = point
+        name, point = name_of(directory), finished(bench, directory)
+        result["points"].setdefault(name, {})[f"the leaf {directory.name}"] = point
         write_json(output, result)
         print(name, directory.name, point, flush=True)
     if plot is not None:
         draw(result["points"], plot)
 
 
-def measure(bench: Bench, name: str, steps: int, folder: Path) -> dict[str, Any]:
+def measure(bench: Bench, name: str, plan: StudentPlan, steps: int, folder: Path) -> dict[str, Any]:
     """One training, and what it keeps."""
     config = DistillConfig.quick(max_steps=steps)
     if name == "static":
         config = DistillConfig.static(max_steps=steps, learning_rate=1e-3)
-    plan = student(bench, name)
     rows = np.random.default_rng(config.seed).permutation(bench.learned)
-    if name in QUERIES_ALONE:
+    if name not in ALL_TEXTS:
         rows = rows[bench.cache.are_queries(rows)]
-    if name != SHALLOW:  # whose static part reads all of them, in seconds
-        rows = rows[: steps * config.batch_size]
+    rows = rows[: steps * config.batch_size]
     learned, held_out = (
         plan.tokenize(bench.cache, np.sort(some), config.max_tokens) for some in (rows, bench.held_out)
     )
@@ -107,28 +119,31 @@ def measure(bench: Bench, name: str, steps: int, folder: Path) -> dict[str, Any]
     return {"minutes": round(minutes, 3), "texts": texts, "kept": bench.kept(bench.scores(leaf.encode_query))}
 
 
-def finished(bench: Bench, directory: Path) -> tuple[str, dict[str, Any]]:
-    """Which student a leaf is, and its point."""
+def name_of(directory: Path) -> str:
+    """Which student a leaf is."""
+    layers = read_leaf(directory).recipe["layers"]
+    names = {numbers: name for name, numbers in LAYERS.items() if name != THEIRS}
+    return names[(*layers,)] if layers else "static"
+
+
+def finished(bench: Bench, directory: Path) -> dict[str, Any]:
+    """The point of a leaf."""
     info = read_leaf(directory)
     leaf = leaf_embed.load(directory, variant="auto" if info.kind == "static" else "float32")
     turn = np.eye(info.space.dim) if leaf.rotation is None else leaf.rotation.matrix.T  # back: they are orthogonal
-    layers = info.recipe["layers"]
-    names = {tuple(numbers): name for name, numbers in LAYERS.items() if name != THEIRS}
-    name = "static" if info.kind == "static" else SHALLOW if info.recipe["student"] == "shallow" else names[(*layers,)]
     texts = info.metrics["steps"] * info.recipe["config"]["batch_size"]
     minutes = round(info.metrics["seconds"] / 60, 3)
     share = bench.kept(bench.scores(lambda queries: leaf.encode_query(queries) @ turn))
-    return name, {"minutes": minutes, "texts": texts, "kept": share}
+    return {"minutes": minutes, "texts": texts, "kept": share}
 
 
-def student(bench: Bench, name: str) -> StudentPlan:
-    """A new student of that kind."""
+def student(bench: Bench, name: str, sources: dict[str, str]) -> StudentPlan:
+    """A new student of that kind, from a bigger leaf or the teacher."""
     model, space = bench.teacher.model, bench.teacher.space
     if name == "static":
         return StaticPlan(model, space, bench.teacher)
-    if name in LAYERS:
-        return LayeredPlan(model, space, LAYERS[name], seed=0)
-    return ShallowPlan(model, space, bench.teacher, None, seed=0)
+    source = sources[SOURCES[name]] if name in SOURCES else model
+    return LayeredPlan(source, space, LAYERS[name], seed=0)
 
 
 def warm_and_train(bench: Bench, plan: StudentPlan, learned: Any, config: DistillConfig, folder: Path) -> int:

@@ -55,7 +55,7 @@ def main(
     ours = leaf_embed.load(leaf)
     times = turns({"ours": ours.encode_query, "pynife": peer.encode}, bench.sets[-1].queries[:600])
     result: dict[str, Any] = {
-        "ours": finished(bench, leaf)[1] | percentiles(times["ours"]),
+        "ours": finished(bench, leaf) | percentiles(times["ours"]),
         "pynife": {"version": version("pynife"), "minutes": round(minutes, 2)}
         | {"kept": bench.kept(bench.scores(lambda queries: peer.encode(list(queries))))}
         | percentiles(times["pynife"]),

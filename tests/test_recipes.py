@@ -12,7 +12,7 @@ from leaf_embed.format import read_leaf
 from tests.conftest import make_model, texts
 
 RECIPES = Path(__file__).parents[1] / "examples" / "recipes"
-LAYERS = {"01_leaf_minilm_static": None, "02_leaf_minilm_1l": 1, "03_leaf_minilm_2l": 2, "04_leaf_minilm_3l": 3}
+LAYERS = {"01_leaf_minilm_static": None, "04_leaf_minilm_3l": 3, "03_leaf_minilm_2l": 2, "02_leaf_minilm_1l": 1}
 
 
 def write_corpus(folder):
@@ -36,16 +36,25 @@ def run(name, folder, *options, **variables):
     return read_leaf(folder / "leaf")
 
 
-@pytest.mark.parametrize("name", sorted(LAYERS))
-def test_our_recipes(name, tmp_path):
-    teacher = make_model(tmp_path / "teacher", layers=6)
-    corpus = write_corpus(tmp_path / "corpus")
-    steps = [] if "static" in name else ["--max-steps", "5"]
-    info = run(name, tmp_path, "--no-export", *steps, TEACHER=str(teacher), CORPUS=str(corpus))
-    assert info.space.rotation is not None
-    assert info.recipe["config"]["max_tokens"] == 128
-    layers = info.recipe["layers"]
-    assert (len(layers) if layers else None) == LAYERS[name]
+def test_our_recipes_each_from_the_leaf_before(tmp_path):
+    variables = {
+        "TEACHER": str(make_model(tmp_path / "teacher", layers=6)),
+        "CORPUS": str(write_corpus(tmp_path / "corpus")),
+        "SOURCE": "",
+    }
+    for name, kept in LAYERS.items():
+        steps = [] if "static" in name else ["--max-steps", "5"]
+        info = run(name, tmp_path / name, "--no-export", *steps, **variables)
+        assert info.space.rotation is not None
+        assert info.recipe["config"]["max_tokens"] == 128
+        layers = info.recipe["layers"]
+        assert (len(layers) if layers else None) == kept
+        variables["SOURCE"] = str(tmp_path / name / "leaf")
+
+
+def test_a_recipe_says_which_leaf_it_begins_from(tmp_path):
+    with pytest.raises(AssertionError, match="SOURCE: the leaf of recipe 04"):
+        run("03_leaf_minilm_2l", tmp_path, TEACHER="unread", SOURCE="")
 
 
 @pytest.mark.parametrize(("name", "unit_norm"), [("10_paper_leaf_ir", True), ("11_paper_leaf_mt", False)])

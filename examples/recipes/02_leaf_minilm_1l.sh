@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
-# The top layer alone, over token embeddings that start from what the layers below make of each token.
+# The top one of a two-layer leaf's layers, over token embeddings that start from what the layer below makes of each
+# token. SOURCE is the leaf of recipe 03.
 source "$(dirname "$0")/common.sh"
-distil --student "$TEACHER" --layers 5 --recipe quick --query-share 1 --max-steps 16000 "$@"
+distil --student "${SOURCE:?the leaf of recipe 03}" --layers 1 --recipe quick --query-share 1 --max-steps 20000 "$@"
