@@ -74,7 +74,8 @@ def main(
     bench = Bench(teacher, cache, data, eval_cache)
     known: dict[str, Any] = json.loads(output.read_text(encoding="utf-8")) if output.is_file() else {}
     result = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "points": known.get("points", {})}
-    sources = {name_of(directory): str(directory) for directory in leaf or ()}
+    leaves = [(name_of(directory), directory) for directory in leaf or ()]
+    sources = {name: str(directory) for name, directory in leaves}
     for name, numbers in STEPS.items():
         if name in SOURCES and SOURCES[name] not in sources:
             continue
@@ -86,8 +87,8 @@ def main(
                     points[str(steps)] = measure(bench, name, plan, steps, Path(folder))
                 write_json(output, result)
             print(name, steps, points[str(steps)], flush=True)
-    for directory in leaf or ():
-        name, point = name_of(directory), finished(bench, directory)
+    for name, directory in leaves:
+        point = finished(bench, directory)
         result["points"].setdefault(name, {})[f"the leaf {directory.name}"] = point
         write_json(output, result)
         print(name, directory.name, point, flush=True)
@@ -121,9 +122,15 @@ def measure(bench: Bench, name: str, plan: StudentPlan, steps: int, folder: Path
 
 def name_of(directory: Path) -> str:
     """Which student a leaf is."""
-    layers = read_leaf(directory).recipe["layers"]
+    info = read_leaf(directory)
+    if info.kind == "static":
+        return "static"
     names = {numbers: name for name, numbers in LAYERS.items() if name != THEIRS}
-    return names[(*layers,)] if layers else "static"
+    layers = info.recipe["layers"]
+    name = names.get(tuple(layers)) if isinstance(layers, list) else None
+    if name is None or info.recipe["student"] == "shallow":
+        raise typer.BadParameter(f"{directory} is none of the students compared here: {', '.join(STEPS)}")
+    return name
 
 
 def finished(bench: Bench, directory: Path) -> dict[str, Any]:
