@@ -12,7 +12,14 @@ from leaf_embed.format import read_leaf
 from tests.conftest import make_model, texts
 
 RECIPES = Path(__file__).parents[1] / "examples" / "recipes"
-LAYERS = {"01_leaf_minilm_static": None, "04_leaf_minilm_3l": 3, "03_leaf_minilm_2l": 2, "02_leaf_minilm_1l": 1}
+LAYERS = {  # in the order in which one begins from the other
+    "01_leaf_minilm_static": None,
+    "05_leaf_minilm_0l": 0,
+    "04_leaf_minilm_3l": 3,
+    "03_leaf_minilm_2l": 2,
+    "02_leaf_minilm_1l": 1,
+    "06_leaf_minilm_1l_head": 1,
+}
 
 
 def write_corpus(folder):
@@ -48,7 +55,7 @@ def test_our_recipes_each_from_the_leaf_before(tmp_path):
         assert info.space.rotation is not None
         assert info.recipe["config"]["max_tokens"] == 128
         layers = info.recipe["layers"]
-        assert (len(layers) if layers else None) == kept
+        assert (None if layers is None else len(layers)) == kept
         variables["SOURCE"] = str(tmp_path / name / "leaf")
 
 

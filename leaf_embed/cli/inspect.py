@@ -43,7 +43,10 @@ def _show_leaf(directory: Path) -> None:
     _show_space(info.space)
     output.print(f"max tokens   {info.max_tokens}")
     recipe = dict(info.recipe)
-    output.print(f"student      {recipe.get('student')}, layers {recipe.get('layers') or 'all'}", markup=False)
+    layers, hidden = recipe.get("layers"), recipe.get("head")
+    shown = "all" if layers is None else layers or "none"
+    above = f", hidden layers {hidden}" if hidden else ""
+    output.print(f"student      {recipe.get('student')}, layers {shown}{above}", markup=False)
     for variant, file in GRAPHS.items():
         graph = directory / file
         size = f"{kilobytes(graph) / 1000:.1f} MB" if graph.is_file() else "not exported"

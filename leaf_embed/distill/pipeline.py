@@ -93,6 +93,7 @@ def distill(
     config: DistillConfig | None = None,
     *,
     layers: int | Sequence[int] | None = None,
+    head: Sequence[int] = (),
     tokenizer: str | os.PathLike[str] | SentenceTransformer | None = None,
     cache: str | os.PathLike[str] | None = None,
     exclude: Sequence[str | os.PathLike[str]] | Exclusion = (),
@@ -116,7 +117,10 @@ def distill(
             ``layers``, of the teacher or of ``tokenizer``, on top of a static student that is trained first.
         output: Directory to write; must not exist.
         config: The recipe; by default the paper's, or :meth:`DistillConfig.static` for a static student.
-        layers: Which of the student's layers to keep: their numbers, how many, or ``None`` for all.
+        layers: Which of the student's layers to keep: their numbers, how many, or ``None`` for all. ``0`` or ``()``
+            leaves the token embeddings alone.
+        head: Widths of hidden layers between the mean of the tokens and the vector, at least twice the teacher's
+            dimensions each: their work is done once a text, and a student of few layers gains by it.
         tokenizer: For a static student the model that its tokenizer comes from, for a shallow one that its layers
             come from; the teacher's own by default.
         cache: Directory of the teacher cache; ``<output>.work/cache`` by default.
@@ -142,7 +146,7 @@ def distill(
     encoder = teacher if isinstance(teacher, Encoder) else SentenceTransformerEncoder(teacher)
     space = encoder.space.with_canaries(encoder.space.canaries or Canaries.of(encoder))
     _check_prefixes(config, space)
-    plan = _plan(student, space, encoder, layers=layers, tokenizer=tokenizer, seed=config.seed)
+    plan = _plan(student, space, encoder, layers=layers, head=head, tokenizer=tokenizer, seed=config.seed)
     work = _ready(target.with_name(target.name + ".work"))
     filled: tuple[Rows, dict[str, int]] | None = None
     if group.rank == 0:
@@ -161,6 +165,7 @@ def distill(
     recipe = {
         "student": _student_name(student),
         "layers": layers if layers is None or isinstance(layers, int) else list(layers),
+        "head": list(head),
         "config": config.to_dict(),
     }
     info = LeafInfo(space, plan.max_tokens, recipe, _metrics(count, result, truncation), plan.kind)
@@ -258,11 +263,20 @@ def _plain(alignment: Alignment | None) -> dict[str, Any] | None:
 
 
 def _plan(
-    student: Any, space: EmbeddingSpace, teacher: Encoder, *, layers: Any, tokenizer: Any, seed: int
+    student: Any,
+    space: EmbeddingSpace,
+    teacher: Encoder,
+    *,
+    layers: Any,
+    head: Sequence[int],
+    tokenizer: Any,
+    seed: int,
 ) -> StudentPlan:
     """The student in the making."""
     if student not in (STATIC, SHALLOW):
-        return LayeredPlan(student, space, layers, seed)
+        return LayeredPlan(student, space, layers, seed, head)
+    if head:
+        raise InputError(f"a {student} student has no head; name a model as student, with head= and layers= 0 or more")
     source = tokenizer or getattr(teacher, "model", None)
     if source is None:
         raise InputError(

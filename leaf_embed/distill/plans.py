@@ -120,10 +120,11 @@ class LayeredPlan:
         space: EmbeddingSpace,
         layers: int | Sequence[int] | None,
         seed: int,
+        head: Sequence[int] = (),
     ) -> None:
         """Build the student; see :func:`leaf_embed.distill.build_student`."""
         self._source, self._layers = source, layers
-        self.model = build_student(source, space, layers=layers, seed=seed)
+        self.model = build_student(source, space, layers=layers, head=head, seed=seed)
         self.model.max_seq_length = min(self.model.max_seq_length or 512, space.max_tokens or 512)
         self.max_tokens = int(self.model.max_seq_length)
         self.tokenizer: Any = self.model.tokenizer

@@ -56,8 +56,11 @@ class Quantizer:
             feeds: Its inputs for some real texts, which the scales are set on.
         """
         import onnx
+        from onnxruntime.quantization.onnx_model import ONNXModel
 
-        self._model = onnx.load(source)
+        model = ONNXModel(onnx.load(source))
+        model.replace_gemm_with_matmul()  # the quantiser would, but only after the smoothing that they need too
+        self._model = model.model
         del self._model.graph.value_info[:]  # the quantiser turns the Dense's weight round and trips over its old shape
         self._feeds = feeds
         self._smoothed: Smoothed | None = None
@@ -139,15 +142,21 @@ def _users(graph: Any, name: str) -> int:
 
 
 def _quantize_rows(graph: Any, lookup: str) -> None:
-    """Store a table in int8 with one scale a row, and multiply after looking up: ``int8[row] * scale[row]``."""
+    """Store a table in int8, and multiply after looking up: ``int8[row] * scale[row] * channel``.
+
+    The channels are brought to one size first: a few large ones would leave the others some levels of the 255 each.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
     node = next(node for node in graph.node if node.name == lookup)
     tensor = next(tensor for tensor in graph.initializer if tensor.name == node.input[0])
     table = numpy_helper.to_array(tensor)
+    channel: NDArray[np.float32] = np.maximum(np.sqrt(np.square(table).mean(axis=0)), 1e-12).astype(np.float32)
+    table = table / channel
     scale: NDArray[np.float32] = (np.maximum(np.abs(table).max(axis=1, keepdims=True), 1e-12) / 127).astype(np.float32)
     tensor.CopyFrom(numpy_helper.from_array(np.round(table / scale).astype(np.int8), tensor.name))
     graph.initializer.append(numpy_helper.from_array(scale, f"{tensor.name}_row_scale"))
+    graph.initializer.append(numpy_helper.from_array(channel, f"{tensor.name}_channel"))
     output = node.output[0]
     node.output[0] = f"{output}_int8"
     steps = [
@@ -155,7 +164,8 @@ def _quantize_rows(graph: Any, lookup: str) -> None:
         helper.make_node(
             "Gather", [f"{tensor.name}_row_scale", node.input[1]], [f"{output}_scale"], name=f"{lookup}_scale"
         ),
-        helper.make_node("Mul", [f"{output}_float", f"{output}_scale"], [output], name=f"{lookup}_scaled"),
+        helper.make_node("Mul", [f"{output}_float", f"{output}_scale"], [f"{output}_scaled"], name=f"{lookup}_scaled"),
+        helper.make_node("Mul", [f"{output}_scaled", f"{tensor.name}_channel"], [output], name=f"{lookup}_channel"),
     ]
     _insert_after(graph, node, steps)
 

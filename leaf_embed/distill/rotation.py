@@ -78,8 +78,10 @@ def fold(model: SentenceTransformer, rotation: Rotation) -> None:
 
 
 def _linear_parts(model: SentenceTransformer) -> list[Any]:
-    """The modules whose outputs are summed into the student's vector."""
-    parts: list[Any] = [module for module in model if hasattr(module, "linear") or hasattr(module, "embedding")]
+    """The modules whose sum is the student's vector: the last Dense, and tables that no Dense reads."""
+    modules: list[Any] = list(model)
+    dense = max((place for place, module in enumerate(modules) if hasattr(module, "linear")), default=0)
+    parts = [one for one in modules[dense:] if hasattr(one, "linear") or hasattr(one, "embedding")]
     if not parts:
         raise InputError("this student ends in no layer that could take a rotation; distil without --mrl rotate")
     return parts

@@ -129,6 +129,8 @@ def _by_input(graph: Any, weights: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 def _activations(model: Any, names: Sequence[str], feeds: Iterable[Feeds]) -> dict[str, list[FloatArray]]:
     """What the named tensors hold for each text, as ``(tokens, channels)``."""
+    if not names:
+        return {}  # asked for nothing, ONNX Runtime gives everything
     import onnx
     import onnxruntime
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaf_embed._extras import require
+from leaf_embed.distill.head import build_head, set_linear
 from leaf_embed.errors import InputError
 from leaf_embed.space import EmbeddingSpace
 
@@ -28,20 +29,22 @@ def choose_layers(available: int, wanted: int | Sequence[int] | None) -> tuple[i
 
     Args:
         available: Number of layers that the model has.
-        wanted: Their numbers from 0; or how many to keep: the bottom ones and the top one, the best cheap start
-            (QED, arXiv 2306.11550); or ``None`` for all.
+        wanted: Their numbers from 0, or none of them: token embeddings alone are left; or how many to keep: the
+            bottom ones and the top one, the best cheap start (QED, arXiv 2306.11550); or ``None`` for all.
 
     Raises:
-        InputError: A layer that is not there, or none at all.
+        InputError: A layer that is not there.
     """
     if wanted is None:
         return tuple(range(available))
     if isinstance(wanted, int):
-        if not 1 <= wanted <= available:
+        if not 0 <= wanted <= available:
             raise InputError(f"cannot keep {wanted} layers; the model has {available}")
-        return (*range(wanted - 1), available - 1)
+        return (*range(wanted - 1), available - 1) if wanted else ()
     chosen = tuple(wanted)
-    if not chosen or list(chosen) != sorted(set(chosen)) or not 0 <= chosen[0] <= chosen[-1] < available:
+    if not chosen:
+        return ()
+    if list(chosen) != sorted(set(chosen)) or not 0 <= chosen[0] <= chosen[-1] < available:
         raise InputError(f"layers {list(chosen)} are not a rising list of numbers from 0 to {available - 1}")
     return chosen
 
@@ -57,6 +60,7 @@ def build_student(
     space: EmbeddingSpace,
     *,
     layers: int | Sequence[int] | None = None,
+    head: Sequence[int] = (),
     seed: int = 0,
 ) -> SentenceTransformer:
     """A student that writes vectors of ``space.dim`` dimensions, not trained yet.
@@ -65,27 +69,27 @@ def build_student(
         source: The model whose transformer is copied: a directory, hub id, or a loaded model (left unchanged).
         space: The teacher's space: gives the dimension, the prompts, and whether vectors are normalised.
         layers: Which layers to keep; see :func:`choose_layers`.
-        seed: Of the Dense layer's random weights.
+        head: Widths of hidden Dense layers with GELU before the last Dense; see :mod:`leaf_embed.distill.head`.
+        seed: Of the Dense layers' random weights.
 
     Returns:
         Transformer → mean pooling → Dense → Normalize iff ``space.unit_norm``, as in the paper's section on the
-        student; the Dense has a bias iff it is followed by Normalize (leaf-ir has one, leaf-mt has none).
+        student; the Dense has a bias iff it is followed by Normalize (leaf-ir has one, leaf-mt has none). With a head,
+        which the paper does not have, several Dense.
 
     Raises:
-        InputError: ``source`` has no transformer, or no such layers.
+        InputError: ``source`` has no transformer, or no such layers; or a hidden layer is too narrow.
     """
-    torch = require("torch", "train", "A student")
+    require("torch", "train", "A student")
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules import Dense, Normalize
+    from sentence_transformers.base.modules import Normalize
     from sentence_transformers.sentence_transformer.modules import Pooling
 
     transformer = _transformer(source)
     _keep_layers(transformer.auto_model, layers)
     width = transformer.get_embedding_dimension()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        dense = Dense(width, space.dim, bias=space.unit_norm, activation_function=torch.nn.Identity())
-    modules = [transformer, Pooling(width, "mean"), dense]
+    dense = build_head(width, space.dim, head, bias=space.unit_norm, seed=seed)
+    modules = [transformer, Pooling(width, "mean"), *dense]
     if space.unit_norm:
         modules.append(Normalize())
     prompts = {"query": space.query_prompt, "document": space.document_prompt}
@@ -101,11 +105,12 @@ def missing_layers(
     """
     from leaf_embed.distill.context import below
 
-    if layers is None or (layers > 1 if isinstance(layers, int) else layers[0] == 0):
+    if layers is None or (layers > 1 if isinstance(layers, int) else list(layers[:1]) == [0]):
         return None
     transformer = _transformer(source)
-    chosen = choose_layers(int(transformer.auto_model.config.num_hidden_layers), layers)
-    return below(transformer, chosen[0])
+    available = int(transformer.auto_model.config.num_hidden_layers)
+    chosen = choose_layers(available, layers)
+    return below(transformer, chosen[0] if chosen else available)
 
 
 def _transformer(source: str | os.PathLike[str] | SentenceTransformer) -> Any:
@@ -170,7 +175,7 @@ def warm_start(
     batches: Callable[[], Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]],
     bfloat16: bool,
 ) -> None:
-    """Set the Dense layer to the ridge regression from pooled features to teacher vectors, in closed form.
+    """Set the head to the ridge regression from pooled features to teacher vectors, in closed form.
 
     It spares the thousands of steps in which a random head would drag the transformer away from what it knows: a
     ridge start alone kept half of a teacher's score where a random head had an eighth after 2,000 steps. Only sums
@@ -184,26 +189,28 @@ def warm_start(
     """
     import torch
 
-    dense: Any = model[2]
-    static: Any = model[3] if len(model) > 3 and hasattr(model[3], "base") else None
-    width = dense.in_features + (1 if dense.bias else 0)
+    head: list[Any] = [module for module in model if hasattr(module, "linear")]
+    static: Any = next((module for module in model if hasattr(module, "base")), None)
+    biased, dim = head[-1].linear.bias is not None, head[-1].linear.out_features
+    width = head[0].linear.in_features + biased
     gram: NDArray[np.float64] = np.zeros((width, width))
-    cross: NDArray[np.float64] = np.zeros((width, dense.out_features))
+    cross: NDArray[np.float64] = np.zeros((width, dim))
+    squares = count = 0.0
     with torch.inference_mode():
         for features, targets in batches():
             pooled = _pooled(model, features, bfloat16)
-            if dense.bias:
+            if biased:
                 pooled = torch.cat([pooled, torch.ones(len(pooled), 1, device=pooled.device)], dim=1)
             x = pooled.double().cpu().numpy()
             known = 0.0 if static is None else static.base(features)
             gram += x.T @ x
             cross += x.T @ (targets - known).double().cpu().numpy()
+            squares, count = squares + float(targets.square().sum()), count + len(targets)
     scale = RIDGE * np.trace(gram) / width
     solution = torch.from_numpy(np.linalg.solve(gram + scale * np.eye(width), cross)).float()
-    with torch.no_grad():
-        dense.linear.weight.copy_(solution[: dense.in_features].T)
-        if dense.bias:
-            dense.linear.bias.copy_(solution[-1])
+    bias = solution[-1] if biased else None
+    size, normalized = (squares / count) ** 0.5, type(model[-1]).__name__ == "Normalize"
+    set_linear(head, solution[: head[0].linear.in_features].T, bias, size=size, normalized=normalized)
 
 
 def _pooled(model: SentenceTransformer, features: dict[str, torch.Tensor], bfloat16: bool) -> torch.Tensor:

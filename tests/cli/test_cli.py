@@ -69,6 +69,17 @@ def test_every_option_has_help():
             assert name == "return" or any(note.help for note in hint.__metadata__), f"{command.name}: {name}"
 
 
+def test_no_layer_and_a_head(capsys, teacher_path, corpus, tmp_path):
+    code, _, err = call(
+        capsys,
+        *("distill", "--teacher", teacher_path, "--student", teacher_path, "--layers", "none", "--head", "64,80"),
+        *("--corpus", corpus, "--output", tmp_path / "leaf", "--recipe", "quick", "--max-steps", 5),
+    )
+    assert code == 0, err
+    _, out, _ = call(capsys, "inspect", tmp_path / "leaf")  # its canaries need more steps than these
+    assert "layers none, hidden layers [64, 80]" in out
+
+
 def test_the_whole_line(capsys, teacher_path, corpus, beir, tmp_path):
     leaf, place = tmp_path / "leaf", tmp_path / "collections"
     distilled = call(

@@ -21,14 +21,14 @@ TABLE = (RNG.normal(size=(40, 32)) * np.geomspace(0.01, 10, 40)[:, None]).astype
 LOUD = np.where(np.arange(32) == 3, 100, 1).astype(np.float32)  # one channel drowns the others
 
 
-def small_graph():
-    """ids -> rows of a table -> times LOUD -> MatMul."""
+def small_graph(table=TABLE, loud=LOUD):
+    """ids -> rows of a table -> times a number a channel -> MatMul."""
     nodes = [
         helper.make_node("Gather", ["table", "ids"], ["rows"], name="lookup"),
         helper.make_node("Mul", ["rows", "loud"], ["loud_rows"], name="louder"),
         helper.make_node("MatMul", ["loud_rows", "weight"], ["out"], name="product"),
     ]
-    tensors = [numpy_helper.from_array(a, n) for a, n in ((TABLE, "table"), (LOUD, "loud"), (WEIGHT, "weight"))]
+    tensors = [numpy_helper.from_array(a, n) for a, n in ((table, "table"), (loud, "loud"), (WEIGHT, "weight"))]
     ids = helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "length"])
     out = helper.make_tensor_value_info("out", TensorProto.FLOAT, None)
     graph = helper.make_graph(nodes, "small", [ids], [out], tensors)
@@ -95,6 +95,34 @@ def test_rows_of_small_numbers_survive(source, tmp_path):
         Quantizer(source, []).write(recipe, tmp_path / "q.onnx")
         error = np.abs(run(str(tmp_path / "q.onnx"), small) - exact).mean() / np.abs(exact).mean()
         assert least <= error < (least or 0.02) * 10
+
+
+def test_a_loud_channel_of_the_table_leaves_the_others_their_levels(tmp_path):
+    """One scale a row would leave the quiet ones two of 255 levels, and what follows hears them as loud as that."""
+    onnx.save(small_graph(TABLE * LOUD, (1 / LOUD).astype(np.float32)), tmp_path / "model.onnx")
+    Quantizer(tmp_path / "model.onnx", FEEDS).write(Int8Recipe("rows", True, True, keep_float=1), tmp_path / "q.onnx")
+    exact = TABLE[IDS] @ WEIGHT
+    error = np.abs(run(str(tmp_path / "q.onnx"), IDS) - exact).mean() / np.abs(exact).mean()
+    assert error < 0.02
+
+
+def test_a_product_with_a_bias_is_smoothed_too(tmp_path):
+    """A Gemm, as a Dense is exported, becomes MatMul and Add first: else the quantiser makes it one after smoothing."""
+    nodes = [helper.make_node("Gemm", ["x", "weight", "bias"], ["out"], name="dense", transB=1)]
+    arrays = ((np.ascontiguousarray(WEIGHT.T), "weight"), (np.arange(16, dtype=np.float32), "bias"))
+    x, out = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", d]) for n, d in (("x", 32), ("out", 16)))
+    graph = helper.make_graph(nodes, "dense", [x], [out], [numpy_helper.from_array(a, n) for a, n in arrays])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, tmp_path / "model.onnx")
+    loud = (RNG.normal(size=(20, 32)) * LOUD).astype(np.float32)
+    quantizer = Quantizer(tmp_path / "model.onnx", [{"x": row[None]} for row in loud])
+    errors = []
+    for recipe in LADDER[:2]:
+        quantizer.write(recipe, tmp_path / "q.onnx")
+        found = onnxruntime.InferenceSession(str(tmp_path / "q.onnx")).run(None, {"x": loud})[0]
+        exact = loud @ WEIGHT + np.arange(16)
+        errors.append(np.abs(found - exact).mean() / np.abs(exact).mean())
+    assert errors[1] < errors[0] / 2
 
 
 def test_float16_is_half_as_large_and_computes_in_float32(source, tmp_path):

@@ -23,13 +23,15 @@ SPACE = EmbeddingSpace("teacher", 48, query_prompt="what is ", unit_norm=True)
         (6, 1, (5,)),
         (6, [0, 2, 5], (0, 2, 5)),
         (6, 6, tuple(range(6))),
+        (6, 0, ()),
+        (6, [], ()),
     ],
 )
 def test_choose_layers(available, wanted, expected):
     assert choose_layers(available, wanted) == expected
 
 
-@pytest.mark.parametrize("wanted", [0, 7, [], [6], [2, 1], [0, 0], [-1]])
+@pytest.mark.parametrize("wanted", [-1, 7, [6], [2, 1], [0, 0], [-1]])
 def test_layers_that_are_not_there(wanted):
     with pytest.raises(InputError, match="layers"):
         choose_layers(6, wanted)

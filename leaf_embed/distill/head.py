@@ -1,0 +1,89 @@
+"""A head with hidden layers: what the words of a text mean together, worked out once a text instead of once a token.
+
+A deep averaging network (Iyyer et al., ACL 2015) on top of the pooled tokens. A transformer's layer costs its weights
+at every token; these cost theirs once a text, so that a student of few layers, or of none, gains most by them
+(examples/LOG.md). They start as the exact identity: gelu(x) - gelu(-x) = x, so neurons in pairs carry every number
+through, and the neurons beside the pairs see random mixtures and say nothing yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from leaf_embed.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Head", "build_head", "set_linear"]
+
+Head = Sequence[Any]  # sentence-transformers' Dense modules, the last one without activation
+
+
+def build_head(width: int, dim: int, hidden: Sequence[int], *, bias: bool, seed: int) -> list[Any]:
+    """Dense modules from pooled features to vectors, with random weights.
+
+    Args:
+        width: Numbers of a pooled text.
+        dim: Numbers of a vector.
+        hidden: Width of each hidden layer, none for a single Dense; at least ``2 * dim``, a pair for every number.
+        bias: Of the last Dense; hidden ones have one.
+        seed: Of the weights.
+
+    Raises:
+        InputError: A hidden layer too narrow.
+    """
+    import torch
+    from sentence_transformers.base.modules import Dense
+
+    narrow = [size for size in hidden if size < 2 * dim]
+    if narrow:
+        raise InputError(f"hidden layers {narrow} are too narrow; vectors of {dim} numbers need {2 * dim} at least")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        sizes = [width, *hidden]
+        head = [Dense(a, b, activation_function=torch.nn.GELU()) for a, b in zip(sizes, hidden, strict=False)]
+        return [*head, Dense(sizes[-1], dim, bias=bias, activation_function=torch.nn.Identity())]
+
+
+def set_linear(head: Head, weight: torch.Tensor, bias: torch.Tensor | None, *, size: float, normalized: bool) -> None:
+    """Make a head compute ``x @ weight.T + bias``, in place; the neurons beside the pairs are mute at first.
+
+    Args:
+        head: From :func:`build_head`.
+        weight: Shape ``(dim, width)``.
+        bias: Shape ``(dim,)``.
+        size: Norm that the vectors will have, about; the pairs carry numbers of size 1, where a GELU bends most.
+        normalized: Whether a Normalize follows. Hidden layers may then leave the vectors as long as they carry them,
+            and a step of the optimiser is as small to the last layer as to the others.
+    """
+    import torch
+
+    dim, hidden, last = len(weight), [dense.linear for dense in head[:-1]], head[-1].linear
+    bias = torch.zeros(dim) if bias is None else bias
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        if hidden:
+            scale = dim**0.5 / size
+            pairs = torch.cat([torch.eye(dim), -torch.eye(dim)])
+            mixed = torch.randn(hidden[0].out_features - 2 * dim, dim, generator=random) / dim**0.5
+            spread = scale * torch.cat([pairs, mixed])
+            hidden[0].weight.copy_(spread @ weight)
+            hidden[0].bias.copy_(spread @ bias)
+            for linear in hidden[1:]:
+                linear.weight.copy_(torch.randn(linear.weight.shape, generator=random) / linear.in_features**0.5)
+                linear.weight[: 2 * dim] = pairs @ _whole(dim, linear.in_features)
+                linear.bias.zero_()
+            weight, bias = _whole(dim, last.in_features) / (1.0 if normalized else scale), torch.zeros(dim)
+        last.weight.copy_(weight)
+        if last.bias is not None:
+            last.bias.copy_(bias)
+
+
+def _whole(dim: int, width: int) -> torch.Tensor:
+    """What takes the pairs of a hidden layer together again, shape ``(dim, width)``."""
+    import torch
+
+    half = torch.eye(dim, width)
+    return half - half.roll(dim, dims=1)
