@@ -16,9 +16,7 @@ from leaf_embed.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Head", "build_head", "set_linear"]
-
-Head = Sequence[Any]  # sentence-transformers' Dense modules, the last one without activation
+__all__ = ["build_head", "set_linear"]
 
 
 def build_head(width: int, dim: int, hidden: Sequence[int], *, bias: bool, seed: int) -> list[Any]:
@@ -47,7 +45,9 @@ def build_head(width: int, dim: int, hidden: Sequence[int], *, bias: bool, seed:
         return [*head, Dense(sizes[-1], dim, bias=bias, activation_function=torch.nn.Identity())]
 
 
-def set_linear(head: Head, weight: torch.Tensor, bias: torch.Tensor | None, *, size: float, normalized: bool) -> None:
+def set_linear(
+    head: Sequence[Any], weight: torch.Tensor, bias: torch.Tensor | None, *, size: float, normalized: bool
+) -> None:
     """Make a head compute ``x @ weight.T + bias``, in place; the neurons beside the pairs are mute at first.
 
     Args:

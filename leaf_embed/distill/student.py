@@ -42,9 +42,7 @@ def choose_layers(available: int, wanted: int | Sequence[int] | None) -> tuple[i
             raise InputError(f"cannot keep {wanted} layers; the model has {available}")
         return (*range(wanted - 1), available - 1) if wanted else ()
     chosen = tuple(wanted)
-    if not chosen:
-        return ()
-    if list(chosen) != sorted(set(chosen)) or not 0 <= chosen[0] <= chosen[-1] < available:
+    if list(chosen) != sorted(set(chosen)) or not set(chosen) <= set(range(available)):
         raise InputError(f"layers {list(chosen)} are not a rising list of numbers from 0 to {available - 1}")
     return chosen
 
@@ -105,12 +103,12 @@ def missing_layers(
     """
     from leaf_embed.distill.context import below
 
-    if layers is None or (layers > 1 if isinstance(layers, int) else list(layers[:1]) == [0]):
+    if layers is None or (layers > 1 if isinstance(layers, int) else 0 in layers):
         return None
     transformer = _transformer(source)
     available = int(transformer.auto_model.config.num_hidden_layers)
     chosen = choose_layers(available, layers)
-    return below(transformer, chosen[0] if chosen else available)
+    return below(transformer, min(chosen, default=available))
 
 
 def _transformer(source: str | os.PathLike[str] | SentenceTransformer) -> Any:
@@ -191,8 +189,8 @@ def warm_start(
 
     head: list[Any] = [module for module in model if hasattr(module, "linear")]
     static: Any = next((module for module in model if hasattr(module, "base")), None)
-    biased, dim = head[-1].linear.bias is not None, head[-1].linear.out_features
-    width = head[0].linear.in_features + biased
+    inputs, dim, biased = head[0].linear.in_features, head[-1].linear.out_features, head[-1].linear.bias is not None
+    width = inputs + biased
     gram: NDArray[np.float64] = np.zeros((width, width))
     cross: NDArray[np.float64] = np.zeros((width, dim))
     squares = count = 0.0
@@ -210,7 +208,7 @@ def warm_start(
     solution = torch.from_numpy(np.linalg.solve(gram + scale * np.eye(width), cross)).float()
     bias = solution[-1] if biased else None
     size, normalized = (squares / count) ** 0.5, type(model[-1]).__name__ == "Normalize"
-    set_linear(head, solution[: head[0].linear.in_features].T, bias, size=size, normalized=normalized)
+    set_linear(head, solution[:inputs].T, bias, size=size, normalized=normalized)
 
 
 def _pooled(model: SentenceTransformer, features: dict[str, torch.Tensor], bfloat16: bool) -> torch.Tensor:

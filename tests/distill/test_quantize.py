@@ -58,6 +58,15 @@ def test_smoothing_changes_no_product():
     assert found.hardest == ("product",)
 
 
+def test_a_graph_without_products_stays_as_it_is():
+    model = small_graph()
+    del model.graph.node[1:]
+    model.graph.output[0].name = "rows"
+    found = smooth(model, FEEDS)
+    assert found.model == model
+    assert found.hardest == ()
+
+
 def test_a_loud_channel_is_tamed_and_quiet_activations_are_left_alone():
     blocks = [RNG.normal(size=(50, 32)).astype(np.float32) for _ in range(4)]
     scale, error = channel_scale([block * LOUD for block in blocks], WEIGHT)
