@@ -1,9 +1,10 @@
 """The time below which no implementation of a graph can go on this machine.
 
-A query has to read the weights once and to multiply each with every token's activation. So its floor is the larger of
-bytes / memory bandwidth and operations / peak, both measured here: the first by summing an array that no cache holds,
-the second by one large int8 MatMul through ONNX Runtime, one thread each. Weights that stay in the caches between two
-queries may beat the first; attention scores, softmax and norms are left out of the second, so both are lower bounds.
+A query has to read the weights once and to multiply each with every token's activation, those after the pooling with
+one alone. So its floor is the larger of bytes / memory bandwidth and operations / peak, both measured here: the first
+by summing an array that no cache holds, the second by one large int8 MatMul through ONNX Runtime, one thread each.
+Weights that stay in the caches between two queries may beat the first; attention scores, softmax and norms are left out
+of the second, so both are lower bounds.
 """
 
 from __future__ import annotations
@@ -55,10 +56,9 @@ class Floor:
 
 def floor_of(graph: Path, tokens: float) -> Floor:
     """Bounds for a query of so many tokens through a graph."""
-    weights = [_matrix(node, tensors) for tensors in [_initializers(graph)] for node in _nodes(graph)]
-    found = [weight for weight in weights if weight is not None]
-    size = sum(weight.nbytes for weight in found)
-    operations = int(sum(2 * weight.size * tokens for weight in found))
+    found = _matrices(onnx.shape_inference.infer_shapes(onnx.load(graph)).graph)
+    size = sum(weight.nbytes for weight, _ in found)
+    operations = int(sum(2 * weight.size * (tokens if every else 1) for weight, every in found))
     bandwidth, peak = memory_bandwidth(), int8_peak()
     return Floor(
         weight_bytes=size,
@@ -100,17 +100,12 @@ def _seconds(work: Any) -> float:
     return time.perf_counter() - began
 
 
-def _nodes(graph: Path) -> list[Any]:
-    return list(onnx.load(graph).graph.node)
-
-
-def _initializers(graph: Path) -> dict[str, Any]:
-    return {tensor.name: tensor for tensor in onnx.load(graph).graph.initializer}
-
-
-def _matrix(node: Any, tensors: dict[str, Any]) -> Any:
-    """The weight of a MatMul of any kind; ``None`` for other nodes."""
-    if node.op_type not in ("MatMul", "Gemm", "MatMulInteger"):
-        return None
-    tensor = tensors.get(node.input[1])
-    return None if tensor is None else numpy_helper.to_array(tensor)
+def _matrices(graph: Any) -> list[tuple[Any, bool]]:
+    """The weights of MatMuls of any kind, each with whether it meets every token, or, after pooling, a text once."""
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in graph.value_info}
+    return [
+        (numpy_helper.to_array(tensors[node.input[1]]), ranks[node.input[0]] > 2)
+        for node in graph.node
+        if node.op_type in ("MatMul", "Gemm", "MatMulInteger") and node.input[1] in tensors
+    ]

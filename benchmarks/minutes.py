@@ -36,28 +36,34 @@ from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.plans import Course, LayeredPlan, StaticPlan, StudentPlan, first_batches
 from leaf_embed.distill.student import warm_start
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder, wants_bfloat16
-from leaf_embed.format import read_leaf
+from leaf_embed.format import LEAF_FILE, read_leaf
 
 OF_TWO, OF_THREE = "one layer, of a leaf of two", "two layers, of a leaf of three"
+NO_LAYER, ONE_HEAD = "no layer, with a head", "one layer, of that leaf of one, with a head"
 THEIRS = "sentence-transformers' trainer, three layers"
 STEPS = {
     "static": (50, 200, 800),
+    NO_LAYER: (50, 200, 800),
     "one layer": (250, 1000),
     OF_TWO: (250, 1000),
+    ONE_HEAD: (250, 1000),
     "two layers": (250, 1000),
     OF_THREE: (250, 1000),
     "three layers": (250, 1000),
     THEIRS: (40, 160),
 }
 LAYERS = {
+    NO_LAYER: (),
     "one layer": (5,),
     OF_TWO: (1,),
+    ONE_HEAD: (0,),
     "two layers": (0, 5),
     OF_THREE: (0, 2),
     "three layers": (0, 1, 5),
     THEIRS: (0, 1, 5),
 }
-SOURCES = {OF_TWO: OF_THREE, OF_THREE: "three layers"}
+HEADS = {NO_LAYER: (1536, 1536), ONE_HEAD: (1536, 1536)}
+SOURCES = {ONE_HEAD: OF_TWO, OF_TWO: OF_THREE, OF_THREE: "three layers"}
 ALL_TEXTS = ("three layers", THEIRS)  # as in their recipe; the others learn from queries alone
 
 
@@ -101,6 +107,8 @@ def measure(bench: Bench, name: str, plan: StudentPlan, steps: int, folder: Path
     config = DistillConfig.quick(max_steps=steps)
     if name == "static":
         config = DistillConfig.static(max_steps=steps, learning_rate=1e-3)
+    if name == NO_LAYER:
+        config = DistillConfig.quick(max_steps=steps, learning_rate=1e-3, batch_size=256)
     rows = np.random.default_rng(config.seed).permutation(bench.learned)
     if name not in ALL_TEXTS:
         rows = rows[bench.cache.are_queries(rows)]
@@ -125,9 +133,9 @@ def name_of(directory: Path) -> str:
     info = read_leaf(directory)
     if info.kind == "static":
         return "static"
-    names = {numbers: name for name, numbers in LAYERS.items() if name != THEIRS}
-    layers = info.recipe["layers"]
-    name = names.get(tuple(layers)) if isinstance(layers, list) else None
+    names = {(numbers, HEADS.get(name, ())): name for name, numbers in LAYERS.items() if name != THEIRS}
+    layers, head = info.recipe["layers"], tuple(info.recipe.get("head", ()))
+    name = names.get((tuple(layers), head)) if isinstance(layers, list) else None
     if name is None or info.recipe["student"] == "shallow":
         raise typer.BadParameter(f"{directory} is none of the students compared here: {', '.join(STEPS)}")
     return name
@@ -138,10 +146,22 @@ def finished(bench: Bench, directory: Path) -> dict[str, Any]:
     info = read_leaf(directory)
     leaf = leaf_embed.load(directory, variant="auto" if info.kind == "static" else "float32")
     turn = np.eye(info.space.dim) if leaf.rotation is None else leaf.rotation.matrix.T  # back: they are orthogonal
-    texts = info.metrics["steps"] * info.recipe["config"]["batch_size"]
-    minutes = round(info.metrics["seconds"] / 60, 3)
+    seconds, texts = spent(directory)
     share = bench.kept(bench.scores(lambda queries: leaf.encode_query(queries) @ turn))
-    return {"minutes": minutes, "texts": texts, "kept": share}
+    return {"minutes": round(seconds / 60, 3), "texts": texts, "kept": share}
+
+
+def spent(directory: Path) -> tuple[float, int]:
+    """Seconds and texts of a leaf's training, with those of the leaf of its kind that it was trained on from."""
+    info = read_leaf(directory)
+    seconds, texts = info.metrics["seconds"], info.metrics["steps"] * info.recipe["config"]["batch_size"]
+    source = Path(info.recipe["student"])
+    if (source / LEAF_FILE).is_file():
+        before = read_leaf(source).recipe
+        if all(before.get(key) == info.recipe.get(key) for key in ("layers", "head")):
+            more = spent(source)
+            return seconds + more[0], texts + more[1]
+    return seconds, texts
 
 
 def student(bench: Bench, name: str, sources: dict[str, str]) -> StudentPlan:
@@ -150,7 +170,7 @@ def student(bench: Bench, name: str, sources: dict[str, str]) -> StudentPlan:
     if name == "static":
         return StaticPlan(model, space, bench.teacher)
     source = sources[SOURCES[name]] if name in SOURCES else model
-    return LayeredPlan(source, space, LAYERS[name], seed=0)
+    return LayeredPlan(source, space, LAYERS[name], seed=0, head=HEADS.get(name, ()))
 
 
 def warm_and_train(bench: Bench, plan: StudentPlan, learned: Any, config: DistillConfig, folder: Path) -> int:
@@ -175,8 +195,9 @@ def draw(points: dict[str, Any], target: Path) -> None:
         dashed = "--" if name == THEIRS else "-"
         axes.errorbar(x, value, yerr=(value - low, high - value), label=name, marker="o", linestyle=dashed, capsize=2)
     axes.set(xscale="log", xlabel="minutes of training on two CPU cores", ylabel="nDCG@10 kept, % of the teacher's")
+    axes.set_ylim(bottom=80)  # below it lies only a static student after seconds
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, fontsize="small")
     figure.savefig(target, metadata={"Date": None})
 
 

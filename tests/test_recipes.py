@@ -1,6 +1,7 @@
 """Every recipe from end to end, with tiny stand-ins for its models and texts, and few steps."""
 
 import gzip
+import json
 import os
 import subprocess
 import sys
@@ -57,6 +58,9 @@ def test_our_recipes_each_from_the_leaf_before(tmp_path):
         layers = info.recipe["layers"]
         assert (None if layers is None else len(layers)) == kept
         variables["SOURCE"] = str(tmp_path / name / "leaf")
+    first, on = info, run(name, tmp_path / "on", "--no-export", "--max-steps", "0", **variables)
+    assert on.recipe["head"] == [1536, 1536]
+    assert on.metrics["final"]["loss"] == pytest.approx(first.metrics["final"]["loss"], rel=1e-3), "trained on"
 
 
 def test_a_recipe_says_which_leaf_it_begins_from(tmp_path):
@@ -90,3 +94,40 @@ def test_the_sample_is_the_same_every_time(tmp_path):
     first, second = ((tmp_path / name / "clinc150_train.jsonl").read_text() for name in ("a", "b"))
     assert first == second
     assert len(first.splitlines()) == 8000
+
+
+def test_further_queries_are_new_and_the_same_every_time(tmp_path):
+    source, target = tmp_path / "train", tmp_path / "corpus"
+    source.mkdir()
+    target.mkdir()
+    article = (
+        "The river {n}. It feeds {n} old mills near the northern town in winter. "
+        "The {n} cells of its fish are studied in the old laboratory."
+    )
+    for name, pattern in {
+        "wikipedia_passages": article,
+        "arxiv_abstracts": "We measure {n} patients and the genes of {n} mice in one large study of the liver.",
+        "simplequestions": "who built bridge {n}",
+        "medquad_questions": "what is syndrome {n}",
+    }.items():
+        with gzip.open(source / f"{name}.jsonl.gz", "wt", encoding="utf-8") as stream:
+            stream.writelines(json.dumps({"text": pattern.format(n=n)}) + "\n" for n in range(60))
+    known = ["The 7 cells of its fish are studied in the old laboratory.", "who built bridge 3"]
+    for name, text in zip(("wikipedia_passages_sentences", "simplequestions"), known, strict=True):
+        (target / f"{name}.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    runs = []
+    for _ in range(2):
+        subprocess.run([sys.executable, str(RECIPES / "more_queries.py"), str(source), str(target)], check=True)
+        runs.append({file.stem: file.read_text() for file in target.glob("*.jsonl")})
+    assert runs[0] == runs[1]
+    found = {name: [json.loads(line)["text"] for line in lines.splitlines()] for name, lines in runs[0].items()}
+    everything = [text for some in found.values() for text in some]
+    assert len(everything) == len(set(everything))
+    assert len(found["simplequestions_more"]) == 59
+    assert sorted(found["wikipedia_titles_more"])[:2] == ["The river 0", "The river 1"]
+    assert "who built bridge 3" in everything
+    words = set(article.lower().replace(".", "").split()) | {str(n) for n in range(60)}
+    words |= set("we measure patients and the genes of mice in one large study of the liver".split())
+    for text in found["keywords_more"]:
+        assert 2 <= len(text.split()) <= 6
+        assert set(text.lower().split()) <= words

@@ -87,8 +87,8 @@ def command(
     student: Annotated[
         str | None,
         typer.Option(
-            help="Model the student starts from; 'static': one vector a token; 'shallow': a layer on top of that. "
-            "Default: the teacher with half its layers."
+            help="Model the student starts from; a leaf of this teacher is trained on; 'static': one vector a token; "
+            "'shallow': a layer on top of that. Default: the teacher with half its layers."
         ),
     ] = None,
     layers: Annotated[

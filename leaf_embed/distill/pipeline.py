@@ -112,7 +112,8 @@ def distill(
             as :class:`leaf_embed.distill.StoredVectors`, with which no teacher is called.
         corpus: Texts, or the paths of corpus files; see :class:`leaf_embed.distill.Corpus`. With stored vectors
             ``None``, or further texts for the teacher behind them.
-        student: The model whose transformer the student starts from; or ``"static"``: one vector a token, trained in
+        student: The model whose transformer the student starts from, a leaf of the same teacher with its head: it is
+            trained on; or ``"static"``: one vector a token, trained in
             seconds and asked in microseconds, for some points of quality; or ``"shallow"``: the lowest layer, or
             ``layers``, of the teacher or of ``tokenizer``, on top of a static student that is trained first.
         output: Directory to write; must not exist.
@@ -120,7 +121,8 @@ def distill(
         layers: Which of the student's layers to keep: their numbers, how many, or ``None`` for all. ``0`` or ``()``
             leaves the token embeddings alone.
         head: Widths of hidden layers between the mean of the tokens and the vector, at least twice the teacher's
-            dimensions each: their work is done once a text, and a student of few layers gains by it.
+            dimensions each: their work is done once a text, and a student of few layers gains by it. A leaf that is
+            trained on has its own.
         tokenizer: For a static student the model that its tokenizer comes from, for a shallow one that its layers
             come from; the teacher's own by default.
         cache: Directory of the teacher cache; ``<output>.work/cache`` by default.

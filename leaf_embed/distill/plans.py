@@ -19,8 +19,9 @@ from leaf_embed.distill.cache import Rows, TeacherCache
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.data import TokenizedTexts, tokenize
 from leaf_embed.distill.existing import StoredVectors
+from leaf_embed.distill.inherit import inherited_head, widths
 from leaf_embed.distill.loss import Objective
-from leaf_embed.distill.student import build_student, missing_layers, warm_start
+from leaf_embed.distill.student import build_student, dense_modules, missing_layers, warm_start
 from leaf_embed.distill.train import Alignment, StepInfo, measure_alignment, train
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.transformer import wants_bfloat16, weights_digest
@@ -121,10 +122,25 @@ class LayeredPlan:
         layers: int | Sequence[int] | None,
         seed: int,
         head: Sequence[int] = (),
+        *,
+        train_on: bool = True,
     ) -> None:
-        """Build the student; see :func:`leaf_embed.distill.build_student`."""
+        """Build the student; see :func:`leaf_embed.distill.build_student`.
+
+        Args:
+            source: Where its layers come from.
+            space: The space to write into.
+            layers: Which layers.
+            seed: Of random weights.
+            head: Widths of hidden layers; of a leaf that is trained on, those that it has, if none are named.
+            train_on: Whether a leaf of the same space keeps its head; see :mod:`leaf_embed.distill.inherit`.
+        """
         self._source, self._layers = source, layers
-        self.model = build_student(source, space, layers=layers, head=head, seed=seed)
+        known = inherited_head(source, space, layers, head) if train_on else None
+        self._inherits = known is not None
+        self.model = build_student(source, space, layers=layers, head=widths(known) if known else head, seed=seed)
+        for dense, its in zip(dense_modules(self.model), known or (), strict=self._inherits):
+            dense.load_state_dict(its.state_dict())
         self.model.max_seq_length = min(self.model.max_seq_length or 512, space.max_tokens or 512)
         self.max_tokens = int(self.model.max_seq_length)
         self.tokenizer: Any = self.model.tokenizer
@@ -159,8 +175,8 @@ class LayeredPlan:
         return Aligned(steps, time.monotonic() - began, before, measure())
 
     def _start(self, learned: TokenizedTexts, held_out: TokenizedTexts, course: Course, bfloat16: bool) -> None:
-        """What comes before the first step."""
-        if course.config.warm_start_texts:
+        """What comes before the first step; nothing, where a leaf is trained on."""
+        if course.config.warm_start_texts and not self._inherits:
             lower = missing_layers(self._source, self._layers)
             if lower is not None:
                 from leaf_embed.distill.context import random_batches, start_embeddings
@@ -191,7 +207,7 @@ class ShallowPlan(LayeredPlan):
             layers: Which layers; by default the lowest.
             seed: Of the Dense layer's random weights.
         """
-        super().__init__(source, space, (0,) if layers is None else layers, seed)
+        super().__init__(source, space, (0,) if layers is None else layers, seed, train_on=False)
         self._static = StaticPlan(self.model, space, teacher)
 
     def _start(self, learned: TokenizedTexts, held_out: TokenizedTexts, course: Course, bfloat16: bool) -> None:

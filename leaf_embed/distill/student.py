@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["build_student", "choose_layers", "forward", "half_the_layers", "missing_layers", "warm_start"]
+__all__ = [
+    "build_student",
+    "choose_layers",
+    "dense_modules",
+    "forward",
+    "half_the_layers",
+    "missing_layers",
+    "warm_start",
+]
 
 RIDGE = 1e-3  # of the mean eigenvalue of the features' second moment: steadies it without biasing the fit
 
@@ -92,6 +100,11 @@ def build_student(
         modules.append(Normalize())
     prompts = {"query": space.query_prompt, "document": space.document_prompt}
     return SentenceTransformer(modules=modules, prompts=prompts, device="cpu")
+
+
+def dense_modules(model: SentenceTransformer) -> list[Any]:
+    """The head of a model: its Dense modules, the last of which writes the vectors."""
+    return [module for module in model if hasattr(module, "linear")]
 
 
 def missing_layers(
@@ -187,7 +200,7 @@ def warm_start(
     """
     import torch
 
-    head: list[Any] = [module for module in model if hasattr(module, "linear")]
+    head = dense_modules(model)
     static: Any = next((module for module in model if hasattr(module, "base")), None)
     inputs, dim, biased = head[0].linear.in_features, head[-1].linear.out_features, head[-1].linear.bias is not None
     width = inputs + biased
