@@ -41,17 +41,17 @@ def main(
     source: Annotated[Path, typer.Argument(help="Directory of *.jsonl.gz with text and kind.")],
     target: Annotated[Path, typer.Argument(help="Directory of the sample, which this adds to.")],
 ) -> None:
-    """Write six further files of queries."""
+    """Write seven further files of queries."""
     sentences = Known(target, ("wikipedia_passages_sentences", "simplequestions"))
-    wikipedia = [one for text in _texts(source, "wikipedia_passages") for one in _split(text)]
-    more = [one for one in wikipedia if _fits(one) and sentences.adds(one)]
+    articles = [_split(text) for text in _texts(source, "wikipedia_passages")]
+    more = [one for article in articles for one in article if _fits(one) and sentences.adds(one)]
     _write(target, "wikipedia_passages_more_sentences", more, SENTENCES, random.Random(4))
     questions = [one for one in _texts(source, "simplequestions") if sentences.adds(one)]
     _write(target, "simplequestions_more", questions)
 
     before = {file.stem for file in target.glob("*.jsonl")}
     known, chance = Known(target, before - LATER), random.Random(5)
-    titles, life, plain = _encyclopaedia(source, known)
+    titles, life, plain = _encyclopaedia(articles, known)
     abstracts = [one for text in _texts(source, "arxiv_abstracts") for one in _split(text) if _fits(one)]
     science = [one for one in abstracts if len(LIFE.findall(one)) > 1 and known.adds(one)]
     pools = zip((plain, life, abstracts), CUT_FROM, strict=True)
@@ -80,11 +80,10 @@ class Known:
         return fresh
 
 
-def _encyclopaedia(source: Path, known: Known) -> tuple[list[str], list[str], list[str]]:
+def _encyclopaedia(articles: Iterable[list[str]], known: Known) -> tuple[list[str], list[str], list[str]]:
     """Titles, sentences with words of the life sciences, and all sentences but each article's first."""
     titles, life, plain = [], [], []
-    for text in _texts(source, "wikipedia_passages"):
-        title, *sentences = _split(text)
+    for title, *sentences in articles:
         title = title.rstrip(".")
         if len(title) <= TITLE_CHARACTERS and known.adds(title):
             titles.append(title)

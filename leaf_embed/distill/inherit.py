@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leaf_embed.distill.rotation import fold
-from leaf_embed.distill.student import choose_layers, dense_modules
+from leaf_embed.distill.student import choose_layers, hidden_widths
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.format import LEAF_FILE, read_leaf
 from leaf_embed.space import EmbeddingSpace
@@ -16,19 +16,19 @@ from leaf_embed.space import EmbeddingSpace
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["inherited_head", "widths"]
+__all__ = ["inherited_student"]
 
 
-def inherited_head(
+def inherited_student(
     source: str | os.PathLike[str] | SentenceTransformer,
     space: EmbeddingSpace,
     layers: int | Sequence[int] | None,
     head: Sequence[int] = (),
-) -> list[Any] | None:
-    """The Dense modules of a leaf, writing into the teacher's own space; ``None`` where there are none to keep.
+) -> SentenceTransformer | None:
+    """A leaf, writing into the teacher's own space; ``None`` if the student has to be built and started anew.
 
-    They are kept if the source is the directory of a leaf of the same teacher, all of its layers stay, no other head is
-    wanted, and nothing but them lies between tokens and vector: then the student begins exactly as that leaf.
+    It is taken whole if the source is the directory of a leaf of the same teacher, all of its layers stay, no other
+    head is wanted, and nothing but the head lies between pooling and vector: the student begins exactly as that leaf.
 
     Args:
         source: Where the student comes from.
@@ -56,14 +56,8 @@ def inherited_head(
         return None
     first: Any = model[0]
     total = int(first.auto_model.config.num_hidden_layers)
-    if len(choose_layers(total, layers)) < total:
+    if len(choose_layers(total, layers)) < total or tuple(head) not in ((), hidden_widths(model)):
         return None
     if rotation:
         fold(model, Rotation(rotation.matrix.T))
-    found = dense_modules(model)
-    return found if tuple(head) in ((), widths(found)) else None
-
-
-def widths(head: Sequence[Any]) -> tuple[int, ...]:
-    """Of the hidden layers of a head."""
-    return tuple(int(dense.linear.out_features) for dense in head[:-1])
+    return model

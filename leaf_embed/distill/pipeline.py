@@ -34,6 +34,7 @@ from leaf_embed.distill.plans import (
 )
 from leaf_embed.distill.processes import processes
 from leaf_embed.distill.rotation import Truncation, compare_truncation, fit_rotation, fold
+from leaf_embed.distill.student import hidden_widths
 from leaf_embed.distill.tracking import tracking
 from leaf_embed.distill.train import Alignment
 from leaf_embed.encoders.base import Encoder
@@ -112,10 +113,10 @@ def distill(
             as :class:`leaf_embed.distill.StoredVectors`, with which no teacher is called.
         corpus: Texts, or the paths of corpus files; see :class:`leaf_embed.distill.Corpus`. With stored vectors
             ``None``, or further texts for the teacher behind them.
-        student: The model whose transformer the student starts from, a leaf of the same teacher with its head: it is
-            trained on; or ``"static"``: one vector a token, trained in
-            seconds and asked in microseconds, for some points of quality; or ``"shallow"``: the lowest layer, or
-            ``layers``, of the teacher or of ``tokenizer``, on top of a static student that is trained first.
+        student: The model whose transformer the student starts from, where a leaf of the same teacher keeps its head
+            and is trained on; or ``"static"``: one vector a token, trained in seconds and asked in microseconds, for
+            some points of quality; or ``"shallow"``: the lowest layer, or ``layers``, of the teacher or of
+            ``tokenizer``, on top of a static student that is trained first.
         output: Directory to write; must not exist.
         config: The recipe; by default the paper's, or :meth:`DistillConfig.static` for a static student.
         layers: Which of the student's layers to keep: their numbers, how many, or ``None`` for all. ``0`` or ``()``
@@ -167,7 +168,7 @@ def distill(
     recipe = {
         "student": _student_name(student),
         "layers": layers if layers is None or isinstance(layers, int) else list(layers),
-        "head": list(head),
+        "head": list(hidden_widths(plan.model)),
         "config": config.to_dict(),
     }
     info = LeafInfo(space, plan.max_tokens, recipe, _metrics(count, result, truncation), plan.kind)

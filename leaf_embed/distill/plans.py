@@ -19,9 +19,9 @@ from leaf_embed.distill.cache import Rows, TeacherCache
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.data import TokenizedTexts, tokenize
 from leaf_embed.distill.existing import StoredVectors
-from leaf_embed.distill.inherit import inherited_head, widths
+from leaf_embed.distill.inherit import inherited_student
 from leaf_embed.distill.loss import Objective
-from leaf_embed.distill.student import build_student, dense_modules, missing_layers, warm_start
+from leaf_embed.distill.student import build_student, missing_layers, warm_start
 from leaf_embed.distill.train import Alignment, StepInfo, measure_alignment, train
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.transformer import wants_bfloat16, weights_digest
@@ -136,11 +136,9 @@ class LayeredPlan:
             train_on: Whether a leaf of the same space keeps its head; see :mod:`leaf_embed.distill.inherit`.
         """
         self._source, self._layers = source, layers
-        known = inherited_head(source, space, layers, head) if train_on else None
+        known = inherited_student(source, space, layers, head) if train_on else None
         self._inherits = known is not None
-        self.model = build_student(source, space, layers=layers, head=widths(known) if known else head, seed=seed)
-        for dense, its in zip(dense_modules(self.model), known or (), strict=self._inherits):
-            dense.load_state_dict(its.state_dict())
+        self.model = build_student(source, space, layers=layers, head=head, seed=seed) if known is None else known
         self.model.max_seq_length = min(self.model.max_seq_length or 512, space.max_tokens or 512)
         self.max_tokens = int(self.model.max_seq_length)
         self.tokenizer: Any = self.model.tokenizer

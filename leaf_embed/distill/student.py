@@ -25,6 +25,7 @@ __all__ = [
     "dense_modules",
     "forward",
     "half_the_layers",
+    "hidden_widths",
     "missing_layers",
     "warm_start",
 ]
@@ -105,6 +106,11 @@ def build_student(
 def dense_modules(model: SentenceTransformer) -> list[Any]:
     """The head of a model: its Dense modules, the last of which writes the vectors."""
     return [module for module in model if hasattr(module, "linear")]
+
+
+def hidden_widths(model: SentenceTransformer) -> tuple[int, ...]:
+    """Of the hidden layers of a model's head, as ``head`` of :func:`build_student` names them."""
+    return tuple(int(dense.linear.out_features) for dense in dense_modules(model)[:-1])
 
 
 def missing_layers(

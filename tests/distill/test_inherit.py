@@ -7,10 +7,11 @@ import pytest
 
 import leaf_embed
 from leaf_embed.distill import DistillConfig, distill
-from leaf_embed.distill.inherit import inherited_head
+from leaf_embed.distill.inherit import inherited_student
 from leaf_embed.distill.plans import LayeredPlan, ShallowPlan
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import NotALeafError
+from leaf_embed.format import read_leaf
 from leaf_embed.space import EmbeddingSpace
 from tests.conftest import sentences, texts
 
@@ -32,6 +33,7 @@ def test_training_on_begins_where_the_leaf_ended(leaf, teacher_path, tmp_path, m
     config = DistillConfig.quick(mrl=mrl, **(CONFIG | {"max_steps": 0}))
     report = distill(teacher_path, texts(300), folder, tmp_path / "on", config)
     assert report.warm_start.loss == pytest.approx(first.final.loss, rel=1e-4)
+    assert read_leaf(tmp_path / "on").recipe["head"] == list(HEADS[folder.name])
     words = sentences(20, seed=3)
     before, after = (leaf_embed.load(path, variant="float32") for path in (folder, tmp_path / "on"))
     turned = [rows.encode_query(words) @ _back(rows) for rows in (before, after)]
@@ -47,12 +49,12 @@ def test_training_on_learns_more(leaf, teacher_path, tmp_path):
 def test_another_head_other_layers_or_another_space_begin_anew(leaf, teacher_path, tmp_path):
     folder, _ = leaf
     space = SentenceTransformerEncoder(teacher_path).space
-    assert inherited_head(folder, space, None) is not None
-    assert inherited_head(folder, space, 1) is not None
-    assert inherited_head(folder, space, None, (120,)) is None
-    assert inherited_head(folder, space, 0) is None
-    assert inherited_head(folder, EmbeddingSpace("another", space.dim), None) is None
-    assert inherited_head(teacher_path, space, None) is None
+    assert inherited_student(folder, space, None) is not None
+    assert inherited_student(folder, space, 1) is not None
+    assert inherited_student(folder, space, None, (120,)) is None
+    assert inherited_student(folder, space, 0) is None
+    assert inherited_student(folder, EmbeddingSpace("another", space.dim), None) is None
+    assert inherited_student(teacher_path, space, None) is None
 
 
 def test_a_shallow_student_of_a_leaf_begins_anew(leaf, teacher_path):
@@ -68,7 +70,7 @@ def test_a_damaged_leaf_is_refused_not_begun_anew(leaf, teacher_path, tmp_path):
     folder = shutil.copytree(leaf[0], tmp_path / "damaged")
     (folder / "leaf.json").write_text("{}")
     with pytest.raises(NotALeafError, match="is not of the format"):
-        inherited_head(folder, SentenceTransformerEncoder(teacher_path).space, None)
+        inherited_student(folder, SentenceTransformerEncoder(teacher_path).space, None)
 
 
 def _back(leaf):
