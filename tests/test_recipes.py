@@ -49,15 +49,20 @@ def test_our_recipes_each_from_the_leaf_before(tmp_path):
         "TEACHER": str(make_model(tmp_path / "teacher", layers=6)),
         "CORPUS": str(write_corpus(tmp_path / "corpus")),
         "SOURCE": "",
+        "SPACE_OF": "",
     }
+    spaces = set()
     for name, kept in LAYERS.items():
         steps = [] if "static" in name else ["--max-steps", "5"]
         info = run(name, tmp_path / name, "--no-export", *steps, **variables)
         assert info.space.rotation is not None
+        spaces.add(info.space.fingerprint)
         assert info.recipe["config"]["max_tokens"] == 128
         layers = info.recipe["layers"]
         assert (None if layers is None else len(layers)) == kept
         variables["SOURCE"] = str(tmp_path / name / "leaf")
+        variables["SPACE_OF"] = variables["SPACE_OF"] or variables["SOURCE"]
+    assert len(spaces) == 1, "one collection serves them all"
     first, on = info, run(name, tmp_path / "on", "--no-export", "--max-steps", "0", **variables)
     assert on.recipe["head"] == [1536, 1536]
     assert on.metrics["final"]["loss"] == pytest.approx(first.metrics["final"]["loss"], rel=1e-3), "trained on"

@@ -115,6 +115,12 @@ def command(
     mrl: Annotated[
         Mrl, typer.Option(help="rotate: turn the space so that any teacher's vectors can be truncated.")
     ] = Mrl.none,
+    space_of: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write into the rotated space of this leaf, so that its collections serve. Default: a --student's."
+        ),
+    ] = None,
     prefixes: Annotated[
         str | None, typer.Option(help="Align these leading dimensions too, as in 64,128 (Matryoshka loss).")
     ] = None,
@@ -206,6 +212,7 @@ def command(
             layers=chosen,
             head=numbers(head, "--head") or (),
             tokenizer=tokenizer,
+            space_of=space_of,
             cache=cache,
             exclude=exclude or (),
             export_graphs=export,

@@ -46,13 +46,18 @@ class Objective:
 
     def __call__(self, student: Tensor, teacher: Tensor) -> Tensor:
         """The loss of a batch, a scalar; arguments as for :func:`squared_l2`."""
-        distances = _distances(student, teacher)
-        if self.prefixes:
-            distances = (distances + self._prefix_distances(student, teacher)) / (1 + len(self.prefixes))
+        distances = self.distances(student, teacher)
         if self.focal:
             weights = distances.detach().clamp_min(1e-12) ** self.focal
             distances = distances * weights / weights.mean()
         return distances.mean()
+
+    def distances(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Squared distance of each text, shape ``(n,)``: the mean of its whole vector's and its prefixes'."""
+        whole = _distances(student, teacher)
+        if not self.prefixes:
+            return whole
+        return (whole + self._prefix_distances(student, teacher)) / (1 + len(self.prefixes))
 
     def _prefix_distances(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Sum over the prefixes, shape ``(n,)``."""

@@ -20,6 +20,7 @@ from leaf_embed.distill.corpus import Text
 from leaf_embed.distill.data import TokenizedTexts
 from leaf_embed.distill.export import Parity, export
 from leaf_embed.distill.gathering import as_exclusion, as_texts, gather, sample, split
+from leaf_embed.distill.inherit import kept_rotation, rotation_of
 from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.mixing import Exclusion
 from leaf_embed.distill.plans import (
@@ -96,6 +97,7 @@ def distill(
     layers: int | Sequence[int] | None = None,
     head: Sequence[int] = (),
     tokenizer: str | os.PathLike[str] | SentenceTransformer | None = None,
+    space_of: str | os.PathLike[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
     exclude: Sequence[str | os.PathLike[str]] | Exclusion = (),
     export_graphs: bool = True,
@@ -113,10 +115,10 @@ def distill(
             as :class:`leaf_embed.distill.StoredVectors`, with which no teacher is called.
         corpus: Texts, or the paths of corpus files; see :class:`leaf_embed.distill.Corpus`. With stored vectors
             ``None``, or further texts for the teacher behind them.
-        student: The model whose transformer the student starts from, where a leaf of the same teacher keeps its head
-            and is trained on; or ``"static"``: one vector a token, trained in seconds and asked in microseconds, for
-            some points of quality; or ``"shallow"``: the lowest layer, or ``layers``, of the teacher or of
-            ``tokenizer``, on top of a static student that is trained first.
+        student: The model whose transformer the student starts from, where a leaf of the same teacher keeps its space
+            and its head and is trained on; or ``"static"``: one vector a token, trained in seconds and asked in
+            microseconds, for some points of quality; or ``"shallow"``: the lowest layer, or ``layers``, of the
+            teacher or of ``tokenizer``, on top of a static student that is trained first.
         output: Directory to write; must not exist.
         config: The recipe; by default the paper's, or :meth:`DistillConfig.static` for a static student.
         layers: Which of the student's layers to keep: their numbers, how many, or ``None`` for all. ``0`` or ``()``
@@ -126,6 +128,8 @@ def distill(
             trained on has its own.
         tokenizer: For a static student the model that its tokenizer comes from, for a shallow one that its layers
             come from; the teacher's own by default.
+        space_of: A leaf of the same teacher whose rotated space the new one shall share, so that the same collections
+            serve both; by default a leaf as student is such a one, and every other student has what ``mrl`` gives.
         cache: Directory of the teacher cache; ``<output>.work/cache`` by default.
         exclude: Corpus files, or BEIR directories, whose texts must not be learned from: evaluation sets.
         export_graphs: Whether to export ONNX graphs, which :func:`leaf_embed.load` needs.
@@ -134,6 +138,7 @@ def distill(
 
     Raises:
         InputError: An option, model or corpus that cannot be used.
+        SpaceMismatchError: ``space_of`` is a leaf of another teacher.
         CacheError: The cache is in use, damaged, or of another teacher.
         TrainingError: The loss became NaN or infinite.
         ParityError: An exported graph differs from the trained model.
@@ -149,6 +154,7 @@ def distill(
     encoder = teacher if isinstance(teacher, Encoder) else SentenceTransformerEncoder(teacher)
     space = encoder.space.with_canaries(encoder.space.canaries or Canaries.of(encoder))
     _check_prefixes(config, space)
+    kept = _kept(student, space_of, space)
     plan = _plan(student, space, encoder, layers=layers, head=head, tokenizer=tokenizer, seed=config.seed)
     work = _ready(target.with_name(target.name + ".work"))
     filled: tuple[Rows, dict[str, int]] | None = None
@@ -158,7 +164,7 @@ def distill(
     rows, skipped = group.first(filled) or _nothing()
     stored = TeacherCache(cache or work / "cache", space)
     learned, held_out = split(rows, stored, plan, config)
-    rotation, truncation = _rotation(np.setdiff1d(rows, held_out.rows), held_out, config)
+    rotation, truncation = _rotation(np.setdiff1d(rows, held_out.rows), held_out, config, kept)
     with tracking([] if group.rank else track, work, config.to_dict()) as log:
         result = plan.align(learned, held_out, Course(config, _objective(config, rotation), work, tell, log))
     if rotation is not None:
@@ -202,14 +208,21 @@ def _nothing() -> tuple[Rows, dict[str, int]]:
     raise CorpusError("the first process gave no texts")
 
 
+def _kept(student: Any, space_of: str | os.PathLike[str] | None, space: EmbeddingSpace) -> Rotation | None:
+    """The rotation of the leaf that is named, or of the one that the student starts from."""
+    if space_of is not None:
+        return rotation_of(space_of, space)
+    return None if student in (STATIC, SHALLOW) else kept_rotation(student, space)
+
+
 def _rotation(
-    rows: Rows, held_out: TokenizedTexts, config: DistillConfig
+    rows: Rows, held_out: TokenizedTexts, config: DistillConfig, kept: Rotation | None
 ) -> tuple[Rotation | None, tuple[Truncation, ...]]:
-    """The rotation, if the recipe wants one; and what it is worth, on texts it was not fitted on."""
-    if config.mrl != "rotate":
+    """The rotation that is kept, or the one that the recipe wants; and what it is worth, on held-out texts."""
+    if kept is None and config.mrl != "rotate":
         return None, ()
     cache = held_out.cache
-    rotation = fit_rotation(cache, rows)
+    rotation = kept or fit_rotation(cache, rows)
     return rotation, compare_truncation(cache.vectors(held_out.rows), rotation)
 
 

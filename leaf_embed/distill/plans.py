@@ -136,7 +136,7 @@ class LayeredPlan:
             train_on: Whether a leaf of the same space keeps its head; see :mod:`leaf_embed.distill.inherit`.
         """
         self._source, self._layers = source, layers
-        known = inherited_student(source, space, layers, head) if train_on else None
+        known = inherited_student(source, space, layers, head, seed=seed) if train_on else None
         self._inherits = known is not None
         self.model = build_student(source, space, layers=layers, head=head, seed=seed) if known is None else known
         self.model.max_seq_length = min(self.model.max_seq_length or 512, space.max_tokens or 512)

@@ -36,13 +36,12 @@ class Int8Recipe:
 
 
 LADDER = (
-    Int8Recipe("per channel"),
-    Int8Recipe("smoothed", smooth=True),
     Int8Recipe("smoothed, row tables", smooth=True, row_tables=True),
     Int8Recipe("smoothed, row tables, 1 MatMul in float32", smooth=True, row_tables=True, keep_float=1),
     Int8Recipe("smoothed, row tables, 3 MatMuls in float32", smooth=True, row_tables=True, keep_float=3),
 )
-"""From the fastest to the most exact; the first that is exact enough is kept (examples/LOG.md)."""
+"""From the fastest to the most exact; the first that is exact enough is kept. Without smoothing and row tables a query
+is 6 % faster and 1 - cosine four times as large (examples/LOG.md)."""
 
 
 class Quantizer:

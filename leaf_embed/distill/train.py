@@ -85,15 +85,18 @@ def learning_rate(step: int, total: int, config: DistillConfig) -> float:
     return rate * min(1.0, (step + 1) / (warmup + 1))
 
 
-def measure_alignment(model: SentenceTransformer, texts: TokenizedTexts, bfloat16: bool) -> Alignment:
-    """Loss and cosine over all of some texts."""
+def measure_alignment(
+    model: SentenceTransformer, texts: TokenizedTexts, bfloat16: bool, objective: Objective | None = None
+) -> Alignment:
+    """Loss and cosine over all of some texts; the loss of whole vectors, or also of an objective's prefixes."""
     import torch
 
+    each = (objective or Objective()).distances
     losses, cosines = [], []
     with torch.inference_mode():
         for features, targets in texts.by_length(np.arange(len(texts)), 64, model.device):
             vectors = forward(model, features, bfloat16)
-            losses.append((vectors - targets).square().sum(dim=-1))
+            losses.append(each(vectors, targets))
             cosines.append(torch.nn.functional.cosine_similarity(vectors, targets))
     return Alignment(float(torch.cat(losses).mean()), float(torch.cat(cosines).mean()), len(texts))
 
@@ -190,7 +193,7 @@ class _Run:
                 self._keep(held_out)
 
     def _keep(self, held_out: TokenizedTexts) -> None:
-        loss = measure_alignment(self.model, held_out, self.bfloat16).loss
+        loss = measure_alignment(self.model, held_out, self.bfloat16, self.objective).loss
         if loss < self.best_loss:
             self.best_loss = loss
             self.best_state = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}

@@ -10,6 +10,7 @@ import torch
 from leaf_embed.distill import DistillConfig, TeacherCache, build_student
 from leaf_embed.distill import train as training
 from leaf_embed.distill.data import tokenize
+from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.train import learning_rate, measure_alignment, train
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError, TrainingError
@@ -114,21 +115,25 @@ def test_a_loss_that_is_no_number_stops_the_run(student, data, tmp_path):
         run(student, data, tmp_path)
 
 
-def test_the_best_weights_are_kept(student, data, tmp_path):
-    """With a rate that wrecks the student late in the run, the weights from before are given back."""
+@pytest.mark.parametrize("prefixes", [(), (4, 8)])
+def test_the_best_weights_are_kept(student, data, tmp_path, prefixes):
+    """With a rate that wrecks the student late in the run, the weights from before are given back.
+
+    What is best is told by the loss that is trained: a run over prefixes is not judged by whole vectors alone.
+    """
     losses = []
     original = measure_alignment
 
-    def spy(model, held_out, bfloat16):
-        losses.append(original(model, held_out, bfloat16).loss)
-        return original(model, held_out, bfloat16)
+    def spy(*arguments):
+        losses.append(original(*arguments).loss)
+        return original(*arguments)
 
-    config = DistillConfig.quick(max_steps=40, learning_rate=0.5, final_learning_rate=0.5, precision="float32")
+    options = {"learning_rate": 0.5, "final_learning_rate": 0.5, "precision": "float32", "prefixes": prefixes}
     patch = pytest.MonkeyPatch()
     patch.setattr(training, "measure_alignment", spy)
-    run(student, data, tmp_path, config)
+    run(student, data, tmp_path, DistillConfig.quick(max_steps=40, **options))
     patch.undo()
-    assert original(student, data[1], bfloat16=False).loss == pytest.approx(min(losses), rel=1e-4)
+    assert original(student, data[1], False, Objective(prefixes)).loss == pytest.approx(min(losses), rel=1e-4)
 
 
 def test_bfloat16_learns_too(student, data, tmp_path):
