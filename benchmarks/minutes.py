@@ -130,7 +130,7 @@ def measure(bench: Bench, name: str, plan: StudentPlan, steps: int, folder: Path
 
 def name_of(directory: Path) -> str:
     """Which student a leaf is."""
-    info = read_leaf(directory)
+    info = read_leaf(chain(directory)[-1])
     if info.kind == "static":
         return "static"
     names = {(numbers, HEADS.get(name, ())): name for name, numbers in LAYERS.items() if name != THEIRS}
@@ -152,16 +152,22 @@ def finished(bench: Bench, directory: Path) -> dict[str, Any]:
 
 
 def spent(directory: Path) -> tuple[float, int]:
-    """Seconds and texts of a leaf's training, with those of the leaf of its kind that it was trained on from."""
-    info = read_leaf(directory)
-    seconds, texts = info.metrics["seconds"], info.metrics["steps"] * info.recipe["config"]["batch_size"]
-    source = Path(info.recipe["student"])
-    if (source / LEAF_FILE).is_file():
-        before = read_leaf(source).recipe
-        if all(before.get(key) == info.recipe.get(key) for key in ("layers", "head")):
-            more = spent(source)
-            return seconds + more[0], texts + more[1]
-    return seconds, texts
+    """Seconds and texts of a leaf's training, with those of the leaves that it was trained on from."""
+    leaves = [read_leaf(one) for one in chain(directory)]
+    texts = sum(leaf.metrics["steps"] * leaf.recipe["config"]["batch_size"] for leaf in leaves)
+    return sum(leaf.metrics["seconds"] for leaf in leaves), texts
+
+
+def chain(directory: Path) -> list[Path]:
+    """A leaf and those it was trained on from, with as many layers and the same head; the first one last."""
+    recipe = read_leaf(directory).recipe
+    source = Path(recipe["student"])
+    if not (source / LEAF_FILE).is_file():
+        return [directory]
+    before = chain(source)
+    first = read_leaf(before[-1]).recipe
+    whole = recipe["layers"] is None or len(recipe["layers"]) == len(first["layers"])
+    return [directory, *before] if whole and recipe.get("head", []) == first.get("head", []) else [directory]
 
 
 def student(bench: Bench, name: str, sources: dict[str, str]) -> StudentPlan:
