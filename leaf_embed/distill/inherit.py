@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leaf_embed.distill.head import build_head, set_linear
+from leaf_embed.distill.head import set_linear
 from leaf_embed.distill.rotation import fold
-from leaf_embed.distill.student import choose_layers, hidden_widths
+from leaf_embed.distill.student import build_student, choose_layers, dense_modules, hidden_widths
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.errors import InputError, SpaceMismatchError
 from leaf_embed.format import LEAF_FILE, read_leaf
@@ -73,16 +73,12 @@ def _with_head(
     model: SentenceTransformer, space: EmbeddingSpace, head: Sequence[int], seed: int
 ) -> SentenceTransformer:
     """Hidden layers in the place of a single Dense, writing the same vectors."""
-    from sentence_transformers import SentenceTransformer
-
-    first, pooling, dense, *rest = model
-    linear: Any = dense.linear
-    deep = build_head(linear.in_features, space.dim, head, bias=linear.bias is not None, seed=seed)
+    deep = build_student(model, space, head=head, seed=seed)
     known = None if space.unit_norm else space.canaries
     size = 1.0 if known is None else float(np.linalg.norm(known.vectors, axis=1).mean())
-    set_linear(deep, linear.weight, linear.bias, size=size, normalized=bool(rest))
-    prompts = {"query": space.query_prompt, "document": space.document_prompt}
-    return SentenceTransformer(modules=[first, pooling, *deep, *rest], prompts=prompts, device="cpu")
+    linear = dense_modules(model)[-1].linear
+    set_linear(dense_modules(deep), linear.weight, linear.bias, size=size, normalized=space.unit_norm)
+    return deep
 
 
 def kept_rotation(source: object, space: EmbeddingSpace) -> Rotation | None:

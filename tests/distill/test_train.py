@@ -125,8 +125,9 @@ def test_the_best_weights_are_kept(student, data, tmp_path, prefixes):
     original = measure_alignment
 
     def spy(*arguments):
-        losses.append(original(*arguments).loss)
-        return original(*arguments)
+        found = original(*arguments)
+        losses.append(found.loss)
+        return found
 
     options = {"learning_rate": 0.5, "final_learning_rate": 0.5, "precision": "float32", "prefixes": prefixes}
     patch = pytest.MonkeyPatch()
