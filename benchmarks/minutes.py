@@ -33,8 +33,8 @@ import leaf_embed
 from leaf_embed._files import write_json
 from leaf_embed.distill import DistillConfig
 from leaf_embed.distill.loss import Objective
-from leaf_embed.distill.plans import Course, LayeredPlan, StaticPlan, StudentPlan, first_batches
-from leaf_embed.distill.student import warm_start
+from leaf_embed.distill.students.backbone import warm_start
+from leaf_embed.distill.students.base import Course, LayeredPlan, StaticPlan, StudentPlan, first_batches
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder, wants_bfloat16
 from leaf_embed.format import LEAF_FILE, read_leaf
 

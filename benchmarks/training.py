@@ -29,9 +29,9 @@ import typer
 from leaf_embed._files import write_json
 from leaf_embed.demo import load_demo_corpus
 from leaf_embed.distill import DistillConfig, TeacherCache, Text, build_student
-from leaf_embed.distill.data import TokenizedTexts, tokenize
-from leaf_embed.distill.plans import first_batches
-from leaf_embed.distill.student import warm_start
+from leaf_embed.distill.dataset import TokenizedTexts, tokenize
+from leaf_embed.distill.students.backbone import warm_start
+from leaf_embed.distill.students.base import first_batches
 from leaf_embed.distill.train import Alignment, measure_alignment, train
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder, wants_bfloat16
 from leaf_embed.vectors import cosine

@@ -21,8 +21,8 @@ from leaf_embed.evaluation import (
     read_report,
 )
 from leaf_embed.evaluation.compare import Comparison
-from leaf_embed.evaluation.modes import Rotation
 from leaf_embed.evaluation.mteb import MtebEncoder
+from leaf_embed.evaluation.pipeline import Rotation
 from leaf_embed.evaluation.task_sets import OtherSet
 from leaf_embed.qdrant import (
     AsyncLeafCollection,
@@ -36,7 +36,7 @@ from leaf_embed.qdrant import (
     estimate,
     tune,
 )
-from leaf_embed.qdrant.codes import search_codes
+from leaf_embed.qdrant.backends.edge_quantization import search_codes
 from leaf_embed.vectors import FloatArray
 from leaf_embed_haystack import LeafDocumentEmbedder, LeafQdrantDocumentStore, LeafQdrantRetriever, LeafTextEmbedder
 from leaf_embed_langchain import LeafEmbeddings, LeafQdrantVectorStore

@@ -13,8 +13,8 @@ from haystack.errors import FilterError
 
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant import Hit, StoredDocument
-from leaf_embed.qdrant.documents import PAYLOAD
-from leaf_embed.qdrant.filters import Filter, comparison, parse_filter
+from leaf_embed.qdrant.query.filters import Filter, comparison, parse_filter
+from leaf_embed.qdrant.schema.documents import PAYLOAD
 
 __all__ = ["document_of", "leaf_document", "plain", "where_of"]
 

@@ -35,8 +35,8 @@ class LeafQdrantVectorStore(Searches):
     Writes the full vector and every truncated one, searches in two stages, and asks the teacher for vectors only when
     documents are added: never when it is made, and never by a search, MMR included.
 
-    Searches take ``filter`` (see :mod:`leaf_embed.qdrant.filters`; fields are those of ``metadata``) and the options
-    of :meth:`leaf_embed.qdrant.LeafCollection.search`, such as ``exact=True`` or ``candidates=200``. Any text can be
+    Searches take ``filter`` (see :mod:`leaf_embed.qdrant.query.filters`; fields are those of ``metadata``) and the
+    options of :meth:`leaf_embed.qdrant.LeafCollection.search`, such as ``exact=True`` or ``candidates=200``. Any text can be
     an id. A title that the collection holds comes as ``metadata["title"]``.
     """
 

@@ -20,7 +20,7 @@ from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_
 
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant import Hit, StoredDocument
-from leaf_embed.qdrant.filters import Filter, comparison
+from leaf_embed.qdrant.query.filters import Filter, comparison
 
 __all__ = ["document_of", "node_of", "result_of", "search_call", "where_of"]
 

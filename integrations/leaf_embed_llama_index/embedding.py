@@ -12,7 +12,7 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from leaf_embed import EmbeddingSpace, Encoder
 from leaf_embed.encoders import FunctionEncoder
 from leaf_embed.encoders.function import one_by_one
-from leaf_embed.encoders.opening import DocumentSource, LeafSource, Variant, encode_lists, open_leaf
+from leaf_embed.encoders.loading import DocumentSource, LeafSource, Variant, encode_lists, open_leaf
 
 __all__ = ["LeafEmbedding"]
 

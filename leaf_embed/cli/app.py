@@ -16,7 +16,7 @@ import typer
 from rich.markup import escape
 
 from leaf_embed import __version__
-from leaf_embed.cli import (
+from leaf_embed.cli.commands import (
     cache,
     compare,
     demo,

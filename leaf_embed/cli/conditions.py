@@ -24,7 +24,7 @@ SIGNS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 
 
 def conditions(given: Sequence[str]) -> dict[str, Any]:
-    """A filter as :mod:`leaf_embed.qdrant.filters` has it; ``{}`` for no condition.
+    """A filter as :mod:`leaf_embed.qdrant.query.filters` has it; ``{}`` for no condition.
 
     Raises:
         InputError: Something that is no condition.

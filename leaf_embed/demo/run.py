@@ -15,7 +15,7 @@ from leaf_embed._files import write_json
 from leaf_embed.demo.questions import QUESTIONS
 from leaf_embed.demo.texts import DemoCorpus, load_demo_corpus
 from leaf_embed.distill import CachedEncoder, DistillConfig, TeacherCache, Text, distill
-from leaf_embed.distill.student import half_the_layers
+from leaf_embed.distill.students.backbone import half_the_layers
 from leaf_embed.encoders import Encoder, LeafEncoder, load
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import SpaceMismatchError

@@ -13,17 +13,13 @@ import numpy as np
 from leaf_embed._extras import require
 from leaf_embed._files import replacing_directory
 from leaf_embed.canaries import Canaries
-from leaf_embed.distill.cache import Rows, TeacherCache
-from leaf_embed.distill.card import write_card
 from leaf_embed.distill.config import DistillConfig
-from leaf_embed.distill.corpus import Text
-from leaf_embed.distill.data import TokenizedTexts
-from leaf_embed.distill.export import Parity, export
-from leaf_embed.distill.gathering import as_exclusion, as_texts, gather, sample, split
-from leaf_embed.distill.inherit import kept_rotation, rotation_of
+from leaf_embed.distill.dataset import TokenizedTexts
+from leaf_embed.distill.distributed import processes
 from leaf_embed.distill.loss import Objective
-from leaf_embed.distill.mixing import Exclusion
-from leaf_embed.distill.plans import (
+from leaf_embed.distill.rotation import Truncation, compare_truncation, fit_rotation, fold
+from leaf_embed.distill.students.backbone import hidden_widths
+from leaf_embed.distill.students.base import (
     Aligned,
     Course,
     LayeredPlan,
@@ -33,17 +29,21 @@ from leaf_embed.distill.plans import (
     StudentPlan,
     unheard,
 )
-from leaf_embed.distill.processes import processes
-from leaf_embed.distill.rotation import Truncation, compare_truncation, fit_rotation, fold
-from leaf_embed.distill.student import hidden_widths
+from leaf_embed.distill.students.from_leaf import kept_rotation, rotation_of
 from leaf_embed.distill.tracking import tracking
 from leaf_embed.distill.train import Alignment
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import CorpusError, InputError
+from leaf_embed.export.card import write_card
+from leaf_embed.export.onnx import Parity, export
 from leaf_embed.format import LeafInfo, write_leaf
 from leaf_embed.space import EmbeddingSpace
+from leaf_embed.teacher.cache import Rows, TeacherCache
+from leaf_embed.teacher.corpus import Text
+from leaf_embed.teacher.fill import as_exclusion, as_texts, gather, sample, split
+from leaf_embed.teacher.filtering import Exclusion
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

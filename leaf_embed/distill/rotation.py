@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leaf_embed.distill.cache import Rows, TeacherCache
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.errors import InputError
+from leaf_embed.teacher.cache import Rows, TeacherCache
 from leaf_embed.vectors import FloatArray, principal_axes, truncate
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ import numpy as np
 from leaf_embed._files import replacing_file
 from leaf_embed.distill.attention import short_text_attention
 from leaf_embed.distill.averaging import WeightAverage
-from leaf_embed.distill.cache import Rows
 from leaf_embed.distill.config import DistillConfig
-from leaf_embed.distill.data import TokenizedTexts, epoch_batches
+from leaf_embed.distill.dataset import TokenizedTexts, epoch_batches
+from leaf_embed.distill.distributed import processes
 from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.optimizers import Optimizers
-from leaf_embed.distill.processes import processes
-from leaf_embed.distill.student import forward
+from leaf_embed.distill.students.backbone import forward
 from leaf_embed.errors import TrainingError
+from leaf_embed.teacher.cache import Rows
 
 if TYPE_CHECKING:
     import torch

@@ -4,7 +4,7 @@
 """
 
 from leaf_embed.encoders.base import BaseEncoder, Encoder, Metered
-from leaf_embed.encoders.callables import CallableEncoder, langchain_encoder
+from leaf_embed.encoders.callable import CallableEncoder, langchain_encoder
 from leaf_embed.encoders.function import FunctionEncoder
 from leaf_embed.encoders.leaf import LeafEncoder, load
 

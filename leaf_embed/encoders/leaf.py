@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from leaf_embed.canaries import LEAF_FLOOR, TEACHER_FLOOR, CanaryReport
 from leaf_embed.encoders.base import BaseEncoder, Counting, Encoder, count_tokens
-from leaf_embed.encoders.fetching import find_leaf
+from leaf_embed.encoders.hub import find_leaf
 from leaf_embed.encoders.recent import RecentQueries
 from leaf_embed.encoders.rotation import RotatedEncoder, Rotation
 from leaf_embed.errors import InputError

@@ -16,8 +16,8 @@ import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed.encoders.base import BaseEncoder
-from leaf_embed.encoders.layout import Layout, read_layout
 from leaf_embed.encoders.onnx import OnnxEncoder
+from leaf_embed.encoders.st_modules import Layout, read_layout
 from leaf_embed.errors import InputError, NotALeafError
 from leaf_embed.format import GRAPH_OUTPUT, LeafInfo, graphs_for
 from leaf_embed.space import EmbeddingSpace

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from leaf_embed.errors import CorpusError
-from leaf_embed.evaluation.lazy import FileTexts, PackedStrings
+from leaf_embed.evaluation.streaming import FileTexts, PackedStrings
 
 __all__ = ["RetrievalSet", "load_beir"]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from leaf_embed.errors import InputError
 from leaf_embed.evaluation.bootstrap import Difference, Pair, mean_difference
-from leaf_embed.evaluation.report import FORMAT, VERSION
+from leaf_embed.evaluation.report.report import FORMAT, VERSION
 from leaf_embed.evaluation.tables import markdown
 
 __all__ = ["Comparison", "Delta", "PointDelta", "compare_reports", "read_report"]

@@ -9,7 +9,7 @@ from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError
 from leaf_embed.evaluation.beir import RetrievalSet
 from leaf_embed.evaluation.scoring import RetrievalResult, score
-from leaf_embed.evaluation.stored import Quantization, Storage
+from leaf_embed.evaluation.storage import Quantization, Storage
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["DEPTH", "evaluate_retrieval"]
@@ -34,7 +34,7 @@ def evaluate_retrieval(
         queries: Who encodes queries, or their vectors, shape ``(queries, dim)``.
         documents: Who encodes documents, or their vectors, shape ``(documents, dim)``.
         dim: Matryoshka truncation of both sides; ``None`` keeps all dimensions.
-        quantization: What the document vectors are reduced to, see :func:`leaf_embed.evaluation.stored.quantize`.
+        quantization: What the document vectors are reduced to, see :func:`leaf_embed.evaluation.storage.quantize`.
         rotation: Applied to both sides before truncation; from :func:`leaf_embed.vectors.fit_rotation`.
         k: Depth of a ranking; Recall@100 needs 100.
 

@@ -31,17 +31,17 @@ flow of the client's calls; it ignores quantization and graphs). No live server 
 """
 
 from leaf_embed.qdrant.async_collection import AsyncLeafCollection
+from leaf_embed.qdrant.backends.retry import Retry
+from leaf_embed.qdrant.backends.stores import list_collections, read_metadata, switch_alias
 from leaf_embed.qdrant.collection import LeafCollection
-from leaf_embed.qdrant.documents import Document, Hit, IndexReport, StoredDocument
-from leaf_embed.qdrant.either import EitherCollection, aopen_or_create, open_or_create
-from leaf_embed.qdrant.explain import Explanation
-from leaf_embed.qdrant.metadata import CollectionMetadata
-from leaf_embed.qdrant.pairs import CollectionPairs
-from leaf_embed.qdrant.retry import Retry
-from leaf_embed.qdrant.sizes import Estimate, estimate
-from leaf_embed.qdrant.sources import parquet_documents
-from leaf_embed.qdrant.spec import CollectionSpec
-from leaf_embed.qdrant.stores import list_collections, read_metadata, switch_alias
+from leaf_embed.qdrant.document_files import parquet_documents
+from leaf_embed.qdrant.either_collection import EitherCollection, aopen_or_create, open_or_create
+from leaf_embed.qdrant.query.explain import Explanation
+from leaf_embed.qdrant.schema.documents import Document, Hit, IndexReport, StoredDocument
+from leaf_embed.qdrant.schema.metadata import CollectionMetadata
+from leaf_embed.qdrant.schema.sizes import Estimate, estimate
+from leaf_embed.qdrant.schema.spec import CollectionSpec
+from leaf_embed.qdrant.text_vectors import CollectionPairs
 from leaf_embed.qdrant.tuning import TuneGrid, TuneReport, TuneRow, tune
 
 __all__ = [

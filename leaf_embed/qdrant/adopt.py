@@ -11,12 +11,12 @@ import numpy as np
 from leaf_embed import vectors
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import CollectionError, InputError, SpaceMismatchError
-from leaf_embed.qdrant.backend import Record, Store
-from leaf_embed.qdrant.documents import StoredDocument
-from leaf_embed.qdrant.layout import StoredVector, truncated_dims
-from leaf_embed.qdrant.metadata import CollectionMetadata
-from leaf_embed.qdrant.spec import FULL, CollectionSpec
-from leaf_embed.qdrant.stores import find_collection
+from leaf_embed.qdrant.backends.base import Record, Store
+from leaf_embed.qdrant.backends.stores import find_collection
+from leaf_embed.qdrant.schema.documents import StoredDocument
+from leaf_embed.qdrant.schema.layout import StoredVector, truncated_dims
+from leaf_embed.qdrant.schema.metadata import CollectionMetadata
+from leaf_embed.qdrant.schema.spec import FULL, CollectionSpec
 from leaf_embed.space import EmbeddingSpace
 
 __all__ = ["AdoptReport", "adopt_collection", "adopted_spec", "prove_documents", "prove_vectors"]

@@ -11,10 +11,9 @@ from numpy.typing import ArrayLike
 from leaf_embed._extras import require
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError
-from leaf_embed.qdrant.backend import mapped_errors
-from leaf_embed.qdrant.client_calls import Call, PointCalls
-from leaf_embed.qdrant.client_config import creation_calls
-from leaf_embed.qdrant.client_stores import (
+from leaf_embed.qdrant.backends.base import mapped_errors
+from leaf_embed.qdrant.backends.client_calls import Call, PointCalls
+from leaf_embed.qdrant.backends.client_collections import (
     aliases_call,
     describe_info,
     is_local,
@@ -24,23 +23,24 @@ from leaf_embed.qdrant.client_stores import (
     require_free,
     require_kept,
 )
+from leaf_embed.qdrant.backends.client_config import creation_calls
+from leaf_embed.qdrant.backends.retry import Retry
+from leaf_embed.qdrant.backends.stores import require_found
 from leaf_embed.qdrant.collection_base import CollectionBase, Query, require_canaries, require_leaf, with_vectors
-from leaf_embed.qdrant.documents import Document, Hit, IndexReport, StoredDocument
-from leaf_embed.qdrant.filters import Filter
 from leaf_embed.qdrant.index import COMPARED, IndexRun, Progress, VectorSource, encoder_source
-from leaf_embed.qdrant.layout import check_layout
-from leaf_embed.qdrant.metadata import CollectionMetadata, check_name
-from leaf_embed.qdrant.retry import Retry
-from leaf_embed.qdrant.spec import CollectionSpec
-from leaf_embed.qdrant.stores import require_found
-from leaf_embed.qdrant.words import require_language
+from leaf_embed.qdrant.query.bm25 import require_language
+from leaf_embed.qdrant.query.filters import Filter
+from leaf_embed.qdrant.schema.documents import Document, Hit, IndexReport, StoredDocument
+from leaf_embed.qdrant.schema.layout import check_layout
+from leaf_embed.qdrant.schema.metadata import CollectionMetadata, check_name
+from leaf_embed.qdrant.schema.spec import CollectionSpec
 from leaf_embed.space import EmbeddingSpace
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient
     from typing_extensions import Unpack
 
-    from leaf_embed.qdrant.search import SearchOptions
+    from leaf_embed.qdrant.query.plan import SearchOptions
 
 __all__ = ["AsyncLeafCollection"]
 

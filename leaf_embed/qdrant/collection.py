@@ -11,18 +11,18 @@ from numpy.typing import ArrayLike
 from leaf_embed.canaries import TEACHER_FLOOR
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.qdrant.adopt import adopt_collection
-from leaf_embed.qdrant.backend import Points, Store
+from leaf_embed.qdrant.backends.base import Points, Store
+from leaf_embed.qdrant.backends.retry import Retry
+from leaf_embed.qdrant.backends.stores import find_collection, store_of
 from leaf_embed.qdrant.collection_base import require_canaries, require_leaf, with_vectors
 from leaf_embed.qdrant.collection_search import SearchableCollection
-from leaf_embed.qdrant.documents import Document, IndexReport
 from leaf_embed.qdrant.index import IndexRun, Optimize, Progress, encoder_source, index_documents
-from leaf_embed.qdrant.layout import check_layout
-from leaf_embed.qdrant.metadata import CollectionMetadata
 from leaf_embed.qdrant.migrate import backfill, with_mrl, with_quantization
-from leaf_embed.qdrant.retry import Retry
-from leaf_embed.qdrant.spec import CollectionSpec
-from leaf_embed.qdrant.stores import find_collection, store_of
-from leaf_embed.qdrant.words import require_language
+from leaf_embed.qdrant.query.bm25 import require_language
+from leaf_embed.qdrant.schema.documents import Document, IndexReport
+from leaf_embed.qdrant.schema.layout import check_layout
+from leaf_embed.qdrant.schema.metadata import CollectionMetadata
+from leaf_embed.qdrant.schema.spec import CollectionSpec
 from leaf_embed.space import EmbeddingSpace
 
 if TYPE_CHECKING:

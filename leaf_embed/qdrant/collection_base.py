@@ -12,14 +12,14 @@ from leaf_embed import vectors
 from leaf_embed.canaries import LEAF_FLOOR, CanaryReport
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import CollectionError, InputError
-from leaf_embed.qdrant.backend import PointId, Record, ScoredPoint
-from leaf_embed.qdrant.documents import Document, Hit, StoredDocument, as_document, hit, stored_document
-from leaf_embed.qdrant.filters import Filter, Part, parse_filter
+from leaf_embed.qdrant.backends.base import PointId, Record, ScoredPoint
 from leaf_embed.qdrant.index import VectorSource
-from leaf_embed.qdrant.metadata import CollectionMetadata
-from leaf_embed.qdrant.search import SearchOptions, SearchPlan, filter_prefix, plan_search
-from leaf_embed.qdrant.spec import CollectionSpec
-from leaf_embed.qdrant.words import plan_hybrid
+from leaf_embed.qdrant.query.bm25 import plan_hybrid
+from leaf_embed.qdrant.query.filters import Filter, Part, parse_filter
+from leaf_embed.qdrant.query.plan import SearchOptions, SearchPlan, filter_prefix, plan_search
+from leaf_embed.qdrant.schema.documents import Document, Hit, StoredDocument, as_document, hit, stored_document
+from leaf_embed.qdrant.schema.metadata import CollectionMetadata
+from leaf_embed.qdrant.schema.spec import CollectionSpec
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.vectors import FloatArray
 

@@ -7,18 +7,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.qdrant.backend import Points
+from leaf_embed.qdrant.backends.base import Points
 from leaf_embed.qdrant.collection_base import CollectionBase, Query
-from leaf_embed.qdrant.documents import Hit, StoredDocument
-from leaf_embed.qdrant.explain import Explanation, explain_plan
-from leaf_embed.qdrant.metadata import CollectionMetadata
-from leaf_embed.qdrant.search import Filter
-from leaf_embed.qdrant.words import Fusion
+from leaf_embed.qdrant.query.bm25 import Fusion
+from leaf_embed.qdrant.query.explain import Explanation, explain_plan
+from leaf_embed.qdrant.query.plan import Filter
+from leaf_embed.qdrant.schema.documents import Hit, StoredDocument
+from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from leaf_embed.qdrant.search import SearchOptions
+    from leaf_embed.qdrant.query.plan import SearchOptions
 
 __all__ = ["SearchableCollection"]
 
@@ -56,7 +56,7 @@ class SearchableCollection(CollectionBase):
             offset: Hits to skip.
             where: Fields of the payload with the value, list of values or range they must have:
                 ``{"lang": "en", "year": {"gte": 1990}}``. A dot leads into a nested object. The whole language, with
-                any, not and or, is in :mod:`leaf_embed.qdrant.filters`.
+                any, not and or, is in :mod:`leaf_embed.qdrant.query.filters`.
             exact: Compare with every full vector: slow and complete.
             mrl: Truncated dimensions to take candidates from; the first of the spec by default.
             candidates: How many to take; ``max(400, 10 * (limit + offset))`` by default, and a multiple of it for

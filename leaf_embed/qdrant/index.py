@@ -20,11 +20,11 @@ from leaf_embed import vectors
 from leaf_embed.canaries import LEAF_FLOOR
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError
-from leaf_embed.qdrant.backend import Point, PointId, Points
-from leaf_embed.qdrant.documents import HASH, PAYLOAD, Document, IndexReport, as_document, stored_payload
-from leaf_embed.qdrant.metadata import CollectionMetadata
-from leaf_embed.qdrant.spec import mrl_name
-from leaf_embed.qdrant.words import BM25, SparseVector, document_words
+from leaf_embed.qdrant.backends.base import Point, PointId, Points
+from leaf_embed.qdrant.query.bm25 import BM25, SparseVector, document_words
+from leaf_embed.qdrant.schema.documents import HASH, PAYLOAD, Document, IndexReport, as_document, stored_payload
+from leaf_embed.qdrant.schema.metadata import CollectionMetadata
+from leaf_embed.qdrant.schema.spec import mrl_name
 
 __all__ = ["Changes", "IndexRun", "Optimize", "Progress", "VectorSource", "encoder_source", "index_documents"]
 

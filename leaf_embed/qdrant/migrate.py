@@ -13,11 +13,11 @@ import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed.errors import InputError
-from leaf_embed.qdrant.backend import PointId, Points, Record
+from leaf_embed.qdrant.backends.base import PointId, Points, Record
 from leaf_embed.qdrant.index import Progress
-from leaf_embed.qdrant.metadata import CollectionMetadata
-from leaf_embed.qdrant.quantization import quantization
-from leaf_embed.qdrant.spec import mrl_name
+from leaf_embed.qdrant.schema.metadata import CollectionMetadata
+from leaf_embed.qdrant.schema.quantization import quantization
+from leaf_embed.qdrant.schema.spec import mrl_name
 
 __all__ = ["backfill", "with_mrl", "with_quantization"]
 

@@ -13,8 +13,8 @@ import numpy as np
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant.collection import LeafCollection
 from leaf_embed.qdrant.collection_base import Query
-from leaf_embed.qdrant.sizes import estimate
-from leaf_embed.qdrant.spec import CollectionSpec
+from leaf_embed.qdrant.schema.sizes import estimate
+from leaf_embed.qdrant.schema.spec import CollectionSpec
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["TuneGrid", "TuneReport", "TuneRow", "tune"]

@@ -213,7 +213,7 @@ def test_interrupted(capsys, monkeypatch, leaf_path):
     def stop(directory):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("leaf_embed.cli.inspect.read_leaf", stop)
+    monkeypatch.setattr("leaf_embed.cli.commands.inspect.read_leaf", stop)
     code, _, err = call(capsys, "inspect", leaf_path)
     assert code == 130
     assert "run the same command again" in err

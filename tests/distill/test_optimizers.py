@@ -7,7 +7,7 @@ import torch
 from leaf_embed.distill import DistillConfig, build_student
 from leaf_embed.distill.loss import squared_l2
 from leaf_embed.distill.optimizers import Optimizers
-from leaf_embed.distill.student import forward
+from leaf_embed.distill.students.backbone import forward
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 
 STEPS = 4

@@ -6,11 +6,11 @@ import pytest
 import leaf_embed
 from leaf_embed.distill import DistillConfig, TeacherCache, Text, distill
 from leaf_embed.distill.rotation import compare_truncation, fit_rotation
-from leaf_embed.distill.truncate import truncate_leaf
 from leaf_embed.encoders import FunctionEncoder
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError, NotALeafError, SpaceMismatchError
+from leaf_embed.export.truncate import truncate_leaf
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.vectors import cosine, normalize, truncate
 from tests.conftest import sentences, texts

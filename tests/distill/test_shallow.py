@@ -7,9 +7,9 @@ from sentence_transformers import SentenceTransformer
 import leaf_embed
 from leaf_embed.distill import DistillConfig, build_student, distill
 from leaf_embed.distill.shallow import add_static
-from leaf_embed.distill.truncate import truncate_leaf
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError
+from leaf_embed.export.truncate import truncate_leaf
 from leaf_embed.vectors import cosine, normalize
 from tests.conftest import make_model, sentences, texts
 

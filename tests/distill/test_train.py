@@ -9,7 +9,7 @@ import torch
 
 from leaf_embed.distill import DistillConfig, TeacherCache, build_student
 from leaf_embed.distill import train as training
-from leaf_embed.distill.data import tokenize
+from leaf_embed.distill.dataset import tokenize
 from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.train import learning_rate, measure_alignment, train
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder

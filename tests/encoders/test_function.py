@@ -10,7 +10,7 @@ import pytest
 from leaf_embed import EmbeddingSpace, LeafEncoder, load
 from leaf_embed.encoders import FunctionEncoder
 from leaf_embed.encoders.function import one_by_one
-from leaf_embed.encoders.opening import encode_lists, open_leaf
+from leaf_embed.encoders.loading import encode_lists, open_leaf
 from leaf_embed.errors import InputError, VectorError
 
 SPACE = EmbeddingSpace("pairs", 2)

@@ -132,7 +132,7 @@ def test_a_leaf_knows_whether_it_was_tampered_with(leaf_path, tmp_path):
     leaf_embed.load(leaf_path).verify()
     forged = shutil.copytree(leaf_path, tmp_path / "forged")
     other = make_model(tmp_path / "other", seed=1)
-    from leaf_embed.distill.graph import write_graph
+    from leaf_embed.export.graph import write_graph
 
     write_graph(SentenceTransformer(str(other), device="cpu"), forged / "onnx" / "model.onnx")
     with pytest.raises(SpaceMismatchError, match="does not write into the space"):

@@ -13,10 +13,10 @@ from sentence_transformers.sentence_transformer.modules import Pooling, StaticEm
 
 import leaf_embed
 from leaf_embed import EmbeddingSpace
-from leaf_embed.distill.graph import write_graph
-from leaf_embed.encoders import fetching
+from leaf_embed.encoders import hub as fetching
 from leaf_embed.encoders.published import KNOWN_SPACES
 from leaf_embed.errors import InputError, NotALeafError, SpaceMismatchError
+from leaf_embed.export.graph import write_graph
 from tests.conftest import make_model, sentences
 
 ASKED = [*sentences(8, seed=31), ""]
@@ -256,6 +256,6 @@ def test_damaged_layouts(asym, tmp_path):
 
 
 def test_patterns_of_a_plain_model_name_no_graph(leaf_ir):
-    from leaf_embed.encoders.layout import read_layout
+    from leaf_embed.encoders.st_modules import read_layout
 
     assert not [p for p in fetching._torch_patterns(read_layout(leaf_ir)) if "onnx" in p]

@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 import pytest
 
 from leaf_embed.evaluation import EvaluationReport, evaluate
-from leaf_embed.evaluation.page import html_page
-from leaf_embed.evaluation.plots import Series, bars, lines, scatter
+from leaf_embed.evaluation.report.page import html_page
+from leaf_embed.evaluation.report.plots import Series, bars, lines, scatter
 from tests.evaluation.test_evaluate import OTHER_SET, SET, Letters
 
 VOID = {"meta", "link"}

@@ -14,7 +14,7 @@ from leaf_embed.encoders import BaseEncoder
 from leaf_embed.errors import CorpusError
 from leaf_embed.evaluation import evaluate, load_beir
 from leaf_embed.evaluation.encoding import ENCODE_BLOCK
-from leaf_embed.evaluation.lazy import PackedStrings
+from leaf_embed.evaluation.streaming import PackedStrings
 from leaf_embed.space import EmbeddingSpace, Role
 from leaf_embed.vectors import FloatArray
 from tests.evaluation.test_beir import write

@@ -88,7 +88,7 @@ def test_async_calls_leave_the_event_loop_alone() -> None:
 
 
 def test_options_reach_the_loader(monkeypatch: pytest.MonkeyPatch) -> None:
-    import leaf_embed.encoders.opening as module
+    import leaf_embed.encoders.loading as module
 
     asked: list[Any] = []
     leaf = LetterEncoder()

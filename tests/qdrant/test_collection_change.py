@@ -230,7 +230,7 @@ def test_a_child_process_builds_the_graph_while_threads_go_on(leaf: Any, texts: 
 
 
 def test_a_failing_child_is_a_clear_error(leaf: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from leaf_embed.qdrant import edge_points
+    from leaf_embed.qdrant.backends import edge_points
 
     monkeypatch.setattr(edge_points, "OPTIMIZE", "raise SystemExit('no memory')")
     with LeafCollection.create("docs", leaf, spec=SPEC, path=tmp_path) as docs:

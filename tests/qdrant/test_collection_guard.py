@@ -170,7 +170,7 @@ def test_a_directory_serves_one_process_at_a_time(leaf: Any, tmp_path: Any) -> N
 
 
 def test_a_failed_creation_leaves_nothing(leaf: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from leaf_embed.qdrant import backend_edge
+    from leaf_embed.qdrant.backends import edge as backend_edge
 
     def fail(*_: Any) -> None:
         raise OSError("disk full")

@@ -10,8 +10,8 @@ from qdrant_client import QdrantClient
 
 from leaf_embed.errors import CollectionError, InputError, VectorError
 from leaf_embed.qdrant import CollectionSpec, Document, Hit, LeafCollection
-from leaf_embed.qdrant import edge_requests as edge
-from leaf_embed.qdrant.search import Condition, Prefetch, plan_search
+from leaf_embed.qdrant.backends import edge_requests as edge
+from leaf_embed.qdrant.query.plan import Condition, Prefetch, plan_search
 
 GRAPH = CollectionSpec(mrl=(16,), index_from_kb=10)  # 2,000 x 16 x 4 bytes = 125 kB: a graph and codes are built
 

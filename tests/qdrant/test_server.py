@@ -21,7 +21,7 @@ from leaf_embed.qdrant import (
     Retry,
     switch_alias,
 )
-from leaf_embed.qdrant.quantization import QUANTIZATIONS
+from leaf_embed.qdrant.schema.quantization import QUANTIZATIONS
 from tests.qdrant.openapi import OpenApi
 from tests.qdrant.stub import Fault, Stub
 

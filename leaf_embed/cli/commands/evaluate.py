@@ -1,0 +1,141 @@
+"""``leaf-embed evaluate``: what a leaf keeps of its teacher, measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from leaf_embed._extras import require
+from leaf_embed.cli.console import errors, many_numbers, output, progress_bar, quiet_transformers
+from leaf_embed.errors import InputError
+
+if TYPE_CHECKING:
+    from leaf_embed.encoders.base import Encoder
+    from leaf_embed.evaluation.pipeline import Rotation
+    from leaf_embed.evaluation.size import ModelSize
+    from leaf_embed.evaluation.storage import EngineSearch
+    from leaf_embed.evaluation.task_sets import OtherSet
+
+__all__ = ["command"]
+
+
+def command(
+    leaf: Annotated[Path, typer.Option(help="Leaf directory.")],
+    data: Annotated[list[Path] | None, typer.Option(help="Retrieval sets in BEIR layout; several may follow.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Teacher's directory or hub id. Default: the one named in the leaf.")
+    ] = None,
+    dims: Annotated[list[str] | None, typer.Option(help="Truncated dimensions to measure too, as in 128,64.")] = None,
+    quantization: Annotated[
+        list[str] | None,
+        typer.Option(help="Of the document vectors: float32, int8, binary, binary-rescored, or turbo4 by the engine."),
+    ] = None,
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Measure also with a rotation fitted on the teacher's document vectors.")
+    ] = False,
+    rotation: Annotated[
+        Path | None, typer.Option(help="Measure also with this rotation: .npy, shape (dimensions, dimensions).")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Keep the teacher's vectors here: the next evaluation costs no teacher pass.")
+    ] = None,
+    sts: Annotated[
+        list[Path] | None, typer.Option(help="Similarity set: .jsonl or .csv with sentence1, sentence2, score.")
+    ] = None,
+    classification: Annotated[
+        list[Path] | None, typer.Option(help="Classification set: .jsonl or .csv with text, label, optional split.")
+    ] = None,
+    variant: Annotated[str, typer.Option(help="Leaf to run: auto, int8, float32, float16 or torch.")] = "auto",
+    report_file: Annotated[
+        Path | None, typer.Option("--output", help="Write the report as JSON, and as .md and .html beside it.")
+    ] = None,
+) -> None:
+    """Measure nDCG@10 of the teacher, of leaf queries on teacher documents, and of the leaf alone."""
+    import leaf_embed
+    from leaf_embed.encoders.leaf import load_teacher
+    from leaf_embed.evaluation import evaluate, load_beir
+
+    sets = [load_beir(directory, stream=True) for directory in data or ()]
+    tasks = _tasks(sts or [], classification or [])
+    student = leaf_embed.load(leaf, variant=_variant(variant))
+    quiet_transformers()
+    encoder = load_teacher(teacher or student.space.teacher, student.teacher_space)
+    kinds = [part for value in quantization or ["float32"] for part in value.split(",")]
+    turned, engines = _rotation(rotate, rotation), _engines(kinds)
+    with progress_bar() as progress:
+        report = evaluate(
+            student,
+            student.turned(encoder if cache is None else _cached(encoder, cache)),
+            sets,
+            many_numbers(dims, "--dims"),
+            kinds,
+            progress,
+            rotation=turned,
+            timed_teacher=encoder,
+            tasks=tasks,
+            engines=engines,
+        )
+    sizes = _sizes(leaf, variant, teacher or student.space.teacher)
+    report = replace(report, name=leaf.resolve().name, sizes=sizes)
+    output.print(str(report), markup=False, highlight=False, soft_wrap=True)
+    if report_file is not None:
+        files = report.save_all(report_file)
+        errors.print(f"report      {', '.join(map(str, files))}", highlight=False, soft_wrap=True)
+
+
+def _rotation(fitted: bool, file: Path | None) -> Rotation:
+    import numpy as np
+
+    if file is None:
+        return "fitted" if fitted else "none"
+    if fitted:
+        raise InputError("--rotate fits a rotation and --rotation brings one; give one of the two")
+    try:
+        matrix: Rotation = np.load(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the rotation {file} ({error}); expected a .npy file of NumPy's save") from error
+    return matrix
+
+
+def _engines(kinds: list[str]) -> dict[str, EngineSearch]:
+    """TurboQuant's codes exist in the engine alone."""
+    from leaf_embed.qdrant.backends.edge_quantization import search_codes
+    from leaf_embed.qdrant.schema.quantization import quantization
+
+    turbo = [kind for kind in kinds if kind.startswith("turbo")]
+    for kind in turbo:  # refused now, not after the encoding
+        quantization(kind)
+        require("qdrant_edge", "qdrant", "TurboQuant")
+    return {kind: partial(search_codes, quantization=kind) for kind in turbo}
+
+
+def _tasks(sts: list[Path], classification: list[Path]) -> list[OtherSet]:
+    from leaf_embed.evaluation.task_sets import load_classification, load_sts
+
+    return [*map(load_sts, sts), *map(load_classification, classification)]
+
+
+def _sizes(leaf: Path, variant: str, teacher: str) -> dict[str, ModelSize]:
+    """What both weigh, as far as they lie on this machine."""
+    from leaf_embed.evaluation.size import measure_leaf, measure_model
+
+    found = {"leaf": measure_leaf(leaf, variant)} if leaf.is_dir() else {}
+    if Path(teacher).is_dir():
+        found["teacher"] = measure_model(Path(teacher))
+    return found
+
+
+def _cached(teacher: Encoder, directory: Path) -> Encoder:
+    from leaf_embed.distill import CachedEncoder, TeacherCache
+
+    return CachedEncoder(TeacherCache(directory, teacher.space), teacher)
+
+
+def _variant(name: str) -> Any:
+    if name not in ("auto", "int8", "float32", "float16", "torch"):
+        raise InputError(f"unknown --variant {name!r}; expected auto, int8, float32, float16 or torch")
+    return name

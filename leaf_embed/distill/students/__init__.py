@@ -1,0 +1,1 @@
+"""Kinds of student behind one protocol."""

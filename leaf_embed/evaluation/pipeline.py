@@ -1,0 +1,203 @@
+"""A leaf against its teacher in the three ways they can be used, each side encoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from leaf_embed import vectors
+from leaf_embed._extras import require
+from leaf_embed.canaries import LEAF_FLOOR
+from leaf_embed.encoders.base import Encoder
+from leaf_embed.encoders.leaf import LeafEncoder
+from leaf_embed.errors import InputError
+from leaf_embed.evaluation.alignment import top_overlap
+from leaf_embed.evaluation.beir import RetrievalSet
+from leaf_embed.evaluation.bootstrap import Retention, retention
+from leaf_embed.evaluation.encoding import EncodedSet, Progress, encode_set
+from leaf_embed.evaluation.latency import measure_latency
+from leaf_embed.evaluation.report.report import EvaluationReport
+from leaf_embed.evaluation.report.results import Mode, Point, SetReport
+from leaf_embed.evaluation.retrieval import DEPTH
+from leaf_embed.evaluation.scoring import RetrievalResult, score
+from leaf_embed.evaluation.storage import EngineSearch, Quantization, Storage
+from leaf_embed.evaluation.task_sets import OtherSet
+from leaf_embed.evaluation.tasks import evaluate_task
+from leaf_embed.evaluation.worst_queries import worst_queries
+from leaf_embed.vectors import FloatArray
+
+__all__ = ["Progress", "Rotation", "evaluate"]
+
+Rotation: TypeAlias = Literal["none", "fitted"] | FloatArray
+
+LATENCY_QUERIES = 50
+WORST = 5
+ROTATION_SAMPLE = 16384  # documents to fit a rotation on
+
+
+def evaluate(
+    leaf: Encoder,
+    teacher: Encoder,
+    sets: Sequence[RetrievalSet],
+    dims: Sequence[int] = (),
+    quantization: Sequence[Quantization | str] = ("float32",),
+    progress: Progress | None = None,
+    *,
+    rotation: Rotation = "none",
+    latency_queries: int = LATENCY_QUERIES,
+    timed_teacher: Encoder | None = None,
+    worst: int = WORST,
+    tasks: Sequence[OtherSet] = (),
+    engines: Mapping[str, EngineSearch] | None = None,
+) -> EvaluationReport:
+    """Measure what a leaf keeps of its teacher's retrieval quality.
+
+    Vectors of a set lie in a temporary file while it is measured, and documents are read block by block, so memory
+    does not grow with a corpus from ``load_beir(..., stream=True)``. Give a teacher behind a cache
+    (:class:`leaf_embed.distill.CachedEncoder`) to have its vectors kept for the next evaluation.
+
+    Args:
+        leaf: The student. Of a :class:`LeafEncoder` the query encoder is taken, on both sides: documents by the
+            leaf itself are what the symmetric mode is about.
+        teacher: The teacher of the same space.
+        sets: From :func:`load_beir`, or made in the process.
+        dims: Matryoshka dimensions to measure besides the full ones.
+        quantization: What the document vectors are reduced to; each is combined with each of the dimensions.
+            Full dimensions in float32 are always measured, and come first.
+        progress: Hears ``(what is encoded, texts done, texts in all)``.
+        rotation: Measure each point also with both sides rotated before truncation: ``"fitted"`` on the teacher's
+            vectors of each set's first 16,384 documents (no query or judgement is looked at), or by a matrix of
+            shape ``(dim, dim)`` from :func:`leaf_embed.vectors.fit_rotation`.
+        latency_queries: How many queries of the first set to time; 0 for none.
+        timed_teacher: The teacher to time, if ``teacher`` is one behind a cache, which would answer at once.
+        worst: How many of the queries that lose most to show of each set.
+        engines: What else ``quantization`` may name: functions that compress and search by themselves, such as
+            :func:`leaf_embed.qdrant.backends.edge_quantization.search_codes`. They get the reduced documents of a
+            set whole.
+        tasks: Similarity and classification sets, on which the leaf embeds both sides.
+
+    Raises:
+        SpaceMismatchError: Leaf and teacher live in different spaces.
+        VectorError: A matrix that is no rotation of the space.
+        InputError: No sets of any kind, two sets of one name, dimensions or a quantization that cannot be.
+        MissingExtraError: The extra ``eval`` is not installed.
+    """
+    leaf.space.require_same(
+        teacher.space,
+        mine="the leaf",
+        theirs="the teacher",
+        advice="Evaluate against the teacher that the leaf was distilled from, with the same prompts and length.",
+    )
+    student = leaf.query_encoder if isinstance(leaf, LeafEncoder) else leaf
+    engines = engines or {}
+    turned = not isinstance(rotation, str) or rotation == "fitted"
+    grid = _grid(leaf.space.dim, dims, quantization, turned, engines)
+    _check_sets(sets, tasks)
+    if not isinstance(rotation, str):
+        vectors.rotate(np.zeros((1, leaf.space.dim)), rotation)  # refuses what is no rotation of this space
+    require("ir_measures", "eval", "Measuring retrieval")  # before hours of encoding, not after
+    reports = []
+    for one in sets:
+        with encode_set(student, teacher, one, progress) as encoded:
+            reports.append(_measure_set(encoded, grid, rotation, engines, worst))
+    texts = (sets[0].queries if sets else tasks[0].texts)[:latency_queries]
+    latency = measure_latency(student, timed_teacher or teacher, texts) if texts else None
+    known = leaf.space.canaries
+    return EvaluationReport(
+        leaf.space,
+        tuple(reports),
+        latency,
+        canaries=None if known is None else known.check(student, LEAF_FLOOR),
+        tasks=tuple(evaluate_task(student, teacher, one) for one in tasks),
+    )
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A point of the grid; the rotation itself is known when the vectors are."""
+
+    dim: int
+    quantization: str
+    rotated: bool
+
+
+def _grid(
+    full: int, dims: Sequence[int], quantization: Sequence[str], rotated: bool, engines: Mapping[str, EngineSearch]
+) -> list[_Wanted]:
+    """Every point to measure, the full float32 one first, none twice."""
+    for dim in dims:
+        if not 1 <= dim <= full:
+            raise InputError(f"cannot evaluate at {dim} dimensions; the space has {full}")
+    for name in quantization:
+        Storage(full, name, engine=engines.get(name))  # refuses an unknown name
+    wanted = [
+        _Wanted(dim, name, turned)
+        for turned in ((False, True) if rotated else (False,))
+        for dim in (full, *dims)
+        for name in quantization
+        if not (turned and dim == full and name == "float32")  # a rotation changes nothing there
+    ]
+    return list(dict.fromkeys([_Wanted(full, "float32", False), *wanted]))
+
+
+def _check_sets(sets: Sequence[RetrievalSet], tasks: Sequence[OtherSet]) -> None:
+    names = [one.name for one in sets]
+    if not names and not tasks:
+        raise InputError("evaluation needs at least one retrieval set; got none")
+    if len(set(names)) != len(names):
+        raise InputError(f"two retrieval sets have the same name ({', '.join(names)}); rename one directory")
+
+
+def _measure_set(
+    encoded: EncodedSet,
+    grid: Sequence[_Wanted],
+    rotation: Rotation,
+    engines: Mapping[str, EngineSearch],
+    worst: int,
+) -> SetReport:
+    dataset, matrix = encoded.dataset, _rotation(rotation, encoded.teacher_documents)
+    points = []
+    for wanted in grid:
+        turned = matrix if wanted.rotated else None
+        storage = Storage(wanted.dim, wanted.quantization, turned, engines.get(wanted.quantization))
+        results = _results(encoded, storage)
+        teacher = results["teacher"].per_query
+        kept: dict[Mode, Retention | None] = {
+            mode: retention(result.per_query, teacher) for mode, result in results.items() if mode != "teacher"
+        }
+        points.append(Point(wanted.dim, wanted.quantization, results, kept, wanted.rotated))
+    first = points[0].results
+    modes: tuple[Mode, ...] = ("asymmetric", "symmetric")
+    return SetReport(
+        dataset.name,
+        dataset.query_ids,
+        len(dataset.documents),
+        dataset.unknown_documents,
+        tuple(points),
+        overlap={mode: top_overlap(first[mode].top, first["teacher"].top) for mode in modes},
+        cosines=tuple(row for counter in encoded.cosines for row in counter.rows()),
+        histograms={counter.role: counter.histogram() for counter in encoded.cosines},
+        worst=worst_queries(dataset, first["asymmetric"], first["teacher"], worst),
+    )
+
+
+def _rotation(rotation: Rotation, documents: FloatArray) -> FloatArray | None:
+    if not isinstance(rotation, str):
+        return np.asarray(rotation, dtype=np.float32)
+    return vectors.fit_rotation(documents[:ROTATION_SAMPLE]) if rotation == "fitted" else None
+
+
+def _results(encoded: EncodedSet, storage: Storage) -> dict[Mode, RetrievalResult]:
+    """All modes at one point."""
+    sides: dict[Mode, tuple[FloatArray, FloatArray]] = {
+        "teacher": (encoded.teacher_queries, encoded.teacher_documents),
+        "asymmetric": (encoded.leaf_queries, encoded.teacher_documents),
+        "symmetric": (encoded.leaf_queries, encoded.leaf_documents),
+    }
+    return {
+        mode: score(encoded.dataset, storage.search(queries, documents, DEPTH + 1), DEPTH)
+        for mode, (queries, documents) in sides.items()
+    }

@@ -1,0 +1,185 @@
+"""What an evaluation found, as numbers, as JSON and as text."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leaf_embed import __version__
+from leaf_embed._files import replacing_file, write_json
+from leaf_embed.canaries import CanaryReport
+from leaf_embed.evaluation.bootstrap import Retention, mean_retention
+from leaf_embed.evaluation.latency import Latency
+from leaf_embed.evaluation.report.page import html_page
+from leaf_embed.evaluation.report.results import Mode, Point, SetReport
+from leaf_embed.evaluation.size import ModelSize
+from leaf_embed.evaluation.tables import markdown
+from leaf_embed.evaluation.tasks import TaskReport
+from leaf_embed.space import EmbeddingSpace
+
+__all__ = ["FORMAT", "VERSION", "EvaluationReport"]
+
+FORMAT = "leaf-embed/evaluation"
+VERSION = 2
+LONG = 24  # rows a person reads through
+HEADER = ("set", "dims", "stored as", "teacher", "asymmetric", "kept (95 %)", "symmetric", "kept (95 %)")
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """A leaf against its teacher.
+
+    Attributes:
+        space: The space that both write into.
+        sets: One a retrieval set.
+        latency: One query by leaf and teacher on this machine; ``None`` if it was not measured.
+        canaries: The leaf's vectors of the space's canaries; ``None`` if the space has none.
+        sizes: Of ``"leaf"`` and ``"teacher"`` on disk, as far as known.
+        name: What the leaf is called.
+        tasks: Similarity and classification sets.
+    """
+
+    space: EmbeddingSpace
+    sets: tuple[SetReport, ...]
+    latency: Latency | None = None
+    canaries: CanaryReport | None = None
+    sizes: Mapping[str, ModelSize] = field(default_factory=dict)
+    name: str = ""
+    tasks: tuple[TaskReport, ...] = ()
+
+    def mean(self, mode: Mode, point: int = 0) -> float:
+        """Mean nDCG@10 over the sets, every set weighing the same."""
+        return float(np.mean([one.points[point].results[mode].ndcg for one in self.sets]))
+
+    def kept(self, mode: Mode, point: int = 0) -> Retention | None:
+        """Mean nDCG@10 over the sets as a share of the teacher's, with a bootstrap interval.
+
+        Queries are drawn again within each set. ``None`` if the teacher has 0.
+        """
+        results = [one.points[point].results for one in self.sets]
+        return mean_retention([(result[mode].per_query, result["teacher"].per_query) for result in results])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The versioned JSON form."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "release": __version__,
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+            "leaf": self.name,
+            "fingerprint": self.space.fingerprint,
+            "teacher": self.space.teacher,
+            "dim": self.space.dim,
+            "sets": [one.to_dict() for one in self.sets],
+            "mean": [self._mean_dict(place) for place in range(len(self.sets[0].points) if self.sets else 0)],
+            "tasks": [one.to_dict() for one in self.tasks],
+            "latency": None if self.latency is None else self.latency.to_dict(),
+            "sizes": {who: size.to_dict() for who, size in self.sizes.items()},
+            "canaries": None if self.canaries is None else _canaries(self.canaries),
+        }
+
+    def _mean_dict(self, place: int) -> dict[str, Any]:
+        point = self.sets[0].points[place]
+        modes: dict[str, dict[str, Any]] = {}
+        for mode in point.results:
+            modes[mode] = {"nDCG@10": round(self.mean(mode, place), 5)}
+            kept = None if mode == "teacher" else self.kept(mode, place)
+            if kept is not None:
+                modes[mode]["retention"] = kept.to_dict()
+        return {"dim": point.dim, "quantization": point.quantization, "rotated": point.rotated, "modes": modes}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the JSON form, atomically."""
+        write_json(path, self.to_dict())
+
+    def save_all(self, path: str | os.PathLike[str]) -> tuple[Path, Path, Path]:
+        """Write the report for machines (JSON), for the terminal (``.md``) and for a browser (``.html``).
+
+        Args:
+            path: Of the JSON file; the others stand beside it.
+
+        Returns:
+            The three files.
+        """
+        target = Path(path)
+        written = self.to_dict()
+        write_json(target, written)
+        text, page = (target.with_suffix(suffix) for suffix in (".md", ".html"))
+        for file, content in ((text, self.markdown()), (page, html_page(written))):
+            with replacing_file(file) as temporary:
+                temporary.write_text(content, encoding="utf-8")
+        return target, text, page
+
+    def markdown(self) -> str:
+        """What the terminal shows, and below it the cosines by length and the queries that lose most."""
+        found = [f"# {self.name or 'A leaf'} against its teacher", str(self)]
+        found += ["## Every set at every point", self.table()] if self._is_long else []
+        found += [one.details() for one in self.sets]
+        return "\n\n".join(found) + "\n"
+
+    def table(self, *, whole: bool = True) -> str:
+        """nDCG@10 as a Markdown table with aligned columns, which reads as plain text too.
+
+        Args:
+            whole: Every set at every point; else every set at the first point, and the means at every point.
+        """
+        shown = [(one.name, point) for one in self.sets for point in (one.points if whole else one.points[:1])]
+        rows: list[Sequence[str]] = [HEADER, *(_row(name, point) for name, point in shown)]
+        if len(self.sets) > 1:
+            rows += [self._mean_row(place) for place in range(len(self.sets[0].points))]
+        return markdown(rows, left=(0, 2))
+
+    @property
+    def _is_long(self) -> bool:
+        """Whether a terminal is better off without every set at every point."""
+        return len(self.sets) > 1 and sum(len(one.points) for one in self.sets) > LONG
+
+    def _mean_row(self, place: int) -> Sequence[str]:
+        point = self.sets[0].points[place]
+        cells = [f"mean of {len(self.sets)}", point.label, point.quantization, f"{self.mean('teacher', place):.4f}"]
+        modes: tuple[Mode, ...] = ("asymmetric", "symmetric")
+        for mode in modes:
+            kept = self.kept(mode, place)
+            cells += [f"{self.mean(mode, place):.4f}", "-" if kept is None else str(kept)]
+        return cells
+
+    def __str__(self) -> str:
+        head = f"nDCG@10 in {self.space.describe()}"
+        lines = [head, "", self.table(whole=not self._is_long)] if self.sets else [self.space.describe()]
+        lines += [
+            f"{one.name}: {one.unknown_documents} judgements name documents that the corpus lacks; they count as missed"
+            for one in self.sets
+            if one.unknown_documents
+        ]
+        lines += ["", *(line for one in self.sets if (line := _alignment(one)))]
+        lines += [str(found) for found in (*self.tasks, self.canaries, self.latency) if found is not None]
+        lines += [f"{who}: {size}" for who, size in self.sizes.items()]
+        return "\n".join(lines)
+
+
+def _row(name: str, point: Point) -> Sequence[str]:
+    cells = [name, point.label, point.quantization, f"{point.results['teacher'].ndcg:.4f}"]
+    modes: tuple[Mode, ...] = ("asymmetric", "symmetric")
+    for mode in modes:
+        kept = point.kept[mode]
+        cells += [f"{point.results[mode].ndcg:.4f}", "-" if kept is None else str(kept)]
+    return cells
+
+
+def _alignment(one: SetReport) -> str:
+    """One line on how near the leaf is to the teacher on a set."""
+    parts = [f"{row.role} {row.mean:.4f} (p5 {row.p5:.3f})" for row in one.cosines if row.words == "all"]
+    shares = [f"{mode} {share:.1%}" for mode, share in one.overlap.items()]
+    return (
+        f"{one.name}: cosine {', '.join(parts)}; of the teacher's top ten found: {', '.join(shares)}" if parts else ""
+    )
+
+
+def _canaries(found: CanaryReport) -> dict[str, Any]:
+    return {"mean": round(found.mean, 5), "lowest": round(min(found.cosines), 5), "passed": found.passed}

@@ -1,0 +1,117 @@
+"""What was measured on one set: every point in all three modes, and how near the vectors are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leaf_embed.evaluation.alignment import CosineRow
+from leaf_embed.evaluation.bootstrap import Retention
+from leaf_embed.evaluation.scoring import METRICS, RetrievalResult
+from leaf_embed.evaluation.tables import markdown
+from leaf_embed.evaluation.worst_queries import QueryLoss
+from leaf_embed.space import Role
+
+__all__ = ["Mode", "Point", "SetReport"]
+
+Mode: TypeAlias = Literal["teacher", "asymmetric", "symmetric"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One number of dimensions and one quantization on one set, in all three modes.
+
+    Attributes:
+        dim: Dimensions of both sides.
+        quantization: What the document vectors are stored as.
+        results: By mode: ``teacher`` (teacher on both sides), ``asymmetric`` (leaf queries, teacher documents),
+            ``symmetric`` (leaf on both sides).
+        kept: By leaf mode: the share of the teacher's nDCG@10 at the same point; ``None`` where the teacher has 0.
+        rotated: Whether both sides were rotated before truncation.
+    """
+
+    dim: int
+    quantization: str
+    results: Mapping[Mode, RetrievalResult]
+    kept: Mapping[Mode, Retention | None]
+    rotated: bool = False
+
+    @property
+    def label(self) -> str:
+        """Dimensions, and whether they are rotated ones."""
+        return f"{self.dim} rotated" if self.rotated else str(self.dim)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form; scores rounded to 5 digits, the per-query scores left out."""
+        modes: dict[str, dict[str, Any]] = {}
+        for mode, result in self.results.items():
+            modes[mode] = {name: round(result.metrics[name], 5) for name in METRICS}
+            kept = self.kept.get(mode)
+            if kept is not None:
+                modes[mode]["retention"] = kept.to_dict()
+        return {"dim": self.dim, "quantization": self.quantization, "rotated": self.rotated, "modes": modes}
+
+
+@dataclass(frozen=True)
+class SetReport:
+    """Everything measured on one set.
+
+    Attributes:
+        name: Of the set.
+        query_ids: In the order of every ``per_query``.
+        documents: Number of documents.
+        unknown_documents: Judgements that name a document the corpus lacks; they count as never found.
+        points: The first has the full dimensions and float32.
+        overlap: By leaf mode: share of the teacher's ten best documents that are among the leaf's ten best.
+        cosines: Leaf against teacher, by role and by length of the text.
+        histograms: By role: shares of the texts in bars of 0.02 of the cosine, from 0 to 1, shape ``(50,)``.
+        worst: The queries that lose most, at the first point.
+    """
+
+    name: str
+    query_ids: tuple[str, ...]
+    documents: int
+    unknown_documents: int
+    points: tuple[Point, ...]
+    overlap: Mapping[Mode, float] = field(default_factory=dict)
+    cosines: tuple[CosineRow, ...] = ()
+    histograms: Mapping[Role, Sequence[float]] = field(default_factory=dict)
+    worst: tuple[QueryLoss, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form; nDCG@10 of each query at the first point."""
+        first = self.points[0].results
+        return {
+            "name": self.name,
+            "queries": len(self.query_ids),
+            "documents": self.documents,
+            "unknown_documents": self.unknown_documents,
+            "points": [point.to_dict() for point in self.points],
+            "overlap@10": {mode: round(share, 4) for mode, share in self.overlap.items()},
+            "cosines": [row.to_dict() for row in self.cosines],
+            "cosine_histograms": {role: list(bars) for role, bars in self.histograms.items()},
+            "worst_queries": [query.to_dict() for query in self.worst],
+            "per_query": {
+                "query_ids": list(self.query_ids),
+                **{mode: _rounded(result.per_query) for mode, result in first.items()},
+            },
+        }
+
+    def details(self) -> str:
+        """Cosines by role and length, and the queries that lose most with both rankings, in Markdown."""
+        parts = [f"## {self.name}", "Cosine of leaf and teacher:", _cosines(self.cosines)]
+        return "\n\n".join([*parts, *map(str, self.worst)])
+
+
+def _cosines(rows: Sequence[CosineRow]) -> str:
+    numbers = [(f"{r.texts:,}", *(f"{value:.3f}" for value in (r.mean, r.p50, r.p5, r.lowest))) for r in rows]
+    head = ("role", "words", "texts", "mean", "median", "p5", "lowest")
+    return markdown([head, *((r.role, r.words, *cells) for r, cells in zip(rows, numbers, strict=True))], left=(0, 1))
+
+
+def _rounded(values: NDArray[np.float64]) -> list[float]:
+    return [round(float(value), 4) for value in values]

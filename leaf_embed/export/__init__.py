@@ -1,0 +1,1 @@
+"""A leaf directory in, what others read out: ONNX graphs, shorter leaves, Routers, the hub. Extra: ``train``."""

@@ -1,0 +1,183 @@
+"""The model card: what a leaf is, how exact its graphs are, what it keeps, and how each library loads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from leaf_embed._files import replacing_file, write_json
+from leaf_embed.errors import InputError
+from leaf_embed.export.card_snippets import usage
+from leaf_embed.format import GRAPHS, PARITY_FILE, LeafInfo, read_leaf
+
+__all__ = ["CARD_FILE", "EVALUATION_FILE", "read_report", "write_card"]
+
+CARD_FILE = "README.md"
+EVALUATION_FILE = "evaluation.json"
+MARK = "<!-- written by leaf-embed; edits are lost unless this line goes -->"
+REPORT_FORMAT = "leaf-embed/evaluation"
+
+
+def write_card(
+    directory: str | os.PathLike[str], *, name: str = "path/to/leaf", report: Mapping[str, Any] | None = None
+) -> Path | None:
+    """Write ``README.md`` into a leaf directory, as the hub shows it.
+
+    Args:
+        directory: A leaf directory.
+        name: What the usage examples load: a path or a hub id.
+        report: An evaluation report's JSON form, see :func:`read_report`; it is kept in ``evaluation.json`` and shown
+            on later cards too. ``None`` takes the kept one.
+
+    Returns:
+        The file; ``None`` if a README is there that leaf-embed did not write, which is left alone.
+
+    Raises:
+        NotALeafError: No leaf there.
+        InputError: The report is of another space.
+    """
+    path = Path(directory)
+    info = read_leaf(path)
+    card = path / CARD_FILE
+    if report is not None:
+        if report["fingerprint"] != info.space.fingerprint:
+            raise InputError(
+                f"the report measured a leaf of {report['teacher']} (fingerprint {report['fingerprint']}); this leaf "
+                f"lives in {info.space.describe()}. Evaluate this leaf: leaf-embed evaluate --leaf {path}"
+            )
+        write_json(path / EVALUATION_FILE, report)
+    elif (path / EVALUATION_FILE).is_file():
+        report = read_report(path / EVALUATION_FILE)
+    if card.is_file() and MARK not in card.read_text(encoding="utf-8"):
+        return None
+    with replacing_file(card) as temporary:
+        temporary.write_text(_card(path, info, name, report), encoding="utf-8")
+    return card
+
+
+def read_report(file: str | os.PathLike[str]) -> dict[str, Any]:
+    """An evaluation report written by ``leaf-embed evaluate --output``.
+
+    Raises:
+        InputError: The file is missing or holds something else.
+    """
+    try:
+        value = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read an evaluation report from {file} ({error})") from error
+    if not isinstance(value, dict) or value.get("format") != REPORT_FORMAT:
+        raise InputError(f"{file} is no evaluation report; make one with: leaf-embed evaluate --output {file}")
+    return value
+
+
+def _card(path: Path, info: LeafInfo, name: str, report: Mapping[str, Any] | None) -> str:
+    space = info.space
+    parts = [_front_matter(info), MARK, f"# A leaf of {_shown(space.teacher)}", _opening(info), _space_table(info)]
+    parity = path / PARITY_FILE
+    if parity.is_file():
+        parts.append(_parity_table(json.loads(parity.read_text(encoding="utf-8"))))
+    if report is not None:
+        parts.append(_retention_table(report))
+    parts += [_recipe(info), usage(info, name)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _shown(teacher: str) -> str:
+    """A hub id whole; of a path only the end, which is all that means something elsewhere."""
+    return teacher if _is_hub_id(teacher) else Path(teacher).name or teacher
+
+
+def _is_hub_id(name: str) -> bool:
+    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) is not None
+
+
+def _front_matter(info: LeafInfo) -> str:
+    tags = ["leaf-embed", "sentence-transformers", "feature-extraction", "knowledge-distillation"]
+    if info.kind == "transformer":
+        tags += ["onnx", "transformers.js"]
+    lines = ["library_name: sentence-transformers", "pipeline_tag: sentence-similarity", f"tags: {json.dumps(tags)}"]
+    if _is_hub_id(info.space.teacher):
+        lines.append(f"base_model: {info.space.teacher}")
+    return "\n".join(["---", *lines, "---"])
+
+
+def _opening(info: LeafInfo) -> str:
+    return (
+        f"A small encoder that writes into the embedding space of {_shown(info.space.teacher)}: embed documents once "
+        "with that model, and questions with this one. Made with leaf-embed after LEAF (Vujanic & Rueckstiess, "
+        "[arXiv 2509.12539](https://arxiv.org/abs/2509.12539))."
+    )
+
+
+def _space_table(info: LeafInfo) -> str:
+    space = info.space
+    rows = [
+        ("teacher", _shown(space.teacher)),
+        ("revision", str(space.revision)),
+        ("fingerprint", space.fingerprint),
+        ("dimensions", f"{space.dim}, {'unit norm' if space.unit_norm else 'norm not fixed'}"),
+        ("reads", f"{info.max_tokens} tokens"),
+        ("query prompt", f"`{space.query_prompt!r}`"),
+        ("document prompt", f"`{space.document_prompt!r}`"),
+    ]
+    return "## The space\n\n" + _table(("", ""), rows)
+
+
+def _parity_table(parity: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [
+        (
+            f"`{GRAPHS[variant]}`",
+            f"{found['bytes'] / 1e6:.1f} MB",
+            f"{found['mean_cosine']:.4f}",
+            f"{found['min_cosine']:.4f}",
+            f"{found['top10_overlap']:.1%}" if "top10_overlap" in found else "not measured",
+            found.get("recipe", ""),
+        )
+        for variant, found in parity.items()
+    ]
+    texts = next(iter(parity.values()))["texts"]
+    head = ("graph", "size", "mean cosine", "lowest", "same top 10", "made")
+    note = (
+        f"Against the torch model in float32, over {texts} texts, on the machine that exported them. What int8 loses "
+        "depends on the CPU: `leaf-embed export` measures again where you serve."
+    )
+    return f"## The graphs\n\n{_table(head, rows)}\n\n{note}"
+
+
+def _retention_table(report: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            one["name"],
+            str(point["dim"]),
+            point["quantization"],
+            f"{point['modes']['teacher']['nDCG@10']:.4f}",
+            *(_kept(point["modes"][mode]) for mode in ("asymmetric", "symmetric")),
+        )
+        for one in report["sets"]
+        for point in one["points"]
+    ]
+    head = ("set", "dims", "documents as", "teacher, nDCG@10", "leaf queries, teacher documents", "leaf alone")
+    return f"## What it keeps\n\n{_table(head, rows)}\n\nShares of the teacher's nDCG@10, with 95 % intervals."
+
+
+def _kept(mode: Mapping[str, Any]) -> str:
+    share = mode.get("retention")
+    kept = "" if share is None else f" = {share['value']:.1%} ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
+    return f"{mode['nDCG@10']:.4f}{kept}"
+
+
+def _recipe(info: LeafInfo) -> str:
+    facts = {name: value for name, value in {**info.recipe, **info.metrics}.items() if value is not None}
+    if "student" in facts:
+        facts["student"] = _shown(str(facts["student"]))
+    body = json.dumps(facts, indent=2, ensure_ascii=False)
+    return f"## How it was made\n\n```json\n{body}\n```"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in lines)

@@ -1,0 +1,106 @@
+"""The whole pipeline of a model, from token ids to finished vectors, as one ONNX graph."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leaf_embed.export.tidy import tidy
+from leaf_embed.format import GRAPH_OUTPUT, TOKEN_OUTPUT
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["plain_attention", "quiet_exporters", "write_graph"]
+
+OPSET = 18
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def write_graph(model: SentenceTransformer, file: Path) -> None:
+    """Write a sentence-transformers model as a float32 graph with dynamic batch and length.
+
+    Outputs: ``sentence_embedding``, shape ``(batch, dim)``, the finished vectors; and ``token_embeddings``, shape
+    ``(batch, length, dim)``, the same vector once for each token. A runtime that insists on pooling (transformers.js)
+    then gets the right vector whichever pooling it takes, and cannot give one of the backbone's width.
+    """
+    import torch
+
+    names = [name for name in model.tokenizer.model_input_names if name in INPUTS]
+    example = model.tokenizer(["one text", "another text, and longer"], padding=True, return_tensors="pt")
+    longest = model.max_seq_length or 512
+    shape = {0: torch.export.Dim("batch", min=1, max=1 << 16), 1: torch.export.Dim("length", min=2, max=longest)}
+    with quiet_exporters(), plain_attention(model):
+        torch.onnx.export(
+            _pipeline(model, names).eval(),
+            tuple(example[name] for name in names),
+            str(file),
+            dynamo=True,
+            dynamic_shapes={"inputs": tuple(shape for _ in names)},
+            input_names=names,
+            output_names=[GRAPH_OUTPUT, TOKEN_OUTPUT],
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+    tidy(file)
+
+
+def _pipeline(model: SentenceTransformer, names: list[str]) -> torch.nn.Module:
+    """Tensors in, the graph's two outputs out."""
+    import torch
+
+    class Pipeline(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stages = torch.nn.ModuleList(model)
+
+        def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            features: dict[str, Any] = dict(zip(names, inputs, strict=True))
+            for stage in self.stages:
+                features = stage(features)
+            vectors: torch.Tensor = features["sentence_embedding"]
+            return vectors, vectors.unsqueeze(1).expand(-1, inputs[0].shape[1], -1)
+
+    return Pipeline()
+
+
+@contextmanager
+def plain_attention(model: SentenceTransformer) -> Iterator[None]:
+    """Attention as plain products while the block runs: 36 steps fewer in three layers than torch's fused attention,
+    which is taken apart with a guard against rows without any token; such rows do not occur.
+    """
+    backbone: Any = getattr(model[0], "auto_model", None)
+    before = getattr(getattr(backbone, "config", None), "_attn_implementation", None)
+    if before is None or not hasattr(backbone, "set_attn_implementation"):
+        yield
+        return
+    try:
+        backbone.set_attn_implementation("eager")
+    except ValueError:  # an architecture that has no other
+        before = backbone.config._attn_implementation
+    try:
+        yield
+    finally:
+        backbone.set_attn_implementation(before)
+
+
+@contextmanager
+def quiet_exporters() -> Iterator[None]:
+    """Keep the exporters' notes about their own insides off the user's terminal."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "root", None)]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,113 @@
+"""Export: a leaf's graphs, proven against its model, and the files by which other libraries read it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from leaf_embed._extras import require
+from leaf_embed._files import replacing_directory, write_json
+from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+from leaf_embed.errors import InputError
+from leaf_embed.export.graph import write_graph
+from leaf_embed.export.parity import FLOORS, GOAL, Floor, Parity, Proof, require_floor
+from leaf_embed.export.portable import write_tokenizer_files
+from leaf_embed.export.quantize import LADDER, Quantizer, write_float16
+from leaf_embed.format import GRAPHS, PARITY_FILE, read_leaf
+from leaf_embed.teacher.corpus import Text
+
+__all__ = ["Floor", "Parity", "export"]
+
+CALIBRATION = 32  # texts that int8 scales are set on
+
+logger = logging.getLogger(__name__)
+
+
+def export(
+    directory: str | os.PathLike[str],
+    texts: Sequence[Text],
+    *,
+    floors: Mapping[str, Floor] = FLOORS,
+    goal: Floor = GOAL,
+    float16: bool = False,
+) -> dict[str, Parity]:
+    """Write a leaf's graphs and ``parity.json`` into its directory.
+
+    Pooling, Dense and normalisation are inside the graphs: a runtime that reads nothing else cannot give a vector in
+    the wrong space, the field's most frequent silent error. The int8 graph is made by the first recipe of
+    :data:`leaf_embed.export.quantize.LADDER`, fastest first, that reaches the goal on this machine: what int8 loses
+    depends on the model and on the CPU. If none does, the best one is kept and a warning is logged.
+
+    Args:
+        directory: A leaf directory from :func:`leaf_embed.distill.distill`.
+        texts: Real texts to compare on, queries and documents, some hundred. The first 32 also set the int8 scales.
+        floors: The least parity of the graphs by their variants' names; below it the export fails.
+        goal: What an int8 recipe has to reach.
+        float16: Whether to write ``onnx/model_fp16.onnx`` too: half the size of float32 at its speed.
+
+    Returns:
+        The parity of each graph by its variant's name.
+
+    Raises:
+        NotALeafError: No leaf there.
+        InputError: No texts.
+        ParityError: A graph is below its floor; no file of the directory was changed.
+    """
+    path = Path(directory)
+    info = read_leaf(path)
+    if info.kind == "static":
+        raise InputError(f"{path} is a static leaf: it needs no graph, leaf_embed.load reads its table")
+    if not texts:
+        raise InputError("an export needs some real texts to prove itself on; got none")
+    require("onnxscript", "train", "An export")
+    from leaf_embed.encoders.onnx import OnnxEncoder
+
+    reference = SentenceTransformerEncoder(path, precision="float32", device="cpu")
+    proof = Proof(texts, reference)
+    parity: dict[str, Parity] = {}
+    with replacing_directory(path / "onnx") as folder:
+        exact = folder / Path(GRAPHS["float32"]).name
+        write_graph(reference.model, exact)
+        encoder = OnnxEncoder(path, graph=exact)
+        parity["float32"] = proof.judge(encoder, exact)
+        require_floor(parity["float32"], floors["float32"], "float32")
+        if float16:
+            half = folder / Path(GRAPHS["float16"]).name
+            write_float16(exact, half)
+            parity["float16"] = proof.judge(OnnxEncoder(path, graph=half), half, "weights in float16")
+            require_floor(parity["float16"], floors["float16"], "float16")
+        feeds = [encoder.feed(text.text, text.kind) for text in texts[:CALIBRATION]]
+        parity["int8"] = _best_int8(path, Quantizer(exact, feeds), folder / Path(GRAPHS["int8"]).name, proof, goal)
+        require_floor(parity["int8"], floors["int8"], "int8")
+    write_tokenizer_files(path, info.max_tokens)
+    write_json(path / PARITY_FILE, {variant: asdict(found) for variant, found in parity.items()})
+    return parity
+
+
+def _best_int8(leaf: Path, quantizer: Quantizer, target: Path, proof: Proof, goal: Floor) -> Parity:
+    """Write the int8 graph of the fastest recipe that reaches the goal, or else of the most exact one."""
+    from leaf_embed.encoders.onnx import OnnxEncoder
+
+    tried: list[Parity] = []
+    best = target.with_suffix(".best")
+    for recipe in LADDER:
+        quantizer.write(recipe, target)
+        found = proof.judge(OnnxEncoder(leaf, graph=target), target, recipe.name)
+        if found.reaches(goal):
+            best.unlink(missing_ok=True)
+            return found
+        if not tried or found.mean_cosine > max(other.mean_cosine for other in tried):
+            target.replace(best)
+        tried.append(found)
+    best.replace(target)
+    kept = max(tried, key=lambda parity: parity.mean_cosine)
+    logger.warning(
+        "no int8 recipe reached the goal on this machine (mean cosine %s, lowest %s, same top ten %.0f %%); kept the "
+        "best, %r: %.5f, %.5f and %.1f %%. Use variant='float32' where that is too little.",
+        *(goal.mean, goal.lowest, 100 * goal.overlap),
+        *(kept.recipe, kept.mean_cosine, kept.min_cosine, 100 * kept.top10_overlap),
+    )
+    return kept

@@ -1,0 +1,1 @@
+"""All code that touches qdrant-client or qdrant-edge-py."""

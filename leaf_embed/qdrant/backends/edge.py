@@ -1,0 +1,120 @@
+"""The embedded engine (qdrant-edge-py): one shard per collection, in a directory of its own.
+
+    path/
+    └── docs/                      a collection
+        ├── leaf-collection.json   what it says about itself
+        └── shard/                 the engine's files
+
+What the engine does that a caller must know: it never releases the interpreter's lock, so building a graph stops every
+thread of the process, unless a child process does it; nothing is built until the end of
+:meth:`~leaf_embed.qdrant.LeafCollection.index`; and a shard belongs to one process at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from leaf_embed._files import write_json
+from leaf_embed.errors import CollectionError, CollectionExistsError
+from leaf_embed.qdrant.backends.base import mapped_errors
+from leaf_embed.qdrant.backends.edge_points import EdgePoints
+from leaf_embed.qdrant.backends.edge_requests import edge_config, edge_index_operations, engine
+from leaf_embed.qdrant.schema.layout import StoredVector, read_layout
+from leaf_embed.qdrant.schema.metadata import CollectionMetadata
+
+__all__ = ["EdgeStore"]
+
+SIDE_CAR = "leaf-collection.json"
+SHARD = "shard"
+
+
+class EdgeStore:
+    """A directory of collections."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._root = Path(path)
+
+    @property
+    def place(self) -> str:
+        return f"the directory {self._root}"
+
+    def names(self) -> list[str]:
+        if not self._root.is_dir():
+            return []
+        return sorted(
+            child.name
+            for child in self._root.iterdir()
+            if not child.name.startswith(".") and ((child / SIDE_CAR).is_file() or (child / SHARD).is_dir())
+        )
+
+    def resolve(self, alias: str) -> str | None:
+        """``None``: the engine has no aliases."""
+        return None
+
+    def read(self, name: str) -> Any:
+        file = self._root / name / SIDE_CAR
+        return _read_json(file) if file.is_file() else None
+
+    def write(self, metadata: CollectionMetadata) -> None:
+        with mapped_errors(f"describing {metadata.name!r}"):
+            write_json(self._root / metadata.name / SIDE_CAR, metadata.to_dict())
+
+    def layout(self, name: str) -> dict[str, StoredVector]:
+        file = self._root / name / SHARD / "edge_config.json"
+        if not file.is_file():
+            raise CollectionError(
+                f"the engine cannot open {file.parent}: it is no shard, since {file.name} is missing. Restore the "
+                "directory from a backup, or index the documents again into a new collection."
+            )
+        config = _read_json(file)
+        codes, sparse = config.get("quantization_config"), config.get("sparse_vectors")
+        return read_layout(config.get("vectors") or {}, config.get("hnsw_config"), codes, sparse)
+
+    def create(self, metadata: CollectionMetadata) -> EdgePoints:
+        """Make the collection under a hidden name and rename it into place, so that half of one is never seen."""
+        edge = engine()
+        target = self._root / metadata.name
+        if target.exists():
+            raise CollectionExistsError(f"{target} exists already; choose another name, or remove it yourself")
+        temporary = self._root / f".{metadata.name}.{uuid.uuid4().hex}.tmp"
+        try:
+            with mapped_errors(f"creating the collection {metadata.name!r} in {self.place}"):
+                (temporary / SHARD).mkdir(parents=True)
+                shard = edge.EdgeShard.create(str(temporary / SHARD), edge_config(edge, metadata))
+                for operation in edge_index_operations(edge, metadata.spec):
+                    shard.update(operation)
+                shard.flush()
+                shard.close()
+                write_json(temporary / SIDE_CAR, metadata.to_dict())
+                temporary.rename(target)  # fails if somebody else has filled the name meanwhile
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return self.open(metadata)
+
+    def open(self, metadata: CollectionMetadata) -> EdgePoints:
+        directory = self._root / metadata.name
+        try:
+            return EdgePoints(directory / SHARD, metadata)
+        except Exception as error:  # the engine raises nothing more specific
+            if "WouldBlock" in str(error):
+                raise CollectionError(
+                    f"the collection in {directory} is open already, in another process or earlier in this one. Close "
+                    "it there: the embedded engine gives a collection to one process at a time. For several, use a "
+                    "Qdrant server."
+                ) from error
+            raise CollectionError(
+                f"the engine cannot open {directory / SHARD}: {error}. Restore the directory from a backup, or index "
+                "the documents again into a new collection."
+            ) from error
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CollectionError(f"cannot read {file} ({error}); restore it from a backup") from error

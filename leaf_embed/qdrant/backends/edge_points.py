@@ -1,0 +1,161 @@
+"""The points of one shard of the embedded engine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from leaf_embed.errors import CollectionError
+from leaf_embed.qdrant.backends.base import Page, Point, PointId, Record, ScoredPoint, mapped_errors
+from leaf_embed.qdrant.backends.edge_requests import edge_config, edge_filter, edge_request, edge_vectors, engine
+from leaf_embed.qdrant.query.filters import Part
+from leaf_embed.qdrant.query.plan import SearchPlan, vector_selector
+from leaf_embed.qdrant.schema.metadata import CollectionMetadata
+from leaf_embed.qdrant.schema.spec import mrl_name
+
+__all__ = ["EdgePoints"]
+
+# What a child process runs; it needs the engine alone, so it starts in a tenth of a second.
+OPTIMIZE = "import sys, qdrant_edge as e; s = e.EdgeShard.load(sys.argv[1]); s.optimize(); s.flush(); s.close()"
+UNFINISHED = "What was written is kept; index again to finish."
+
+
+class EdgePoints:
+    """An open shard. Threads take turns, and wait while a child process has it."""
+
+    def __init__(self, directory: Path, metadata: CollectionMetadata) -> None:
+        self._edge: Any = engine()
+        self._directory = directory
+        self._name = metadata.name
+        self._full = metadata.spec.full_name
+        self._lock = threading.RLock()
+        self._shard = self._edge.EdgeShard.load(str(directory))
+
+    @contextmanager
+    def _using(self, action: str, hint: str = "") -> Iterator[Any]:
+        with self._lock, mapped_errors(f"{action} {self._name!r}", hint):
+            yield self._shard
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        rows = [self._edge.Point(p.id, edge_vectors(self._edge, p.vectors), p.payload) for p in points]
+        with self._using(f"writing {len(rows)} points to") as shard:
+            shard.update(self._edge.UpdateOperation.upsert_points(rows))
+
+    def overwrite_payloads(self, payloads: Mapping[PointId, dict[str, Any]]) -> None:
+        with self._using(f"writing {len(payloads)} payloads to") as shard:
+            for point, payload in payloads.items():
+                shard.update(self._edge.UpdateOperation.overwrite_payload([point], payload))
+
+    def update_vectors(self, rows: Mapping[PointId, Mapping[str, list[float]]]) -> None:
+        vectors = [self._edge.PointVectors(point, dict(named)) for point, named in rows.items()]
+        with self._using(f"writing {len(vectors)} vectors to") as shard:
+            shard.update(self._edge.UpdateOperation.update_vectors(vectors))
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        with self._using(f"deleting {len(ids)} points of") as shard:
+            shard.update(self._edge.UpdateOperation.delete_points(list(ids)))
+
+    def payloads(self, ids: Sequence[PointId], keys: Sequence[str]) -> dict[PointId, Mapping[str, Any]]:
+        with self._using(f"reading {len(ids)} points of") as shard:
+            records = shard.retrieve(list(ids), list(keys), False)
+        return {_point_id(record.id): record.payload or {} for record in records}
+
+    def records(self, ids: Sequence[PointId], *, vector: bool) -> list[Record]:
+        with self._using(f"reading {len(ids)} points of") as shard:
+            found = shard.retrieve(list(ids), True, vector and vector_selector(self._full))
+        return [self._record(record) for record in found]
+
+    def page(self, after: PointId | None, size: int, conditions: tuple[Part, ...], *, vector: bool) -> Page:
+        request = self._edge.ScrollRequest(
+            offset=after,
+            limit=size,
+            filter=edge_filter(self._edge, conditions),
+            with_payload=True,
+            with_vector=vector and vector_selector(self._full),
+        )
+        with self._using("reading") as shard:
+            records, following = shard.scroll(request)
+        return Page([self._record(r) for r in records], None if following is None else _point_id(following))
+
+    def query(self, plan: SearchPlan) -> list[ScoredPoint]:
+        request = edge_request(self._edge, plan)
+        with self._using("searching") as shard:
+            return [self._scored(point) for point in shard.query(request)]
+
+    def query_batch(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
+        request = self._edge.QueryBatchRequest([edge_request(self._edge, plan) for plan in plans])
+        with self._using(f"searching {len(plans)} times in") as shard:
+            return [[self._scored(point) for point in answer] for answer in shard.query_batch(request)]
+
+    def count(self, conditions: tuple[Part, ...] = ()) -> int:
+        request = self._edge.CountRequest(exact=True, filter=edge_filter(self._edge, conditions))
+        with self._using("counting") as shard:
+            return int(shard.count(request))
+
+    def finish(self, *, child: bool = False) -> None:
+        """Build graphs and codes, which do not exist until then, and make everything durable."""
+        with self._using("optimizing", UNFINISHED) as shard:
+            if child:
+                self._optimize_in_child()
+            else:
+                shard.optimize()
+                shard.flush()
+
+    def add_vector(self, metadata: CollectionMetadata, dim: int) -> None:
+        distance = self._edge.Distance.Cosine
+        with self._using("adding a vector to") as shard:
+            shard.update(self._edge.UpdateOperation.create_dense_vector(mrl_name(dim), dim, distance))
+        self.configure(metadata)
+
+    def configure(self, metadata: CollectionMetadata) -> None:
+        """Open the shard again with another configuration; :meth:`finish` then builds what it asks for."""
+        with self._using("changing the configuration of") as shard:
+            shard.flush()
+            shard.close()
+            self._shard = self._edge.EdgeShard.load(str(self._directory), edge_config(self._edge, metadata))
+
+    def describe(self) -> dict[str, Any]:
+        with self._using("asking for the state of") as shard:
+            info = shard.info()
+        return {
+            "backend": "edge",
+            "segments": int(info.segments_count),
+            "indexed_vectors": int(info.indexed_vectors_count),
+        }
+
+    def close(self) -> None:
+        with self._using("closing") as shard:
+            shard.close()
+
+    def _optimize_in_child(self) -> None:
+        """Lend the shard to a child process, since the engine holds this interpreter's lock while it builds."""
+        self._shard.close()
+        try:
+            command = [sys.executable, "-c", OPTIMIZE, str(self._directory)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        finally:
+            self._shard = self._edge.EdgeShard.load(str(self._directory))
+        if done.returncode:
+            raise CollectionError(
+                f"the child process that optimizes {self._name!r} ended with code {done.returncode}: "
+                f"{done.stderr.strip()[-500:]}. {UNFINISHED}"
+            )
+
+    def _record(self, record: Any) -> Record:
+        return Record(_point_id(record.id), record.payload or {}, self._vector(record.vector))
+
+    def _scored(self, point: Any) -> ScoredPoint:
+        return ScoredPoint(_point_id(point.id), point.payload or {}, self._vector(point.vector), float(point.score))
+
+    def _vector(self, value: Any) -> list[float] | None:
+        row: list[float] | None = value.get(self._full) if isinstance(value, dict) else value
+        return row
+
+
+def _point_id(value: Any) -> PointId:
+    return value if isinstance(value, int) else str(value)

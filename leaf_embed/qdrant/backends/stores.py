@@ -1,0 +1,105 @@
+"""Where collections lie: which backend a path or a client stands for, and what is there."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from leaf_embed.errors import CollectionNotFoundError, InputError
+from leaf_embed.qdrant.backends.base import Store
+from leaf_embed.qdrant.backends.retry import Retry
+from leaf_embed.qdrant.schema.metadata import CollectionMetadata, check_name
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+__all__ = ["find_collection", "list_collections", "read_metadata", "require_found", "store_of", "switch_alias"]
+
+
+def store_of(path: str | os.PathLike[str] | None, client: QdrantClient | None, retry: Retry | None = None) -> Store:
+    """The backend, imported now; exactly one of path and client must be given."""
+    if client is not None and path is None:
+        from leaf_embed.qdrant.backends.client import ClientStore
+
+        return ClientStore(client, retry)
+    if path is not None and client is None:
+        from leaf_embed.qdrant.backends.edge import EdgeStore
+
+        return EdgeStore(path)
+    raise InputError("give either path= (a directory, for the embedded engine) or client= (a QdrantClient)")
+
+
+def list_collections(*, path: str | os.PathLike[str] | None = None, client: QdrantClient | None = None) -> list[str]:
+    """Names of the collections in a directory or behind a client, sorted."""
+    return store_of(path, client).names()
+
+
+def read_metadata(
+    name: str, *, path: str | os.PathLike[str] | None = None, client: QdrantClient | None = None
+) -> CollectionMetadata:
+    """What a collection says about itself, read without a leaf and without opening it.
+
+    Args:
+        name: Its name, or an alias behind a client: the metadata then has the name that the alias stands for.
+        path: A directory of collections.
+        client: A client.
+
+    Raises:
+        CollectionNotFoundError: There is none of this name; the message lists those that are there.
+        CollectionError: It says nothing, or something that this release cannot read.
+    """
+    store = store_of(path, client)
+    found = find_collection(store, name)
+    return CollectionMetadata.from_dict(store.read(found), name=found)
+
+
+def find_collection(store: Store, name: str) -> str:
+    """The name of a collection that is there, aliases resolved.
+
+    Raises:
+        CollectionNotFoundError: There is none of this name; the message lists those that are there.
+    """
+    names = store.names()
+    if check_name(name) in names:
+        return name
+    return require_found(store.place, name, names, store.resolve(name))
+
+
+def require_found(place: str, name: str, names: list[str], resolved: str | None) -> str:
+    """What an alias stands for, or else an error that says which collections there are.
+
+    Raises:
+        CollectionNotFoundError: It stands for nothing.
+    """
+    if resolved is not None:
+        return resolved
+    there = ", ".join(map(repr, names)) or "none"
+    raise CollectionNotFoundError(
+        f"{place} holds no collection {name!r}; collections there: {there}. "
+        "Make one with LeafCollection.create (or: leaf-embed index)."
+    )
+
+
+def switch_alias(alias: str, name: str, *, client: QdrantClient) -> None:
+    """Let an alias stand for another collection, in one step for whoever searches: the last step of a model change.
+
+    Index the documents into a new collection with the new leaf, try it, then switch. The old collection stays.
+    Searchers must open the alias again with the new leaf; with the old one they are refused.
+
+    Args:
+        alias: Made if there is none of this name.
+        name: A collection made by leaf-embed.
+        client: A client. The embedded engine has no aliases.
+
+    Raises:
+        CollectionNotFoundError: There is no collection of this name.
+        CollectionError: It does not say which model wrote it, or the server refused.
+        InputError: A collection has the alias for its name.
+    """
+    from leaf_embed.qdrant.backends.client import ClientStore
+
+    store = ClientStore(client)
+    if check_name(alias) in store.names():
+        raise InputError(f"there is a collection called {alias!r}; an alias needs a name of its own")
+    metadata = read_metadata(name, client=client)
+    store.switch_alias(alias, metadata.name)

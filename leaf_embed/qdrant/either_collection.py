@@ -1,0 +1,126 @@
+"""A collection as frameworks want it: blocking and awaited calls on one object, made or opened in one step."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+from leaf_embed.encoders.base import Encoder
+from leaf_embed.errors import CollectionNotFoundError, InputError
+from leaf_embed.qdrant.async_collection import AsyncLeafCollection
+from leaf_embed.qdrant.collection import LeafCollection
+from leaf_embed.qdrant.collection_base import CollectionBase
+from leaf_embed.qdrant.query.filters import Filter
+from leaf_embed.qdrant.schema.documents import StoredDocument
+from leaf_embed.qdrant.schema.spec import CollectionSpec
+
+if TYPE_CHECKING:
+    from qdrant_client import AsyncQdrantClient, QdrantClient
+
+__all__ = ["EitherCollection", "aopen_or_create", "open_or_create"]
+
+
+class EitherCollection:
+    """A blocking collection, an async one, or both of the same documents.
+
+    Awaited calls go through the async collection; without one, through the blocking collection in a thread, so that
+    the event loop goes on.
+    """
+
+    def __init__(
+        self, collection: LeafCollection | None = None, async_collection: AsyncLeafCollection | None = None
+    ) -> None:
+        """Take what there is.
+
+        Raises:
+            InputError: Neither, something else, or two of different spaces.
+        """
+        for value, kind in ((collection, LeafCollection), (async_collection, AsyncLeafCollection)):
+            if value is not None and not isinstance(value, kind):
+                raise InputError(f"expected a {kind.__name__}, from its create or open; got {type(value).__name__}")
+        described = collection or async_collection
+        if described is None:
+            raise InputError("give a LeafCollection, an AsyncLeafCollection, or both; got neither")
+        if async_collection is not None:
+            described.space.require_same(
+                async_collection.space,
+                mine="the blocking collection",
+                theirs="the async collection",
+                advice="Open both over the same collection.",
+            )
+        self._collection, self._async_collection = collection, async_collection
+        self.described: CollectionBase = described
+
+    @property
+    def blocking(self) -> LeafCollection:
+        """The collection for blocking calls.
+
+        Raises:
+            InputError: There is only an async one.
+        """
+        if self._collection is None:
+            raise InputError("this was made from an AsyncLeafCollection alone; await its async methods instead")
+        return self._collection
+
+    async def call(self, method: str, *args: Any, **options: Any) -> Any:
+        """Await a method that both kinds have: ``await either.call("search", "a question", limit=3)``."""
+        if self._async_collection is not None:
+            return await getattr(self._async_collection, method)(*args, **options)
+        return await asyncio.to_thread(getattr(self.blocking, method), *args, **options)
+
+    def documents(self, where: Filter | None = None) -> list[StoredDocument]:
+        """The documents that a filter lets through, without vectors."""
+        return list(self.blocking.iter_documents(where=where))
+
+    async def adocuments(self, where: Filter | None = None) -> list[StoredDocument]:
+        """:meth:`documents`, awaited."""
+        if self._async_collection is None:
+            return await asyncio.to_thread(self.documents, where)
+        return [document async for document in self._async_collection.iter_documents(where=where)]
+
+
+def open_or_create(
+    name: str,
+    leaf: Encoder,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    client: QdrantClient | None = None,
+    spec: CollectionSpec | None = None,
+) -> LeafCollection:
+    """Open a collection, or make it if there is none; see :meth:`LeafCollection.create`.
+
+    Raises:
+        InputError: It is there with another spec than the one given.
+        SpaceMismatchError: It is there and the leaf does not belong to it.
+    """
+    try:
+        found = LeafCollection.open(name, leaf, path=path, client=client)
+    except CollectionNotFoundError:
+        return LeafCollection.create(name, leaf, path=path, client=client, spec=spec)
+    try:
+        _require_spec(found, spec)
+    except InputError:
+        found.close()
+        raise
+    return found
+
+
+async def aopen_or_create(
+    name: str, leaf: Encoder, *, client: AsyncQdrantClient, spec: CollectionSpec | None = None
+) -> AsyncLeafCollection:
+    """:func:`open_or_create` over an async client."""
+    try:
+        found = await AsyncLeafCollection.open(name, leaf, client=client)
+    except CollectionNotFoundError:
+        return await AsyncLeafCollection.create(name, leaf, client=client, spec=spec)
+    _require_spec(found, spec)
+    return found
+
+
+def _require_spec(found: CollectionBase, spec: CollectionSpec | None) -> None:
+    if spec not in (None, found.spec):
+        raise InputError(
+            f"the collection {found.name!r} is there with {found.spec}; it was asked for with {spec}. "
+            "Leave the spec out to use it as it is, or choose another name."
+        )

@@ -1,0 +1,1 @@
+"""The asked side of a collection: search plans, filters, BM25."""

@@ -1,0 +1,1 @@
+"""The stored side of a collection: documents, vectors, quantization, metadata."""

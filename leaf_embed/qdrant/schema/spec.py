@@ -1,0 +1,216 @@
+"""What a collection stores: which vectors, how compressed, compared by which distance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+from leaf_embed.errors import InputError
+from leaf_embed.qdrant.schema.quantization import quantization
+from leaf_embed.space import EmbeddingSpace
+
+__all__ = ["FULL", "CollectionSpec", "mrl_name"]
+
+FULL = "full"  # the teacher's vectors as they are, read only to rescore candidates
+DEFAULT_MRL = 128
+SMALL_SPACE = 128  # up to here a comparison with every full vector costs hardly more than a first stage
+# Among 200 candidates of the first third are all of the 10 nearest for 99.8 % of queries at 256 and 384 d, and for
+# all at 768 d and above; of the first quarter for 98.0 % at 256 d; of the first sixth for 99.4 % at 768 d, of which the
+# graph and the codes leave 98.2 % (50,000 made-up vectors: benchmarks/first_stage.py, qdrant_presets.py).
+STEP = 16
+
+Memory: TypeAlias = Literal["cold", "cached", "pinned"]
+CHOICES: dict[str, tuple[str, ...]] = {
+    "distance": ("auto", "cosine", "dot"),
+    "datatype": ("float32", "float16"),
+    "binary_query": ("default", "binary", "scalar4bits", "scalar8bits"),
+    "full_memory": ("cold", "cached"),
+    "codes_memory": ("cold", "cached", "pinned"),
+    "graph_memory": ("cold", "cached", "pinned"),
+    "payload_memory": ("cold", "cached"),
+    "sparse": ("none", "bm25"),
+}
+INDEX_KINDS = ("keyword", "integer", "float", "bool", "datetime", "text", "uuid", "geo")
+
+
+def mrl_name(dim: int) -> str:
+    """Name of the vector that holds the first ``dim`` dimensions."""
+    return f"mrl_{dim}"
+
+
+@dataclass(frozen=True)
+class CollectionSpec:
+    """The shape of a collection.
+
+    Every point has the named vector ``full``: shape ``(dim,)``, on disk, without a graph. It is never quantized, since
+    the final ranking would then read the codes (measured: recall@10 .935 with int8, .221 with binary). For each
+    dimension ``d`` of ``mrl`` it also has ``mrl_<d>``: the first d dimensions, unit norm, with a graph and codes kept
+    in memory. A search takes candidates from ``mrl_<d>`` and ranks them by ``full``.
+
+    Attributes:
+        mrl: Dimensions of the truncated vectors, each below that of the space. The first one answers searches by
+            default. ``()`` means no first stage: every search is exact, over all of ``full``.
+        quantization: Of the truncated vectors, by what a dimension costs in memory: ``"none"`` 32 bits; ``"int8"`` or
+            ``"turbo8"`` 8 (the latter is missing in Qdrant's published OpenAPI, so perhaps in your server);
+            ``"turbo4"`` 4; ``"turbo2"`` or ``"binary2"`` 2; ``"turbo1.5"`` or ``"binary1.5"``; ``"turbo1"`` or
+            ``"binary"`` 1; ``"product4"``, ``8``, ``16``, ``32`` or ``64``: that part of 32 bits.
+        distance: Of ``full``. ``"auto"``: cosine if the space's vectors have unit norm, else dot product, because
+            Qdrant normalises what it stores under cosine and the teacher's norms would be lost. If your teacher has no
+            unit norm but is meant to be compared by cosine, say ``"cosine"``. Truncated vectors always use cosine, so
+            under a dot product raise ``candidates`` when you search.
+        m: Edges per node of the graph over the truncated vectors.
+        ef_construct: Neighbours considered while the graph is built. Qdrant's own default of 100 leaves clusters that
+            a search does not reach (measured: 98.0 % of answers as by exhaustive search, 99.0 % with 200).
+        index_from_kb: Kilobytes of truncated vectors per segment from which a graph is built and used; below it a scan
+            is as fast. Qdrant's own default is 10,000.
+        datatype: Of ``full``: ``"float16"`` halves its disk and changes a cosine by less than 1e-3.
+        binary_query: How a query is encoded against binary codes; ``"scalar8bits"`` loses least.
+        full_memory: ``"cold"`` reads ``full`` from disk, ``"cached"`` fills the page cache with it.
+        codes_memory: Where codes lie (the truncated vectors themselves without codes): ``"pinned"`` never leaves
+            memory; the engines treat unquantized vectors as cached.
+        graph_memory: Where the graph lies.
+        payload_memory: Where texts and payloads lie.
+        sparse: ``"bm25"`` keeps the words of each document too, as a sparse vector of this name, for searches with
+            ``hybrid=True``; ``"none"`` does not.
+        language: Of these words: decides on stop words and stems. ``"english"``, ``"german"``, and so on.
+        payload_indexes: Fields of the payload that filters use, and their kind: ``{"lang": "keyword"}``. Kinds:
+            keyword, integer, float, bool, datetime, text, uuid, geo. Local mode filters without.
+        shard_number: Shards; like the next two for a server alone. Candidates are taken per shard.
+        replication_factor: Copies of each shard.
+        write_consistency_factor: Copies that must have a write before it counts.
+        full_name: Name of the full vector: another than ``"full"`` only in a collection made elsewhere.
+        full_graph: Whether ``full`` has a graph of its own, and perhaps codes: only in a collection made elsewhere.
+
+    Raises:
+        InputError: A field holds a value that no collection can have.
+    """
+
+    mrl: tuple[int, ...] = (DEFAULT_MRL,)
+    quantization: str = "int8"
+    distance: Literal["auto", "cosine", "dot"] = "auto"
+    m: int = 16
+    ef_construct: int = 200
+    index_from_kb: int = 10_000
+    datatype: Literal["float32", "float16"] = "float32"
+    binary_query: Literal["default", "binary", "scalar4bits", "scalar8bits"] = "default"
+    full_memory: Memory = "cold"
+    codes_memory: Memory = "pinned"
+    graph_memory: Memory = "cached"
+    payload_memory: Memory = "cold"
+    sparse: Literal["none", "bm25"] = "none"
+    language: str = "english"
+    payload_indexes: tuple[tuple[str, str], ...] | Mapping[str, str] = ()
+    shard_number: int | None = None
+    replication_factor: int | None = None
+    write_consistency_factor: int | None = None
+    full_name: str = FULL
+    full_graph: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.mrl, int) or any(isinstance(d, bool) or not isinstance(d, int) for d in self.mrl):
+            raise InputError(f"mrl must be a tuple of whole numbers, such as (128,) or (); got {self.mrl!r}")
+        object.__setattr__(self, "mrl", tuple(self.mrl))
+        if len(set(self.mrl)) != len(self.mrl) or any(d < 1 for d in self.mrl):
+            raise InputError(f"mrl dimensions must be positive and different; got {self.mrl}")
+        quantization(self.quantization)
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}; got {getattr(self, name)!r}")
+        if self.m < 1 or self.ef_construct < 4 or self.index_from_kb < 10:  # Qdrant's own lower bounds
+            raise InputError(
+                f"expected m ≥ 1, ef_construct ≥ 4 and index_from_kb ≥ 10; "
+                f"got m={self.m}, ef_construct={self.ef_construct}, index_from_kb={self.index_from_kb}"
+            )
+        for name in ("shard_number", "replication_factor", "write_consistency_factor"):
+            number = getattr(self, name)
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+                raise InputError(f"{name} must be a whole number of at least 1, or None; got {number!r}")
+        object.__setattr__(self, "payload_indexes", _indexes(self.payload_indexes))
+
+    @property
+    def has_words(self) -> bool:
+        """Whether documents have a sparse vector of their words."""
+        return self.sparse != "none"
+
+    @property
+    def index_kinds(self) -> dict[str, str]:
+        """``payload_indexes`` as a dictionary."""
+        return dict(self.payload_indexes)
+
+    @classmethod
+    def for_space(cls, space: EmbeddingSpace) -> CollectionSpec:
+        """The default for a space: the preset ``balanced``, or no first stage up to 128 dimensions."""
+        return cls.preset("balanced", space) if space.dim > SMALL_SPACE else cls(mrl=())
+
+    @classmethod
+    def preset(cls, name: Literal["balanced", "small", "exact"], space: EmbeddingSpace) -> CollectionSpec:
+        """A named choice.
+
+        Bytes are those of codes and graph in memory for a vector of 768 dimensions; the rest was measured on 100,000
+        made-up vectors in clusters (benchmarks/qdrant_presets.py), against exhaustive search in NumPy.
+
+        ``balanced``: a third of the dimensions (rounded up to a multiple of 16) as int8, then ``full`` as float32. 305
+        bytes a vector, a tenth of float32; recall@10 .9998, 99.8 % of answers identical, 1.0 ms. Disk: 5.0 kB a vector.
+
+        ``small``: the same dimensions as 4-bit TurboQuant, then ``full`` as float16. 182 bytes a vector, a seventeenth;
+        recall@10 .997, 95 % of answers identical (float16 swaps near ties), 1.0 ms. Disk: 3.3 kB.
+
+        ``exact``: every search compares with every full vector. No memory and no graph, 14 ms, and time grows with the
+        collection: for up to some ten thousand documents, or as the truth to measure the others by. Disk: 3.9 kB.
+
+        Raises:
+            InputError: There is no preset of this name.
+        """
+        third = STEP * -(-space.dim // (3 * STEP))
+        dims = (third,) if third < space.dim else ()
+        if name == "balanced":
+            return cls(mrl=dims)
+        if name == "small":
+            return cls(mrl=dims, quantization="turbo4", datatype="float16")
+        if name == "exact":
+            return cls(mrl=(), quantization="none")
+        raise InputError(f"presets are 'balanced', 'small' and 'exact'; got {name!r}")
+
+    def require_fit(self, space: EmbeddingSpace) -> None:
+        """Check the truncated dimensions against the space.
+
+        Raises:
+            InputError: One is not below the dimensions of the space.
+        """
+        too_large = [d for d in self.mrl if d >= space.dim]
+        if too_large:
+            raise InputError(
+                f"mrl dimensions {too_large} are not below the {space.dim} dimensions of the space {space.teacher}; "
+                "choose smaller ones, or mrl=() for exact search"
+            )
+
+    def distance_for(self, space: EmbeddingSpace) -> Literal["cosine", "dot"]:
+        """The distance of ``full`` in a collection of this space."""
+        if self.distance == "auto":
+            return "cosine" if space.unit_norm else "dot"
+        return self.distance
+
+    def vector_dims(self, space: EmbeddingSpace) -> dict[str, int]:
+        """Every named vector with its dimensions, ``full`` first."""
+        return {self.full_name: space.dim, **{mrl_name(d): d for d in self.mrl}}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {**asdict(self), "mrl": list(self.mrl), "payload_indexes": self.index_kinds}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> CollectionSpec:
+        """Read the JSON form back."""
+        return cls(**{**value, "mrl": tuple(value["mrl"])})
+
+
+def _indexes(value: Any) -> tuple[tuple[str, str], ...]:
+    pairs = tuple(value.items()) if isinstance(value, Mapping) else tuple(value)
+    for pair in pairs:
+        if len(pair) != 2 or not isinstance(pair[0], str) or not pair[0] or pair[1] not in INDEX_KINDS:
+            raise InputError(
+                f"payload_indexes must map fields to one of {', '.join(INDEX_KINDS)}; got {pair!r}, "
+                "expected such as {'lang': 'keyword'}"
+            )
+    return tuple((str(field), str(kind)) for field, kind in pairs)

@@ -1,0 +1,75 @@
+"""Checked blocks of vectors on their way into the cache: from a teacher, or from where they lie already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from leaf_embed import vectors
+from leaf_embed.encoders.base import Encoder, Metered
+from leaf_embed.errors import VectorError
+from leaf_embed.space import EmbeddingSpace
+from leaf_embed.teacher.corpus import Text
+from leaf_embed.vectors import FloatArray
+
+__all__ = ["check_pairs", "embed_texts", "shown"]
+
+
+def embed_texts(teacher: Encoder, texts: Sequence[Text], dim: int) -> Iterator[FloatArray]:
+    """Teacher vectors of texts of both kinds, in order: one block ``(n, dim)``, or one a call of a metered teacher.
+
+    Raises:
+        VectorError: The teacher gave a vector that cannot be used; the message names its text.
+    """
+    if not isinstance(teacher, Metered):
+        yield _block(teacher, texts, dim)
+        return
+    for kind, group in groupby(texts, key=lambda text: text.kind):
+        same = list(group)
+        start = 0
+        for size in teacher.call_sizes([text.text for text in same], kind):
+            yield _block(teacher, same[start : start + size], dim)
+            start += size
+
+
+def _block(teacher: Encoder, texts: Sequence[Text], dim: int) -> FloatArray:
+    block = np.empty((len(texts), dim), dtype=np.float32)
+    for kind, encode in (("query", teacher.encode_query), ("document", teacher.encode_document)):
+        places = [place for place, text in enumerate(texts) if text.kind == kind]
+        if places:
+            words = [texts[place].text for place in places]
+            found = vectors.as_vectors(encode(words), dim, source="the teacher", ids=[shown(w) for w in words])
+            if len(found) != len(words):
+                raise VectorError(f"the teacher gave {len(found)} vectors for {len(words)} texts; expected one each")
+            block[places] = found
+    return block
+
+
+def check_pairs(pairs: Sequence[tuple[Text, Any]], space: EmbeddingSpace) -> FloatArray:
+    """The vectors of some (text, vector) pairs, shape ``(n, dim)``.
+
+    Raises:
+        VectorError: A vector that is not one of the space; the message names its text.
+    """
+    names = [shown(text.text) for text, _ in pairs]
+    rows = [np.asarray(vector) for _, vector in pairs]
+    for name, row in zip(names, rows, strict=True):
+        if row.shape != (space.dim,):
+            raise VectorError(f"the vector of {name!r} has shape {row.shape}; expected ({space.dim},)")
+    block = vectors.as_vectors(rows, space.dim, source="the source of stored vectors", ids=names)
+    if space.unit_norm and not vectors.is_unit_norm(block):
+        norms = np.linalg.norm(block, axis=1)
+        worst = int(np.argmax(np.abs(norms - 1)))
+        raise VectorError(
+            f"the vector of {names[worst]!r} has norm {norms[worst]:.3g}, but the space was declared or found to have "
+            "unit norm. Normalise the vectors, or declare unit_norm=False."
+        )
+    return block
+
+
+def shown(text: str) -> str:
+    """A text as an error names it."""
+    return f"{text[:60]}..." if len(text) > 60 else text

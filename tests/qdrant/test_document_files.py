@@ -1,0 +1,57 @@
+"""Vectors that were embedded before become a collection without a teacher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from leaf_embed.errors import CacheError, InputError
+from leaf_embed.qdrant import CollectionSpec, Document, LeafCollection, parquet_documents
+from leaf_embed.teacher.cache import TeacherCache
+from leaf_embed.teacher.corpus import Text
+
+parquet: Any = pytest.importorskip("pyarrow.parquet", reason="pip install 'leaf-embed[train]'")
+pyarrow: Any = pytest.importorskip("pyarrow")
+
+SPEC = CollectionSpec(mrl=(16,))
+TEXTS = [f"topic{i % 5} word{i}" for i in range(40)]
+
+
+def test_a_parquet_file_becomes_a_collection(home: Any, leaf: Any, tmp_path: Any) -> None:
+    columns = {
+        "key": [f"d{i}" for i in range(40)],
+        "text": TEXTS,
+        "title": [None] * 40,
+        "year": list(range(2000, 2040)),
+        "vector": leaf.encode_document(TEXTS).tolist(),
+    }
+    file = tmp_path / "docs.parquet"
+    parquet.write_table(pyarrow.table(columns), file)
+    leaf.asked.clear()
+    with LeafCollection.create("docs", leaf, spec=SPEC, check_canaries=False, **home) as docs:
+        assert docs.index_vectors(parquet_documents(file, key="key", batch_rows=7)).added == 40
+        assert leaf.asked == []
+        best = docs.search("topic3 word13")[0]
+        assert (best.id, best.payload, best.score) == ("d13", {"year": 2013}, pytest.approx(1, abs=1e-5))
+    with pytest.raises(InputError, match=r"lacks \['_id'\]; .*; it has \['key', 'text'"):
+        list(parquet_documents(file))
+    with pytest.raises(InputError, match="as parquet"):
+        list(parquet_documents(tmp_path / "none.parquet"))
+
+
+def test_a_teacher_cache_becomes_a_collection(home: Any, leaf: Any, tmp_path: Any) -> None:
+    cache = TeacherCache(tmp_path / "cache", leaf.space)
+    cache.fill([Text(text, "document") for text in TEXTS], leaf)
+    leaf.asked.clear()
+    with LeafCollection.create("docs", leaf, spec=SPEC, check_canaries=False, **home) as docs:
+        some = [Document(i, text) for i, text in enumerate(TEXTS)]
+        assert docs.index_vectors(some, cache.document_vectors, space=cache.space).added == 40
+        assert leaf.asked == []
+        assert docs.search("topic3 word13")[0].id == 13
+        vector = docs.get([13], with_vectors=True)[0].vector
+        np.testing.assert_allclose(vector, leaf.encode_document(TEXTS[13]), atol=1e-3)  # the cache holds float16
+        with pytest.raises(CacheError, match=r"holds no document 'other' \(1 of 1 are missing\)"):
+            docs.index_vectors([Document(99, "other")], cache.document_vectors)
+        assert docs.count() == 40
