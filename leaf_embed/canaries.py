@@ -9,17 +9,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed.errors import InputError, SpaceMismatchError
+from leaf_embed.texts import Role, TextEncoder
 from leaf_embed.vectors import FloatArray
-
-if TYPE_CHECKING:
-    from leaf_embed.encoders.base import Encoder
-    from leaf_embed.space import Role
 
 __all__ = ["CANARY_TEXTS", "LEAF_FLOOR", "TEACHER_FLOOR", "Canaries", "CanaryReport"]
 
@@ -91,11 +88,11 @@ class Canaries:
         return int(self.vectors.shape[1])
 
     @classmethod
-    def of(cls, teacher: Encoder, texts: Sequence[tuple[Role, str]] = CANARY_TEXTS) -> Canaries:
+    def of(cls, teacher: TextEncoder, texts: Sequence[tuple[Role, str]] = CANARY_TEXTS) -> Canaries:
         """Ask the teacher for the canaries' vectors."""
         return cls(tuple(texts), _encode(teacher, texts))
 
-    def check(self, encoder: Encoder, floor: float, roles: Sequence[Role] = ("query", "document")) -> CanaryReport:
+    def check(self, encoder: TextEncoder, floor: float, roles: Sequence[Role] = ("query", "document")) -> CanaryReport:
         """Compare an encoder's vectors of the canaries with the teacher's.
 
         Args:
@@ -116,7 +113,7 @@ class Canaries:
 
     def verify(
         self,
-        encoder: Encoder,
+        encoder: TextEncoder,
         floor: float,
         roles: Sequence[Role] = ("query", "document"),
         *,
@@ -151,7 +148,7 @@ class Canaries:
         return cls(texts, vectors.as_vectors(rows, source="the canaries"))
 
 
-def _encode(encoder: Encoder, texts: Sequence[tuple[Role, str]]) -> FloatArray:
+def _encode(encoder: TextEncoder, texts: Sequence[tuple[Role, str]]) -> FloatArray:
     """Vectors of (role, text) pairs in their order, shape ``(n, dim)``."""
     rows: dict[int, FloatArray] = {}
     for role, encode in (("query", encoder.encode_query), ("document", encoder.encode_document)):

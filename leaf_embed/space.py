@@ -13,18 +13,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any
 
 from leaf_embed._files import write_json
 from leaf_embed.canaries import TEACHER_FLOOR, Canaries, CanaryReport
 from leaf_embed.errors import InputError, NotALeafError, SpaceMismatchError
-
-if TYPE_CHECKING:
-    from leaf_embed.encoders.base import Encoder
+from leaf_embed.texts import Role, TextEncoder
 
 __all__ = ["EmbeddingSpace", "Role"]
-
-Role: TypeAlias = Literal["query", "document"]
 
 FORMAT = "leaf-embed/space"
 VERSION = 1
@@ -135,7 +131,7 @@ class EmbeddingSpace:
 
     def verify(
         self,
-        encoder: Encoder,
+        encoder: TextEncoder,
         *,
         floor: float = TEACHER_FLOOR,
         roles: Sequence[Role] = ("query", "document"),

@@ -36,8 +36,8 @@ class LeafQdrantVectorStore(Searches):
     documents are added: never when it is made, and never by a search, MMR included.
 
     Searches take ``filter`` (see :mod:`leaf_embed.qdrant.query.filters`; fields are those of ``metadata``) and the
-    options of :meth:`leaf_embed.qdrant.LeafCollection.search`, such as ``exact=True`` or ``candidates=200``. Any text can be
-    an id. A title that the collection holds comes as ``metadata["title"]``.
+    options of :meth:`leaf_embed.qdrant.LeafCollection.search`, such as ``exact=True`` or ``candidates=200``. Any text
+    can be an id. A title that the collection holds comes as ``metadata["title"]``.
     """
 
     def __init__(

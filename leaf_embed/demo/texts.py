@@ -34,7 +34,7 @@ from zlib import crc32
 from leaf_embed.demo.stdlib import Entry, paragraphs, read_library
 from leaf_embed.errors import CorpusError
 from leaf_embed.evaluation.beir import RetrievalSet
-from leaf_embed.space import Role
+from leaf_embed.texts import Role
 
 __all__ = ["DemoCorpus", "DemoDocument", "load_demo_corpus"]
 

@@ -11,10 +11,11 @@ from leaf_embed.export.router import export_router
 from leaf_embed.export.truncate import truncate_leaf
 from leaf_embed.teacher.cache import CachedEncoder, TeacherCache
 from leaf_embed.teacher.contamination import EvaluationIndex, Overlap, count_overlap
-from leaf_embed.teacher.corpus import Corpus, Text
+from leaf_embed.teacher.corpus import Corpus
 from leaf_embed.teacher.filtering import Exclusion
 from leaf_embed.teacher.stored_vectors import StoredVectors
 from leaf_embed.teacher.vector_files import VectorFiles
+from leaf_embed.texts import Text
 
 __all__ = [
     "CachedEncoder",

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaf_embed.encoders.batching import round_up
-from leaf_embed.space import EmbeddingSpace, Role
+from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
-from leaf_embed.teacher.corpus import Text
+from leaf_embed.texts import Role, Text
 
 if TYPE_CHECKING:
     import torch

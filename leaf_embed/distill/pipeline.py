@@ -41,9 +41,9 @@ from leaf_embed.export.onnx import Parity, export
 from leaf_embed.format import LeafInfo, write_leaf
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
-from leaf_embed.teacher.corpus import Text
 from leaf_embed.teacher.fill import as_exclusion, as_texts, gather, sample, split
 from leaf_embed.teacher.filtering import Exclusion
+from leaf_embed.texts import Text
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

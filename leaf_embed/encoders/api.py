@@ -16,7 +16,8 @@ from leaf_embed.canaries import CANARY_TEXTS, Canaries
 from leaf_embed.encoders.api_http import ApiOptions, Endpoint
 from leaf_embed.encoders.base import BaseEncoder
 from leaf_embed.errors import BudgetError, InputError, VectorError
-from leaf_embed.space import EmbeddingSpace, Role
+from leaf_embed.space import EmbeddingSpace
+from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["ApiEncoder", "ApiOptions", "estimate_tokens"]

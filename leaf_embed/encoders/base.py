@@ -9,10 +9,11 @@ from typing import Protocol, overload, runtime_checkable
 import numpy as np
 
 from leaf_embed.errors import InputError
-from leaf_embed.space import EmbeddingSpace, Role
+from leaf_embed.space import EmbeddingSpace
+from leaf_embed.texts import Role, clean
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["BaseEncoder", "Counting", "Encoder", "Metered", "check_texts", "clean", "count_tokens"]
+__all__ = ["BaseEncoder", "Counting", "Encoder", "Metered", "check_texts", "count_tokens"]
 
 
 @runtime_checkable
@@ -144,12 +145,3 @@ def check_texts(texts: Sequence[str]) -> list[str]:
             raise InputError(f"expected texts; item {place} is of type {type(text).__name__}: {text!r:.80}")
         checked.append(clean(text))
     return checked
-
-
-def clean(text: str) -> str:
-    """Replace lone surrogates, which no tokenizer can read, by the replacement character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text

@@ -17,7 +17,8 @@ from leaf_embed import vectors
 from leaf_embed.canaries import CANARY_TEXTS, Canaries
 from leaf_embed.encoders.base import BaseEncoder
 from leaf_embed.errors import InputError, LeafEmbedError, TeacherError
-from leaf_embed.space import EmbeddingSpace, Role
+from leaf_embed.space import EmbeddingSpace
+from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["CallableEncoder", "VectorFunction", "langchain_encoder"]

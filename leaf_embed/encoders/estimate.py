@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from leaf_embed.encoders.api import estimate_tokens
-from leaf_embed.teacher.corpus import Text
+from leaf_embed.texts import Text
 
 __all__ = ["Cost", "estimate_cost"]
 

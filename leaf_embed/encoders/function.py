@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 
 from leaf_embed.encoders.base import BaseEncoder
 from leaf_embed.errors import InputError
-from leaf_embed.space import EmbeddingSpace, Role
+from leaf_embed.space import EmbeddingSpace
+from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray, as_vectors, normalize
 
 __all__ = ["EncodeTexts", "FunctionEncoder", "one_by_one"]

@@ -15,7 +15,8 @@ from leaf_embed.encoders.recent import RecentQueries
 from leaf_embed.encoders.rotation import RotatedEncoder, Rotation
 from leaf_embed.errors import InputError
 from leaf_embed.format import LEAF_FILE, ROUTER_FILE, read_leaf
-from leaf_embed.space import EmbeddingSpace, Role
+from leaf_embed.space import EmbeddingSpace
+from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
 
 if TYPE_CHECKING:

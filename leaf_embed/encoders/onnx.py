@@ -12,11 +12,12 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from leaf_embed.encoders.base import BaseEncoder, clean
+from leaf_embed.encoders.base import BaseEncoder
 from leaf_embed.encoders.batching import TokenBudget, token_batches
 from leaf_embed.errors import InputError, NotALeafError
 from leaf_embed.format import GRAPH_OUTPUT, GRAPHS, LeafInfo, read_leaf
-from leaf_embed.space import EmbeddingSpace, Role
+from leaf_embed.space import EmbeddingSpace
+from leaf_embed.texts import Role, clean
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["OnnxEncoder", "Variant"]

@@ -10,7 +10,8 @@ import numpy as np
 
 from leaf_embed.encoders.base import BaseEncoder, Encoder, count_tokens
 from leaf_embed.errors import InputError
-from leaf_embed.space import EmbeddingSpace, Role
+from leaf_embed.space import EmbeddingSpace
+from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["RecentQueries"]

@@ -19,7 +19,8 @@ from leaf_embed._files import replacing_file
 from leaf_embed.canaries import Canaries
 from leaf_embed.encoders.base import BaseEncoder, Encoder
 from leaf_embed.errors import NotALeafError, SpaceMismatchError
-from leaf_embed.space import EmbeddingSpace, Role
+from leaf_embed.space import EmbeddingSpace
+from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["ROTATION_FILE", "RotatedEncoder", "Rotation"]

@@ -13,7 +13,8 @@ from leaf_embed import vectors
 from leaf_embed.encoders.base import BaseEncoder
 from leaf_embed.errors import NotALeafError
 from leaf_embed.format import LeafInfo, read_leaf
-from leaf_embed.space import EmbeddingSpace, Role
+from leaf_embed.space import EmbeddingSpace
+from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["StaticEncoder"]

@@ -20,7 +20,8 @@ from leaf_embed.encoders.base import BaseEncoder
 from leaf_embed.encoders.batching import TokenBudget, token_batches
 from leaf_embed.errors import InputError
 from leaf_embed.format import LEAF_FILE, read_leaf
-from leaf_embed.space import EmbeddingSpace, Role
+from leaf_embed.space import EmbeddingSpace
+from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaf_embed import vectors
-from leaf_embed.space import Role
+from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["CosineCounter", "CosineRow", "top_overlap"]

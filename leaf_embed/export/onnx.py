@@ -17,7 +17,7 @@ from leaf_embed.export.parity import FLOORS, GOAL, Floor, Parity, Proof, require
 from leaf_embed.export.portable import write_tokenizer_files
 from leaf_embed.export.quantize import LADDER, Quantizer, write_float16
 from leaf_embed.format import GRAPHS, PARITY_FILE, read_leaf
-from leaf_embed.teacher.corpus import Text
+from leaf_embed.texts import Text
 
 __all__ = ["Floor", "Parity", "export"]
 

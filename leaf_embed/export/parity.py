@@ -11,7 +11,7 @@ import numpy as np
 from leaf_embed import vectors
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import ParityError
-from leaf_embed.teacher.corpus import Text
+from leaf_embed.texts import Text
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["FLOORS", "GOAL", "Floor", "Parity", "Proof", "require_floor"]

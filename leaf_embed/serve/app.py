@@ -20,7 +20,7 @@ from leaf_embed.serve.batcher import Batcher, OverloadError
 from leaf_embed.serve.metrics import Metrics
 from leaf_embed.serve.protocol import error_json, parse_request, response_json
 from leaf_embed.serve.tokens import decode_tokens
-from leaf_embed.space import Role
+from leaf_embed.texts import Role
 
 __all__ = ["ServeConfig", "create_app"]
 

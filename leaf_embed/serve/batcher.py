@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leaf_embed.encoders.base import Encoder, count_tokens
-from leaf_embed.space import Role
+from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["Batcher", "Embedded", "OverloadError"]

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from leaf_embed import vectors
 from leaf_embed.errors import InputError
-from leaf_embed.space import Role
+from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
 
 Encoding: TypeAlias = Literal["float", "base64"]

@@ -21,12 +21,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from leaf_embed._extras import require
 from leaf_embed._files import replacing_file, write_json
-from leaf_embed.encoders.base import BaseEncoder, Encoder, clean
+from leaf_embed.encoders.base import BaseEncoder, Encoder
 from leaf_embed.errors import CacheError, NotALeafError, VectorError
-from leaf_embed.space import EmbeddingSpace, Role
-from leaf_embed.teacher.corpus import Text
+from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.embed import check_pairs, embed_texts
 from leaf_embed.teacher.keys import Key, KeyIndex, content_key, pack, unpack
+from leaf_embed.texts import Role, Text, clean
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["CachedEncoder", "Rows", "TeacherCache"]

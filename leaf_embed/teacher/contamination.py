@@ -14,8 +14,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from leaf_embed.teacher.corpus import Text
 from leaf_embed.teacher.filtering import normalized
+from leaf_embed.texts import Text
 
 __all__ = ["NGRAM", "EvaluationIndex", "Overlap", "count_overlap"]
 

@@ -9,33 +9,18 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from leaf_embed._extras import require
-from leaf_embed.encoders.base import clean
 from leaf_embed.errors import CorpusError
-from leaf_embed.space import Role
 from leaf_embed.teacher.hub_dataset import PREFIX, HubSet
+from leaf_embed.texts import Role, Text, clean
 
-__all__ = ["Corpus", "Counted", "Text", "as_text", "read_records"]
+__all__ = ["Corpus", "Counted", "as_text", "read_records"]
 
 T = TypeVar("T")
 SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")
-
-
-@dataclass(frozen=True)
-class Text:
-    """One text to learn from.
-
-    Attributes:
-        text: The text, title included, prompt not included.
-        kind: Whether it is asked or searched; decides the prompt.
-    """
-
-    text: str
-    kind: Role = "document"
 
 
 class Corpus(Iterable[Text]):

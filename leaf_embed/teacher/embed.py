@@ -12,7 +12,7 @@ from leaf_embed import vectors
 from leaf_embed.encoders.base import Encoder, Metered
 from leaf_embed.errors import VectorError
 from leaf_embed.space import EmbeddingSpace
-from leaf_embed.teacher.corpus import Text
+from leaf_embed.texts import Text
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["check_pairs", "embed_texts", "shown"]

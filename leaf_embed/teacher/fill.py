@@ -16,9 +16,10 @@ from leaf_embed.distill.students.base import Progress, StudentPlan
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import CorpusError
 from leaf_embed.teacher.cache import Rows, TeacherCache
-from leaf_embed.teacher.corpus import Corpus, Counted, Text
+from leaf_embed.teacher.corpus import Corpus, Counted
 from leaf_embed.teacher.filtering import Exclusion, Without, weigh_roles
 from leaf_embed.teacher.stored_vectors import StoredVectors
+from leaf_embed.texts import Text
 
 __all__ = ["as_exclusion", "as_texts", "gather", "sample", "split"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaf_embed.errors import InputError
-from leaf_embed.teacher.corpus import Text
+from leaf_embed.texts import Text
 
 __all__ = ["Exclusion", "Without", "normalized", "weigh_roles"]
 

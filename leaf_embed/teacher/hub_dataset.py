@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from leaf_embed._extras import require
 from leaf_embed.errors import CorpusError
-from leaf_embed.space import Role
+from leaf_embed.texts import Role
 
 __all__ = ["PREFIX", "HubSet"]
 

@@ -16,11 +16,11 @@ from numpy.typing import ArrayLike
 
 from leaf_embed import vectors
 from leaf_embed.canaries import TEACHER_FLOOR, Canaries
-from leaf_embed.encoders.base import BaseEncoder, Encoder, clean
+from leaf_embed.encoders.base import BaseEncoder, Encoder
 from leaf_embed.errors import CorpusError, InputError, VectorError
-from leaf_embed.space import EmbeddingSpace, Role
-from leaf_embed.teacher.corpus import Text
+from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.embed import check_pairs, shown
+from leaf_embed.texts import Role, Text, clean
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["Pair", "StoredVectors"]

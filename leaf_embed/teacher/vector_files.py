@@ -13,8 +13,8 @@ import numpy as np
 from leaf_embed import vectors
 from leaf_embed._records import ParquetVectors
 from leaf_embed.errors import CorpusError, VectorError
-from leaf_embed.space import Role
-from leaf_embed.teacher.corpus import Text, as_text, read_records
+from leaf_embed.teacher.corpus import as_text, read_records
+from leaf_embed.texts import Role, Text
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["VectorFiles"]

@@ -10,7 +10,7 @@ import pytest
 from leaf_embed.errors import CacheError, InputError
 from leaf_embed.qdrant import CollectionSpec, Document, LeafCollection, parquet_documents
 from leaf_embed.teacher.cache import TeacherCache
-from leaf_embed.teacher.corpus import Text
+from leaf_embed.texts import Text
 
 parquet: Any = pytest.importorskip("pyarrow.parquet", reason="pip install 'leaf-embed[train]'")
 pyarrow: Any = pytest.importorskip("pyarrow")

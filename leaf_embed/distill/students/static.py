@@ -19,7 +19,7 @@ from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError, TrainingError
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
-from leaf_embed.teacher.corpus import Text
+from leaf_embed.texts import Text
 from leaf_embed.vectors import FloatArray
 
 if TYPE_CHECKING:

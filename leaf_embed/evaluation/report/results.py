@@ -14,7 +14,7 @@ from leaf_embed.evaluation.bootstrap import Retention
 from leaf_embed.evaluation.scoring import METRICS, RetrievalResult
 from leaf_embed.evaluation.tables import markdown
 from leaf_embed.evaluation.worst_queries import QueryLoss
-from leaf_embed.space import Role
+from leaf_embed.texts import Role
 
 __all__ = ["Mode", "Point", "SetReport"]
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from leaf_embed.encoders.base import clean
 from leaf_embed.errors import InputError
+from leaf_embed.texts import clean
 from leaf_embed.vectors import FloatArray
 
 __all__ = [

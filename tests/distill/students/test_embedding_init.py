@@ -7,8 +7,9 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from leaf_embed.distill import DistillConfig, TeacherCache, context
+from leaf_embed.distill import DistillConfig, TeacherCache
 from leaf_embed.distill.loss import Objective
+from leaf_embed.distill.students import embedding_init as context
 from leaf_embed.distill.students.backbone import build_student, missing_layers
 from leaf_embed.distill.students.base import Course, LayeredPlan
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
