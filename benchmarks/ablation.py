@@ -24,14 +24,13 @@ import typer
 from leaf_embed._files import write_json
 from leaf_embed.cli.console import load_torch_encoder
 from leaf_embed.distill import CachedEncoder, DistillConfig, TeacherCache
-from leaf_embed.distill.dataset import TokenizedTexts
+from leaf_embed.distill.dataset import TokenizedTexts, weigh_roles
 from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.students.base import Course, LayeredPlan
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.evaluation import load_beir
 from leaf_embed.evaluation.bootstrap import mean_difference, mean_retention
 from leaf_embed.evaluation.retrieval import evaluate_retrieval
-from leaf_embed.teacher.filtering import weigh_roles
 
 HELD_OUT = 1000
 STEPS = 400

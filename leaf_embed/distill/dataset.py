@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from leaf_embed.distill.config import DistillConfig
 from leaf_embed.encoders.batching import round_up
-from leaf_embed.space import EmbeddingSpace
+from leaf_embed.errors import InputError
 from leaf_embed.teacher.cache import Rows, TeacherCache
+from leaf_embed.teacher.fill import readable
 from leaf_embed.texts import Role, Text
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TokenizedTexts", "cut_texts", "epoch_batches", "tokenize"]
+__all__ = ["TokenizedTexts", "epoch_batches", "sample", "split", "tokenize", "weigh_roles"]
 
 PAD_MULTIPLE = 8  # few shapes: bfloat16 on CPU keeps one compiled kernel for each
-CHARACTERS_PER_TOKEN = 512  # far above any real text
+MAX_HELD_OUT = 1000
+PARITY_TEXTS = 384
 BATCHES_PER_BUCKET = 64  # texts are sorted by length within this many batches: little padding, still well mixed
 
 
@@ -85,7 +87,7 @@ def tokenize(tokenizer: Any, cache: TeacherCache, rows: Rows, max_tokens: int) -
     kinds: list[Role] = []
     for start in range(0, len(rows), 8192):
         texts = cache.texts(rows[start : start + 8192])
-        prompted = [cache.space.prompt(text.kind) + _readable(text.text, max_tokens) for text in texts]
+        prompted = [cache.space.prompt(text.kind) + readable(text.text, max_tokens) for text in texts]
         encoded = tokenizer(prompted, truncation=True, max_length=max_tokens, return_attention_mask=False)
         ids.extend(np.asarray(tokens, dtype=np.uint32) for tokens in encoded["input_ids"])
         kinds.extend(text.kind for text in texts)
@@ -94,29 +96,6 @@ def tokenize(tokenizer: Any, cache: TeacherCache, rows: Rows, max_tokens: int) -
     return TokenizedTexts(
         np.concatenate(ids), starts, rows, tuple(kinds), cache, tokenizer.pad_token_id or 0, tuple(names)
     )
-
-
-def cut_texts(texts: Iterable[Text], tokenizer: Any, space: EmbeddingSpace, max_tokens: int) -> Iterator[Text]:
-    """Cut each text to what the student reads of it, so that the teacher's vector speaks of the same words.
-
-    A teacher that reads 512 tokens describes what a student of 128 tokens never sees; the difference would be
-    learned as noise.
-    """
-    iterator = (Text(_readable(text.text, max_tokens), text.kind) for text in texts)
-    while chunk := list(islice(iterator, 1024)):
-        prompts = [space.prompt(text.kind) for text in chunk]
-        words = [prompt + text.text for prompt, text in zip(prompts, chunk, strict=True)]
-        encoded = tokenizer(words, truncation=True, max_length=max_tokens, return_offsets_mapping=True)
-        for text, prompt, offsets in zip(chunk, prompts, encoded["offset_mapping"], strict=True):
-            end = max(stop for _, stop in offsets) - len(prompt)
-            cut = text.text[:end] if len(offsets) >= max_tokens else text.text
-            if cut.strip():
-                yield Text(cut, text.kind)
-
-
-def _readable(text: str, max_tokens: int) -> str:
-    """The part of a text that could make ``max_tokens`` tokens: spares the tokenizer texts of many megabytes."""
-    return text[: max_tokens * CHARACTERS_PER_TOKEN]
 
 
 def epoch_batches(lengths: Sequence[int] | NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[Rows]:
@@ -138,3 +117,69 @@ def epoch_batches(lengths: Sequence[int] | NDArray[np.int64], batch_size: int, s
         group = group[np.argsort(sizes[group], kind="stable")]
         batches.extend(group.reshape(-1, batch_size))
     return [batches[place] for place in generator.permutation(len(batches))]
+
+
+def split(
+    rows: Rows, cache: TeacherCache, config: DistillConfig, tokenize: Callable[[Rows], TokenizedTexts]
+) -> tuple[TokenizedTexts, TokenizedTexts]:
+    """Texts to learn from, and texts held out to measure on: of queries alone if the recipe is for queries alone.
+
+    Args:
+        rows: The cache's row of each text.
+        cache: Where the texts and their vectors lie.
+        config: The recipe: seed, share held out, share of queries.
+        tokenize: Reads the texts of some rows as the student does.
+    """
+    shuffled = np.random.default_rng(config.seed).permutation(rows)
+    held = min(MAX_HELD_OUT, int(len(rows) * config.holdout))
+    learned, held_out = np.sort(shuffled[held:]), np.sort(shuffled[:held])
+    if config.query_share is not None:
+        learned = learned[weigh_roles(cache.are_queries(learned), config.query_share, config.seed)]
+    if config.query_share == 1:
+        held_out = held_out[cache.are_queries(held_out)]
+    return tokenize(learned), tokenize(held_out)
+
+
+def sample(texts: TokenizedTexts) -> list[Text]:
+    """Some of the texts, for the export's proof."""
+    return texts.cache.texts(np.random.default_rng(0).permutation(texts.rows)[:PARITY_TEXTS])
+
+
+def weigh_roles(is_query: NDArray[np.bool_], share: float, seed: int) -> NDArray[np.int64]:
+    """Places of texts so that queries make up a share of them: the rarer role is repeated, no text is left out.
+
+    A share of 1 is the exception: documents are left out.
+
+    Every text of a role comes equally often, give or take one; which ones come once more is drawn by the seed.
+
+    Args:
+        is_query: Whether each text is a query, shape ``(n,)``.
+        share: Of queries, above 0, and 1 at most.
+        seed: Of the draw.
+
+    Returns:
+        Places from 0 to n - 1 in rising order, at least n of them unless documents are left out.
+
+    Raises:
+        InputError: There are only queries or only documents.
+    """
+    places = np.arange(len(is_query), dtype=np.int64)
+    queries, documents = places[is_query], places[~is_query]
+    if share == 1 and len(queries):
+        return queries
+    if not len(queries) or not len(documents):
+        raise InputError(
+            f"a share of queries needs both roles; the corpus has {len(queries)} queries and {len(documents)} documents"
+        )
+    generator = np.random.default_rng(seed)
+    more_queries = _repeat(queries, round(len(documents) * share / (1 - share)), generator)
+    more_documents = _repeat(documents, round(len(queries) * (1 - share) / share), generator)
+    if len(more_queries) >= len(queries):
+        return np.sort(np.concatenate([more_queries, documents]))
+    return np.sort(np.concatenate([queries, more_documents]))
+
+
+def _repeat(places: NDArray[np.int64], count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """``count`` of the places: whole rounds, and a random part of one."""
+    rounds, rest = divmod(count, len(places))
+    return np.concatenate([np.tile(places, rounds), generator.permutation(places)[:rest]])

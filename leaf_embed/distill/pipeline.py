@@ -14,7 +14,7 @@ from leaf_embed._extras import require
 from leaf_embed._files import replacing_directory
 from leaf_embed.canaries import Canaries
 from leaf_embed.distill.config import DistillConfig
-from leaf_embed.distill.dataset import TokenizedTexts
+from leaf_embed.distill.dataset import TokenizedTexts, sample, split
 from leaf_embed.distill.distributed import processes
 from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.rotation import Truncation, compare_truncation, fit_rotation, fold
@@ -23,11 +23,9 @@ from leaf_embed.distill.students.base import (
     Aligned,
     Course,
     LayeredPlan,
-    Progress,
     ShallowPlan,
     StaticPlan,
     StudentPlan,
-    unheard,
 )
 from leaf_embed.distill.students.from_leaf import kept_rotation, rotation_of
 from leaf_embed.distill.tracking import tracking
@@ -39,9 +37,10 @@ from leaf_embed.errors import CorpusError, InputError
 from leaf_embed.export.card import write_card
 from leaf_embed.export.onnx import Parity, export
 from leaf_embed.format import LeafInfo, write_leaf
+from leaf_embed.progress import Progress, no_progress
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
-from leaf_embed.teacher.fill import as_exclusion, as_texts, gather, sample, split
+from leaf_embed.teacher.fill import as_exclusion, as_texts, gather
 from leaf_embed.teacher.filtering import Exclusion
 from leaf_embed.texts import Text
 
@@ -146,7 +145,7 @@ def distill(
     require("sentence_transformers", "train", "Distillation")
     config = config or (DistillConfig.static() if student == STATIC else DistillConfig())
     group = processes()
-    tell = progress if progress and not group.rank else unheard
+    tell = progress if progress and not group.rank else no_progress
     target = Path(output)
     if target.exists():
         raise InputError(f"{target} exists already; choose another --output, or move it away")
@@ -156,14 +155,15 @@ def distill(
     _check_prefixes(config, space)
     kept = _kept(student, space_of, space)
     plan = _plan(student, space, encoder, layers=layers, head=head, tokenizer=tokenizer, seed=config.seed)
+    limit = min(config.max_tokens, plan.max_tokens)
     work = _ready(target.with_name(target.name + ".work"))
     filled: tuple[Rows, dict[str, int]] | None = None
     if group.rank == 0:
         stored = TeacherCache(cache or work / "cache", space)
-        filled = gather(stored, as_texts(corpus), encoder, plan, config, as_exclusion(exclude), tell)
+        filled = gather(stored, as_texts(corpus), encoder, plan.tokenizer, limit, as_exclusion(exclude), tell)
     rows, skipped = group.first(filled) or _nothing()
     stored = TeacherCache(cache or work / "cache", space)
-    learned, held_out = split(rows, stored, plan, config)
+    learned, held_out = split(rows, stored, config, lambda rows: plan.tokenize(stored, rows, limit))
     rotation, truncation = _rotation(np.setdiff1d(rows, held_out.rows), held_out, config, kept)
     with tracking([] if group.rank else track, work, config.to_dict()) as log:
         result = plan.align(learned, held_out, Course(config, _objective(config, rotation), work, tell, log))

@@ -1,30 +1,29 @@
-"""What a student learns from: texts with their teacher vectors in the cache, less what is kept out or held out."""
+"""From a corpus and a teacher, or from vectors that exist, to rows of the cache."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence, Sized
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
-from leaf_embed.distill.config import DistillConfig
-from leaf_embed.distill.dataset import TokenizedTexts, cut_texts
-from leaf_embed.distill.students.base import Progress, StudentPlan
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import CorpusError
+from leaf_embed.progress import Progress, no_progress
+from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
 from leaf_embed.teacher.corpus import Corpus, Counted
-from leaf_embed.teacher.filtering import Exclusion, Without, weigh_roles
+from leaf_embed.teacher.filtering import Exclusion, Without
 from leaf_embed.teacher.stored_vectors import StoredVectors
 from leaf_embed.texts import Text
 
-__all__ = ["as_exclusion", "as_texts", "gather", "sample", "split"]
+__all__ = ["as_exclusion", "as_texts", "cut_texts", "gather", "readable"]
 
-MAX_HELD_OUT = 1000
-PARITY_TEXTS = 384
+CHARACTERS_PER_TOKEN = 512  # far above any real text
+
 SAME_TEXT = "the same text again"
 EMPTY_TEXT = "empty text"
 EXCLUDED = "excluded"
@@ -53,16 +52,35 @@ def gather(
     cache: TeacherCache,
     texts: Iterable[Text],
     teacher: Encoder,
-    plan: StudentPlan,
-    config: DistillConfig,
-    exclusion: Exclusion,
-    tell: Progress,
+    tokenizer: Any,
+    max_tokens: int,
+    exclusion: Exclusion | None = None,
+    progress: Progress = no_progress,
 ) -> tuple[Rows, dict[str, int]]:
-    """Have the teacher's vector of every text, cut to what the student will read; and what was left out, and why."""
-    limit = min(config.max_tokens, plan.max_tokens)
+    """Fills a cache with the teacher's vector of every text, cut to what the student will read.
+
+    The only road into a cache: ``leaf-embed cache`` and :func:`leaf_embed.distill.distill` both take it.
+
+    Args:
+        cache: The cache to fill.
+        texts: What to embed; counts in its attributes ``skipped`` and ``__len__`` are used if it has them.
+        teacher: The encoder, or vectors that exist already, with which ``texts`` may be empty.
+        tokenizer: A transformers tokenizer: the student's.
+        max_tokens: Texts are cut to this many of its tokens.
+        exclusion: Texts to leave out.
+        progress: Called with the stages "vectors" and "teacher".
+
+    Returns:
+        The cache's row of each distinct text, and for each reason how many texts were left out.
+
+    Raises:
+        CorpusError: There is no text, or a file is damaged.
+        CacheError: The cache is in use or damaged.
+    """
+    exclusion = exclusion or Exclusion()
     kept = Without(texts, exclusion, lambda text: text.text)
     given = Counted(kept)
-    cut = Counted(cut_texts(given, plan.tokenizer, cache.space, limit))
+    cut = Counted(cut_texts(given, tokenizer, cache.space, max_tokens))
     total = len(texts) if isinstance(texts, Sized) else None
     skipped: Counter[str] = Counter()
     rows: Rows = np.empty(0, dtype=np.int64)
@@ -70,9 +88,11 @@ def gather(
         chosen = Without(teacher, exclusion, lambda pair: pair[0].text)
         pairs = Counted(chosen)
         whole = teacher.total
-        rows = cache.fill_pairs(pairs, lambda seen, new: tell("vectors", seen, whole, f"{new} taken over, rest known"))
+        rows = cache.fill_pairs(
+            pairs, lambda seen, new: progress("vectors", seen, whole, f"{new} taken over, rest known")
+        )
         skipped += teacher.skipped + Counter({SAME_TEXT: pairs.count - len(rows), EXCLUDED: chosen.count})
-    asked = cache.fill(cut, teacher, lambda seen, new: tell("teacher", seen, total, f"{new} embedded, rest known"))
+    asked = cache.fill(cut, teacher, lambda seen, new: progress("teacher", seen, total, f"{new} embedded, rest known"))
     skipped += Counter(getattr(texts, "skipped", {}))
     skipped += Counter({EMPTY_TEXT: given.count - cut.count, SAME_TEXT: cut.count - len(asked), EXCLUDED: kept.count})
     rows = np.concatenate([rows, asked[~np.isin(asked, rows)]])
@@ -82,21 +102,24 @@ def gather(
     return rows, dict(skipped)
 
 
-def split(
-    rows: Rows, cache: TeacherCache, plan: StudentPlan, config: DistillConfig
-) -> tuple[TokenizedTexts, TokenizedTexts]:
-    """Texts to learn from, and texts held out to measure on: of queries alone if the recipe is for queries alone."""
-    shuffled = np.random.default_rng(config.seed).permutation(rows)
-    held = min(MAX_HELD_OUT, int(len(rows) * config.holdout))
-    limit = min(config.max_tokens, plan.max_tokens)
-    learned, held_out = np.sort(shuffled[held:]), np.sort(shuffled[:held])
-    if config.query_share is not None:
-        learned = learned[weigh_roles(cache.are_queries(learned), config.query_share, config.seed)]
-    if config.query_share == 1:
-        held_out = held_out[cache.are_queries(held_out)]
-    return plan.tokenize(cache, learned, limit), plan.tokenize(cache, held_out, limit)
+def cut_texts(texts: Iterable[Text], tokenizer: Any, space: EmbeddingSpace, max_tokens: int) -> Iterator[Text]:
+    """Cut each text to what the student reads of it, so that the teacher's vector speaks of the same words.
+
+    A teacher that reads 512 tokens describes what a student of 128 tokens never sees; the difference would be
+    learned as noise.
+    """
+    iterator = (Text(readable(text.text, max_tokens), text.kind) for text in texts)
+    while chunk := list(islice(iterator, 1024)):
+        prompts = [space.prompt(text.kind) for text in chunk]
+        words = [prompt + text.text for prompt, text in zip(prompts, chunk, strict=True)]
+        encoded = tokenizer(words, truncation=True, max_length=max_tokens, return_offsets_mapping=True)
+        for text, prompt, offsets in zip(chunk, prompts, encoded["offset_mapping"], strict=True):
+            end = max(stop for _, stop in offsets) - len(prompt)
+            cut = text.text[:end] if len(offsets) >= max_tokens else text.text
+            if cut.strip():
+                yield Text(cut, text.kind)
 
 
-def sample(texts: TokenizedTexts) -> list[Text]:
-    """Some of the texts, for the export's proof."""
-    return texts.cache.texts(np.random.default_rng(0).permutation(texts.rows)[:PARITY_TEXTS])
+def readable(text: str, max_tokens: int) -> str:
+    """Returns the part of a text that could make ``max_tokens`` tokens: a tokenizer is slow on megabytes."""
+    return text[: max_tokens * CHARACTERS_PER_TOKEN]

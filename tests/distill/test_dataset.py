@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
 from leaf_embed.distill import TeacherCache, Text
-from leaf_embed.distill.dataset import cut_texts, epoch_batches, tokenize
+from leaf_embed.distill.dataset import epoch_batches, tokenize
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+from leaf_embed.teacher.fill import cut_texts
 from tests.conftest import sentences
 
 

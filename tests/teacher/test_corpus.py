@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from leaf_embed import EmbeddingSpace
 from leaf_embed.distill import Corpus, TeacherCache, Text
-from leaf_embed.distill.dataset import cut_texts
 from leaf_embed.errors import CorpusError
+from leaf_embed.teacher.fill import cut_texts
 from leaf_embed.texts import clean
 
 RECORDS = [{"text": "red stone"}, {"text": "where is it", "kind": "query"}, {"title": "River", "text": "cold water"}]

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
 from leaf_embed.distill import DistillConfig, Exclusion, StoredVectors, TeacherCache, Text, distill
+from leaf_embed.distill.dataset import weigh_roles
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.errors import CorpusError, InputError
-from leaf_embed.teacher.filtering import normalized, weigh_roles
+from leaf_embed.teacher.filtering import normalized
 from tests.conftest import sentences, texts
 
 CONFIG = DistillConfig.quick(max_steps=5, precision="float32", holdout=0)

@@ -25,7 +25,7 @@ def command(
     """Fill a teacher cache, for distill --cache. Texts that are there already cost nothing."""
     encoder = load_torch_encoder(teacher)
     from leaf_embed.distill import Corpus, TeacherCache
-    from leaf_embed.distill.dataset import cut_texts
+    from leaf_embed.teacher.fill import cut_texts
 
     texts = Corpus(corpus)
     space = encoder.space

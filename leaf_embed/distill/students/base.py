@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from leaf_embed.distill.train import Alignment, StepInfo, measure_alignment, tra
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.transformer import wants_bfloat16, weights_digest
 from leaf_embed.format import Kind
+from leaf_embed.progress import Progress, no_progress
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
 from leaf_embed.teacher.stored_vectors import StoredVectors
@@ -36,20 +37,11 @@ __all__ = [
     "Aligned",
     "Course",
     "LayeredPlan",
-    "Progress",
     "ShallowPlan",
     "StaticPlan",
     "StudentPlan",
     "first_batches",
-    "unheard",
 ]
-
-Progress: TypeAlias = Callable[[str, int, "int | None", str], object]
-"""Hears (stage, done, total or None, note), where stage is "vectors", "teacher", "warm start", "train" or "export"."""
-
-
-def unheard(*what: object) -> None:
-    """Tells nobody."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +59,8 @@ class Course:
     config: DistillConfig
     objective: Objective
     work: Path
-    tell: Progress = unheard
-    log: Callable[[StepInfo], object] = unheard
+    tell: Progress = no_progress
+    log: Callable[[StepInfo], object] = lambda at: None
 
     def step(self, at: StepInfo) -> None:
         """Tell of a training step."""
@@ -215,7 +207,7 @@ class ShallowPlan(LayeredPlan):
         cache, limit = learned.cache, self.max_tokens
         recipe = DistillConfig.static(seed=course.config.seed)
         below, below_held_out = (self._static.tokenize(cache, texts.rows, limit) for texts in (learned, held_out))
-        quiet = replace(course, config=recipe, objective=Objective(), log=unheard)
+        quiet = replace(course, config=recipe, objective=Objective(), log=lambda at: None)
         self._static.align(below, below_held_out, quiet)
         first: Any = self._static.model[0]
         table = first.embedding.weight.detach().numpy()
