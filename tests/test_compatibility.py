@@ -1,8 +1,8 @@
-"""What earlier code wrote opens and answers the same: leaves, a teacher cache, collections and a report.
+"""Leaves, a teacher cache, collections and a report that earlier code wrote still open and answer the same.
 
-``fixtures/made_by_0.1.0.tar.xz`` holds them, with the answers that the code that wrote them gave: a tiny teacher, four leaves
-of it (two layers, static, rotated, and a shallow one, a kind that is made no more), their teacher cache, one collection on
-the embedded engine and one in a client's local directory, and an evaluation report.
+``fixtures/made_by_0.1.0.tar.xz`` holds them, with the answers of the code that wrote them: a tiny teacher, four leaves
+of it (two layers, static, rotated, and a shallow one, a kind that is no longer made), their teacher cache, a collection
+of the embedded engine, one in a client's local directory, and an evaluation report.
 """
 
 from __future__ import annotations
