@@ -24,7 +24,9 @@ WORDS = (
 ).split()
 
 
-def make_model(path: Path, *, layers: int = 4, width: int = 32, seed: int = 0, normalize: bool = True) -> Path:
+def make_model(
+    path: Path, *, layers: int = 4, width: int = 32, seed: int = 0, normalize: bool = True, positions: int = 64
+) -> Path:
     """Save a random BERT as a sentence-transformers model that knows :data:`WORDS` and single letters."""
     import torch
     from sentence_transformers import SentenceTransformer
@@ -48,12 +50,12 @@ def make_model(path: Path, *, layers: int = 4, width: int = 32, seed: int = 0, n
         num_hidden_layers=layers,
         num_attention_heads=4,
         intermediate_size=2 * width,
-        max_position_embeddings=64,
+        max_position_embeddings=positions,
         initializer_range=0.15,  # smaller: all vectors nearly equal; larger: chaos that no two layers can learn
     )
     plain = path.with_name(path.name + "-backbone")
     BertModel(config).save_pretrained(plain)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **names).save_pretrained(plain)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=positions, **names).save_pretrained(plain)
     modules = [Transformer(str(plain)), Pooling(width, "mean")] + ([Normalize()] if normalize else [])
     SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(path), create_model_card=False)
     return path

@@ -61,7 +61,8 @@ class TokenizedTexts:
         """Padded features and teacher vectors ``(n, dim)`` of some texts, on a device."""
         import torch
 
-        length = round_up(int(self.lengths[places].max()), PAD_MULTIPLE)
+        lengths = self.lengths
+        length = min(round_up(int(lengths[places].max()), PAD_MULTIPLE), int(lengths.max()))  # never beyond the limit
         ids = np.full((len(places), length), self.pad_id, dtype=np.int64)
         mask = np.zeros_like(ids)
         for row, place in enumerate(places):

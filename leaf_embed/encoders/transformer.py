@@ -17,7 +17,7 @@ from leaf_embed import vectors
 from leaf_embed._extras import require
 from leaf_embed.canaries import CANARY_TEXTS
 from leaf_embed.encoders.base import BaseEncoder
-from leaf_embed.encoders.batching import TokenBudget, token_batches
+from leaf_embed.encoders.batching import TokenBudget, round_up, token_batches
 from leaf_embed.errors import InputError
 from leaf_embed.format import LEAF_FILE, read_leaf
 from leaf_embed.space import EmbeddingSpace
@@ -162,15 +162,35 @@ class SentenceTransformerEncoder(BaseEncoder):
         import torch
 
         device = self.model.device
-        features: dict[str, Any] = self.model.preprocess(
-            texts, prompt=prompt or None, processing_kwargs={"text": {"pad_to_multiple_of": PAD_MULTIPLE}}
-        )
+        features = self._padded(self.model.preprocess(texts, prompt=prompt or None))
         features = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in features.items()}
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self._autocast):
             output = self.model(features)["sentence_embedding"].float()
             if any(type(module).__name__ == "Normalize" for module in self.model):
                 output = torch.nn.functional.normalize(output, dim=-1)  # bfloat16 rounded the norm away from 1
         return np.asarray(output.cpu().numpy(), dtype=np.float32)
+
+    def _padded(self, features: dict[str, Any]) -> dict[str, Any]:
+        """A batch padded to a multiple of :data:`PAD_MULTIPLE`, but never beyond what the model reads.
+
+        The tokenizer itself refuses to pad to a multiple that its truncation length is not one of.
+        """
+        import torch
+
+        if "attention_mask" not in features:  # a static model's, or one that needs no padding
+            return features
+        ids = features["input_ids"]
+        length = round_up(ids.shape[1], PAD_MULTIPLE)
+        missing = max(0, min(length, self._limit or length) - ids.shape[1])
+        tokenizer: Any = self.model.tokenizer
+        sides = (missing, 0) if tokenizer.padding_side == "left" else (0, missing)
+        fill = {"input_ids": tokenizer.pad_token_id or 0}
+        return {
+            name: torch.nn.functional.pad(value, sides, value=fill.get(name, 0))
+            if isinstance(value, torch.Tensor) and value.shape == ids.shape
+            else value
+            for name, value in features.items()
+        }
 
 
 def _load(

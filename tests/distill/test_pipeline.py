@@ -49,6 +49,21 @@ def test_the_leaf_resembles_its_teacher_on_new_texts(leaf_path, teacher_path):
     assert (nearest == np.arange(100)).mean() > 0.9, "a student that gives every text one vector would find 1 in 100"
 
 
+@pytest.mark.parametrize("tokens", [50, 33])
+def test_teacher_and_student_may_read_any_number_of_tokens(tmp_path, tokens):
+    model = SentenceTransformer(str(make_model(tmp_path / "model", layers=2, positions=50)), device="cpu")
+    model.max_seq_length = tokens
+    model.save_pretrained(str(tmp_path / "teacher"), create_model_card=False)
+    long = [Text(" ".join(sentences(30, seed)), "document") for seed in range(40)]
+    distill(tmp_path / "teacher", [*texts(100), *long], tmp_path / "teacher", tmp_path / "leaf", CONFIG, layers=1)
+    asked = [*sentences(20, seed=9), " ".join(sentences(30, seed=99))]
+    expected = SentenceTransformer(str(tmp_path / "leaf"), device="cpu").encode(asked)
+    leaf = leaf_embed.load(tmp_path / "leaf", variant="float32", document="teacher")
+    assert leaf.query_encoder.info.max_tokens == tokens
+    np.testing.assert_allclose(leaf.encode_query(asked), expected, atol=1e-5)
+    assert cosine(leaf.encode_document(asked), model.encode(asked)).min() > 0.99
+
+
 def test_report_and_progress(teacher_path, tmp_path):
     stages = []
     report = distill(

@@ -88,11 +88,14 @@ def test_queries_with_their_instruction(decoder, plain):
     assert difference.min() > 1e-2, "the instruction matters"
 
 
-def test_long_texts_keep_the_last_token_that_is_pooled(decoder, plain):
+@pytest.mark.parametrize("tokens", [64, 50])
+def test_long_texts_keep_the_last_token_that_is_pooled(decoder, tokens):
     long = " ".join(sentences(20))
-    encoder = SentenceTransformerEncoder(decoder, precision="float32")
-    np.testing.assert_allclose(encoder.encode_query([long, "a"]), plain.encode_query([long, "a"]), atol=1e-5)
-    assert encoder.space.max_tokens == 64
+    model = SentenceTransformer(str(decoder), device="cpu")
+    model.max_seq_length = tokens
+    encoder = SentenceTransformerEncoder(decoder, precision="float32", max_tokens=tokens)
+    np.testing.assert_allclose(encoder.encode_query([long, "a"]), model.encode_query([long, "a"]), atol=1e-5)
+    assert encoder.space.max_tokens == tokens
 
 
 def test_bfloat16_is_close(decoder, plain):

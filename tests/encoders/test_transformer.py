@@ -40,6 +40,33 @@ def test_long_texts_are_cut_as_sentence_transformers_does(teacher_path, plain):
     np.testing.assert_allclose(found, plain.encode(text), atol=1e-5)
 
 
+@pytest.mark.parametrize("tokens", [50, 33, 16, 7])
+def test_a_model_may_read_any_number_of_tokens(teacher_path, tokens):
+    model = SentenceTransformer(str(teacher_path), device="cpu")
+    model.max_seq_length = tokens
+    texts = [*sentences(20, seed=3), " ".join(sentences(30))]
+    found = SentenceTransformerEncoder(model, precision="float32")
+    assert found.space.max_tokens == tokens
+    np.testing.assert_allclose(found.encode_document(texts), model.encode(texts), atol=1e-5)
+
+
+def test_padding_never_exceeds_the_position_table(tmp_path):
+    path = make_model(tmp_path / "short", layers=1, positions=50)
+    texts = [*sentences(20, seed=3), " ".join(sentences(30))]
+    found = SentenceTransformerEncoder(path, precision="float32").encode_document(texts)
+    np.testing.assert_allclose(found, SentenceTransformer(str(path), device="cpu").encode(texts), atol=1e-5)
+
+
+def test_few_lengths_reach_the_model(teacher_path, monkeypatch):
+    encoder = SentenceTransformerEncoder(teacher_path, max_tokens=50, precision="float32")
+    seen, forward = set(), encoder.model[0].forward
+    watched = lambda features: (seen.add(features["input_ids"].shape[1]), forward(features))[1]  # noqa: E731
+    monkeypatch.setattr(encoder.model[0], "forward", watched)
+    for text in [*sentences(60, seed=5), " ".join(sentences(30))]:
+        encoder.encode_document(text)
+    assert {16, 50} < seen <= {16, 32, 48, 50}
+
+
 def test_the_space_is_measured(teacher_path, tmp_path):
     space = SentenceTransformerEncoder(teacher_path).space
     assert (space.dim, space.unit_norm, space.max_tokens) == (32, True, 64)
