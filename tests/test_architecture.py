@@ -1,8 +1,9 @@
-"""The import arrows, and the front door's few names."""
+"""The layout of the package: who may import whom, no cycles, small folders, and few names at the front door."""
 
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,67 +12,212 @@ import leaf_embed
 import leaf_embed.distill
 import leaf_embed.encoders
 import leaf_embed.evaluation
+import leaf_embed.export
 import leaf_embed.qdrant
+import leaf_embed.teacher
 
 ROOT = Path(leaf_embed.__file__).parent
+INTEGRATIONS = ROOT.parent / "integrations"
+MODULES_PER_FOLDER = 20
+LINES_PER_MODULE = 350
+LINES_PER_FUNCTION = 60
+PARAMETERS = 8
+WIDE = {"leaf_embed.distill.pipeline.distill"}  # takes its options as keywords; so do the commands, 20 at most
+COMMAND_PARAMETERS = 20
 
-ALLOWED = {  # who may import whom, besides itself
+GROUND = {"errors", "vectors", "texts", "_extras", "_files", "_records", "progress", "reports"}
+SPACES = GROUND | {"canaries", "space", "format"}
+ALLOWED = {  # what each part may import besides itself; a part in here is a module or a folder of the package
     "errors": set(),
     "_files": set(),
+    "progress": set(),
     "_extras": {"errors"},
-    "_parquet": {"_extras", "errors"},
+    "_records": {"_extras", "errors"},
+    "reports": {"_files", "errors"},
     "vectors": {"errors"},
-    "canaries": {"errors", "vectors"},
-    "space": {"_files", "errors", "canaries"},
+    "texts": {"vectors"},
+    "canaries": {"errors", "vectors", "texts"},
+    "space": {"_files", "errors", "texts", "canaries"},
     "format": {"_files", "errors", "space"},
-    "encoders": {"_extras", "_files", "canaries", "errors", "format", "space", "vectors"},
-    "distill": {"_extras", "_files", "_parquet", "canaries", "encoders", "errors", "format", "space", "vectors"},
-    "evaluation": {"_extras", "_files", "canaries", "encoders", "errors", "space", "vectors"},
-    "serve": {"_extras", "encoders", "errors", "space", "vectors"},
-    "qdrant": {"_extras", "_files", "_parquet", "canaries", "encoders", "errors", "space", "vectors"},
+    "encoders": SPACES,
+    "teacher": SPACES | {"encoders"},
+    "export": SPACES | {"encoders"},
+    "evaluation": SPACES | {"encoders"},
+    "qdrant": SPACES | {"encoders"},
+    "serve": SPACES | {"encoders"},
+    "distill": SPACES | {"encoders", "teacher", "export"},
+    "demo": SPACES | {"encoders", "teacher", "export", "evaluation", "qdrant", "distill"},
+    "cli": SPACES | {"encoders", "teacher", "export", "evaluation", "qdrant", "serve", "distill", "demo"},
 }
-AT_THE_TOP = {"cli", "demo"}  # these may import everything
+INSIDE = {  # within a folder: what its own folders, and some of its modules, must not import from it
+    "qdrant.schema": {"qdrant.query", "qdrant.backends", "qdrant"},
+    "qdrant.query": {"qdrant.backends", "qdrant"},
+    "qdrant.backends": {"qdrant"},
+    "distill.students": {"distill.train", "distill.pipeline", "distill"},
+    "evaluation.report": {"evaluation.pipeline", "evaluation"},
+}
+DOWN = {  # modules beside a folder that lie below it
+    "distill.students": {
+        f"leaf_embed.distill.{name}" for name in ("config", "dataset", "loss", "progress", "rotation")
+    },
+    "evaluation.report": {
+        f"leaf_embed.evaluation.{name}"
+        for name in ("alignment", "bootstrap", "latency", "retrieval", "size", "tasks", "worst_queries")
+    },
+}
+ENGINES = ("qdrant_client", "qdrant_edge")
+MAY_IMPORT_AN_ENGINE = ("leaf_embed.qdrant.backends.", "leaf_embed.qdrant.query.bm25", "leaf_embed.cli.")
 HEAVY = (
-    "{'torch', 'transformers', 'sentence_transformers', 'onnxruntime', 'qdrant_client', 'pyarrow', 'huggingface_hub'}"
+    "{'torch', 'transformers', 'sentence_transformers', 'onnxruntime', 'qdrant_client', 'pyarrow', 'huggingface_hub', "
+    "'matplotlib', 'jinja2', 'prometheus_client'}"
 )
+FILES = {
+    ".".join(file.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): file
+    for file in sorted(ROOT.rglob("*.py"))
+}
+TREES = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in FILES.items()}
 
 
-def imports(file: Path) -> set[str]:
-    """Parts of the package that a file imports when it runs, not only for its types."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    hidden = {
-        node
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
-        for node in ast.walk(block)
-    }
+def imports(name: str) -> set[str]:
+    """Modules of the package that a module imports, for its types and inside functions too."""
     found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node not in hidden and (node.module or "").startswith("leaf_embed"):
-            part = (node.module or "").split(".")[1:2]
-            found.update(part or [alias.name for alias in node.names])
-    return found
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "leaf_embed":
+            targets = [f"{node.module}.{alias.name}" for alias in node.names]
+            found.update(target if target in FILES else str(node.module) for target in targets)
+        elif isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names if alias.name.split(".")[0] == "leaf_embed")
+    return found - {name}
 
 
-@pytest.mark.parametrize("part", sorted(ALLOWED))
-def test_arrows(part):
-    files = [ROOT / f"{part}.py"] if (ROOT / f"{part}.py").is_file() else sorted((ROOT / part).rglob("*.py"))
-    for file in files:
-        extra = imports(file) - ALLOWED[part] - {part, "__version__"}
-        assert not extra, f"{file.relative_to(ROOT)} imports {extra}"
+def part(name: str) -> str:
+    """The module or folder at the top that a module belongs to; ``""`` for the package itself."""
+    return [*name.split("."), ""][1]
+
+
+def within(name: str, folder: str) -> bool:
+    return name == f"leaf_embed.{folder}" or name.startswith(f"leaf_embed.{folder}.")
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if part(name)])
+def test_arrows_point_down(name):
+    allowed = ALLOWED[part(name)] | {part(name)}
+    extra = {other for other in imports(name) if part(other) and part(other) not in allowed}
+    assert not extra, f"{name} imports {sorted(extra)}"
 
 
 def test_every_part_has_its_arrows():
-    parts = {p.stem for p in ROOT.iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file()}
-    assert parts - {"__init__"} == set(ALLOWED) | AT_THE_TOP
+    assert {part(name) for name in FILES if part(name)} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("folder", sorted(INSIDE))
+def test_arrows_point_down_inside_a_folder(folder):
+    for name in FILES:
+        if not within(name, folder):
+            continue
+        for forbidden in INSIDE[folder]:
+            modules = {other for other in imports(name) if not within(other, folder)}
+            if "." in forbidden:
+                bad = {other for other in modules if within(other, forbidden)}
+            else:  # the folder's own modules, and not those of its other folders
+                bad = {other for other in modules if other.rpartition(".")[0] == f"leaf_embed.{forbidden}"}
+                bad = {other for other in bad if FILES[other].name != "__init__.py"} - DOWN.get(folder, set())
+            assert not bad, f"{name} imports {sorted(bad)}"
+
+
+def test_there_is_no_import_cycle():
+    graph = {name: imports(name) & set(FILES) for name in FILES}
+    while leaves := [name for name, targets in graph.items() if not targets]:
+        for name in leaves:
+            del graph[name]
+        for targets in graph.values():
+            targets.difference_update(leaves)
+    assert not graph, "import cycles among " + ", ".join(f"{name} -> {sorted(to)}" for name, to in graph.items())
+
+
+def test_no_folder_holds_more_modules_than_one_can_read():
+    folders = [*ROOT.rglob("*.py"), *INTEGRATIONS.rglob("*.py")]
+    counts = Counter(file.parent for file in folders if file.name != "__init__.py")
+    assert max(counts.values()) <= MODULES_PER_FOLDER, counts.most_common(3)
+
+
+def test_only_the_backends_import_an_engine():
+    for name, tree in TREES.items():
+        hidden = {
+            node
+            for block in ast.walk(tree)
+            if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+            for node in ast.walk(block)
+        }
+        for node in ast.walk(tree):
+            engine = isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ENGINES
+            assert not (engine and node not in hidden) or name.startswith(MAY_IMPORT_AN_ENGINE), (
+                f"{name} imports {node}"
+            )
+
+
+def test_modules_and_functions_are_short():
+    found = []
+    for name, tree in TREES.items():
+        lines = len(FILES[name].read_text(encoding="utf-8").splitlines())
+        if lines > LINES_PER_MODULE:
+            found.append(f"{name} has {lines} lines")
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or f"{name}.{node.name}" in WIDE:
+                continue
+            given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            count = len([argument for argument in given if argument.arg not in ("self", "cls")])
+            code = (
+                (node.end_lineno or 0) - node.body[0].lineno + 1
+                if ast.get_docstring(node) is None
+                else ((node.end_lineno or 0) - (node.body[0].end_lineno or 0))
+            )
+            if code > LINES_PER_FUNCTION:
+                found.append(f"{name}.{node.name} has {code} lines below its docstring")
+            most = COMMAND_PARAMETERS if name.startswith("leaf_embed.cli.commands.") else PARAMETERS
+            if count > most:
+                found.append(f"{name}.{node.name} has {count} parameters")
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(
-    "package", [leaf_embed, leaf_embed.distill, leaf_embed.encoders, leaf_embed.evaluation, leaf_embed.qdrant]
+    "package",
+    [
+        leaf_embed,
+        leaf_embed.distill,
+        leaf_embed.encoders,
+        leaf_embed.evaluation,
+        leaf_embed.export,
+        leaf_embed.qdrant,
+        leaf_embed.teacher,
+    ],
 )
 def test_exported_names_exist_and_are_documented(package):
     for name in package.__all__:
         assert getattr(package, name).__doc__, name
+
+
+def test_every_public_name_has_a_docstring():
+    missing = []
+    for name, tree in TREES.items():
+        if not ast.get_docstring(tree):
+            missing.append(name)
+        public = next(
+            (
+                {constant.value for constant in ast.walk(node.value) if isinstance(constant, ast.Constant)}
+                for node in tree.body
+                if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+            ),
+            set(),
+        )
+        missing += [
+            f"{name}.{node.name}"
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            and node.name in public
+            and not ast.get_docstring(node)
+        ]
+    assert not missing, missing
 
 
 def test_front_door():
@@ -80,7 +226,16 @@ def test_front_door():
 
 
 @pytest.mark.parametrize(
-    "module", ["leaf_embed", "leaf_embed.cli", "leaf_embed.distill", "leaf_embed.evaluation", "leaf_embed.qdrant"]
+    "module",
+    [
+        "leaf_embed",
+        "leaf_embed.cli",
+        "leaf_embed.distill",
+        "leaf_embed.evaluation",
+        "leaf_embed.export",
+        "leaf_embed.qdrant",
+        "leaf_embed.teacher",
+    ],
 )
 def test_importing_loads_nothing_heavy(module):
     code = f"import sys, {module}; print(sorted({HEAVY} & set(sys.modules)))"
