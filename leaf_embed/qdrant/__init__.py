@@ -21,7 +21,8 @@ sources.py         documents with vectors, from parquet
 pairs.py           any collection as (text, vector) pairs to distil from; scroll.py: reading it page by page
 stores.py          which backend a path or a client stands for, and what is there; aliases
 backend.py         what a backend has to do
-backend_edge.py    the embedded engine, one directory per collection; edge_points.py, edge_requests.py: its words
+backend_edge.py    the embedded engine, one directory per collection; edge_points.py, edge_requests.py: its words;
+                   edge_lock.py: one opener at a time
 backend_client.py  qdrant_client.QdrantClient: a server, or its local mode
 client_calls.py    what is sent to a client, as values; client_config.py, client_stores.py: about collections
 retry.py           asking a busy server again

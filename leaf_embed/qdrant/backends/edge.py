@@ -3,7 +3,7 @@
     path/
     └── docs/                      a collection
         ├── leaf-collection.json   what it says about itself
-        └── shard/                 the engine's files
+        └── shard/                 the engine's files, .leaf-embed.lock and .leaf-embed.holder
 
 What the engine does that a caller must know: it never releases the interpreter's lock, so building a graph stops every
 thread of the process, unless a child process does it; nothing is built until the end of
@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from leaf_embed._files import write_json
-from leaf_embed.errors import CollectionError, CollectionExistsError
+from leaf_embed.errors import CollectionError, CollectionExistsError, LeafEmbedError
 from leaf_embed.qdrant.backends.base import mapped_errors
+from leaf_embed.qdrant.backends.edge_lock import in_use
 from leaf_embed.qdrant.backends.edge_points import EdgePoints
 from leaf_embed.qdrant.backends.edge_requests import edge_config, edge_index_operations, engine
 from leaf_embed.qdrant.schema.layout import StoredVector, read_layout
@@ -97,18 +98,16 @@ class EdgeStore:
         return self.open(metadata)
 
     def open(self, metadata: CollectionMetadata) -> EdgePoints:
-        directory = self._root / metadata.name
+        shard = self._root / metadata.name / SHARD
         try:
-            return EdgePoints(directory / SHARD, metadata)
+            return EdgePoints(shard, metadata)
+        except LeafEmbedError:
+            raise
         except Exception as error:  # the engine raises nothing more specific
-            if "WouldBlock" in str(error):
-                raise CollectionError(
-                    f"the collection in {directory} is open already, in another process or earlier in this one. Close "
-                    "it there: the embedded engine gives a collection to one process at a time. For several, use a "
-                    "Qdrant server."
-                ) from error
+            if "WouldBlock" in str(error):  # opened by something that takes no lock of ours
+                raise in_use(shard) from error
             raise CollectionError(
-                f"the engine cannot open {directory / SHARD}: {error}. Restore the directory from a backup, or index "
+                f"the engine cannot open {shard}: {error}. Restore the directory from a backup, or index "
                 "the documents again into a new collection."
             ) from error
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from leaf_embed.errors import CollectionError
 from leaf_embed.qdrant.backends.base import Page, Point, PointId, Record, ScoredPoint, mapped_errors
+from leaf_embed.qdrant.backends.edge_lock import lock_shard
 from leaf_embed.qdrant.backends.edge_requests import edge_config, edge_filter, edge_request, edge_vectors, engine
 from leaf_embed.qdrant.query.filters import Part
 from leaf_embed.qdrant.query.plan import SearchPlan, vector_selector
@@ -34,7 +35,12 @@ class EdgePoints:
         self._name = metadata.name
         self._full = metadata.spec.full_name
         self._lock = threading.RLock()
-        self._shard = self._edge.EdgeShard.load(str(directory))
+        self._held = lock_shard(directory)
+        try:
+            self._shard = self._edge.EdgeShard.load(str(directory))
+        except BaseException:
+            self._held.release()
+            raise
 
     @contextmanager
     def _using(self, action: str, hint: str = "") -> Iterator[Any]:
@@ -129,8 +135,11 @@ class EdgePoints:
         }
 
     def close(self) -> None:
-        with self._using("closing") as shard:
-            shard.close()
+        try:
+            with self._using("closing") as shard:
+                shard.close()
+        finally:
+            self._held.release()
 
     def _optimize_in_child(self) -> None:
         """Lend the shard to a child process, since the engine holds this interpreter's lock while it builds."""

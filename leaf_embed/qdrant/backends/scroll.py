@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from leaf_embed._extras import require
 from leaf_embed.errors import CollectionNotFoundError, InputError
 from leaf_embed.qdrant.backends.base import mapped_errors
+from leaf_embed.qdrant.backends.edge_lock import lock_shard
 from leaf_embed.qdrant.backends.edge_requests import edge_filter
 from leaf_embed.qdrant.query.filters import filter_json, parse_filter
 
@@ -103,12 +104,16 @@ class _EdgeScroll:
     @contextmanager
     def _open(self) -> Iterator[Any]:
         """The shard, which belongs to one process at a time: held only while it is read."""
-        with mapped_errors(f"opening {self._shard}", "Is it open in another process?"):
-            shard = self._edge.EdgeShard.load(str(self._shard))
+        lock = lock_shard(self._shard)
         try:
-            yield shard
+            with mapped_errors(f"opening {self._shard}", "Is it open in another process?"):
+                shard = self._edge.EdgeShard.load(str(self._shard))
+            try:
+                yield shard
+            finally:
+                shard.close()
         finally:
-            shard.close()
+            lock.release()
 
     def pages(self, keys: Sequence[str], vector: str | None, where: Any, size: int) -> Generator[Page, None, None]:
         after: Any = None

@@ -1,0 +1,66 @@
+"""The lock on a shard of the embedded engine, taken before the engine is called.
+
+The engine refuses a second open too, but only after it has deleted a file that the first one needs to write.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from leaf_embed._extras import require
+from leaf_embed.errors import CollectionError
+from leaf_embed.qdrant.backends.base import mapped_errors
+
+__all__ = ["in_use", "lock_shard"]
+
+LOCK = ".leaf-embed.lock"
+HOLDER = ".leaf-embed.holder"  # not in the lock: older filelocks empty it when refused, Windows lets no one read it
+UNKNOWN = "another process or earlier in this one"
+
+
+def lock_shard(shard: Path) -> Any:
+    """Returns the lock on a shard's directory; ``release()`` it when the shard is closed.
+
+    The operating system releases it with its process, however that ends. A directory that cannot be written to, or is
+    not there, is left to the engine, which can neither open nor damage it: the lock is then not taken.
+
+    Raises:
+        CollectionError: The shard is open already, or cannot be locked.
+        MissingExtraError: The extra ``qdrant`` is not installed.
+    """
+    filelock = require("filelock", "qdrant", "A collection in a directory")
+    # one thread may close what another one opened
+    lock = filelock.FileLock(shard / LOCK, timeout=0, thread_local=False)
+    if os.access(shard, os.W_OK):
+        with mapped_errors(f"locking {shard}"):
+            try:
+                lock.acquire()
+            except filelock.Timeout as error:
+                raise in_use(shard, _holder(shard)) from error
+        with suppress(OSError):  # without it, the error names no process
+            (shard / HOLDER).write_text(_this_process(), encoding="utf-8")
+    return lock
+
+
+def in_use(shard: Path, holder: str = UNKNOWN) -> CollectionError:
+    """The error that says what has a shard open, and what to do."""
+    return CollectionError(
+        f"the collection in {shard} is open already, in {holder}. Close it there: the embedded engine gives a "
+        "collection to one process, and there to one object, at a time. For several, use a Qdrant server."
+    )
+
+
+def _holder(shard: Path) -> str:
+    try:
+        holder = (shard / HOLDER).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return UNKNOWN
+    return f"this {holder}" if holder == _this_process() else holder
+
+
+def _this_process() -> str:
+    return f"process {os.getpid()} on {platform.node() or 'this machine'}"
