@@ -49,7 +49,7 @@ def command(
     classification: Annotated[
         list[Path] | None, typer.Option(help="Classification set: .jsonl or .csv with text, label, optional split.")
     ] = None,
-    variant: Annotated[str, typer.Option(help="Leaf to run: auto, int8, float32, float16 or torch.")] = "auto",
+    variant: Annotated[str, typer.Option(help="Leaf to run: auto, int8, float32 or torch.")] = "auto",
     report_file: Annotated[
         Path | None, typer.Option("--output", help="Write the report as JSON, and as .md and .html beside it.")
     ] = None,
@@ -136,6 +136,6 @@ def _cached(teacher: Encoder, directory: Path) -> Encoder:
 
 
 def _variant(name: str) -> Any:
-    if name not in ("auto", "int8", "float32", "float16", "torch"):
-        raise InputError(f"unknown --variant {name!r}; expected auto, int8, float32, float16 or torch")
+    if name not in ("auto", "int8", "float32", "torch"):
+        raise InputError(f"unknown --variant {name!r}; expected auto, int8, float32 or torch")
     return name
