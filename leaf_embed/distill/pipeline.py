@@ -18,7 +18,7 @@ from leaf_embed.distill.card import write_card
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.corpus import Text
 from leaf_embed.distill.data import TokenizedTexts
-from leaf_embed.distill.export import Parity, export
+from leaf_embed.distill.export import Parity, export, write_measured
 from leaf_embed.distill.gathering import as_exclusion, as_texts, gather, sample, split
 from leaf_embed.distill.inherit import kept_rotation, rotation_of
 from leaf_embed.distill.loss import Objective
@@ -249,6 +249,8 @@ def _save(
             tell("export", 0, None, "")
             parity = export(folder, sample)
             tell("export", 1, 1, "")
+        else:
+            write_measured(folder)
         write_card(folder)
     return parity
 

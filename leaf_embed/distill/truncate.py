@@ -11,6 +11,7 @@ from leaf_embed import vectors
 from leaf_embed._extras import require
 from leaf_embed._files import replacing_directory
 from leaf_embed.canaries import Canaries
+from leaf_embed.distill.export import write_measured
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError
@@ -54,6 +55,7 @@ def truncate_leaf(directory: str | os.PathLike[str], output: str | os.PathLike[s
         for file in folder.rglob("*.safetensors"):
             file.chmod(0o644)
         write_leaf(folder, replace(info, space=space, recipe=recipe, metrics={}))
+        write_measured(folder)
         if rotation is not None:
             rotation.save(folder)
     return target
