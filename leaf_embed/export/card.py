@@ -30,8 +30,8 @@ def write_card(
     Args:
         directory: A leaf directory.
         name: What the usage examples load: a path or a hub id.
-        report: An evaluation report's JSON form, see :func:`leaf_embed.reports.read_report`; it is kept in ``evaluation.json`` and shown
-            on later cards too. ``None`` takes the kept one.
+        report: An evaluation report's JSON form, see :func:`leaf_embed.reports.read_report`. It is written to
+            ``evaluation.json``, which later cards show too; ``None`` takes that file if it is there.
 
     Returns:
         The file; ``None`` if a README is there that leaf-embed did not write, which is left alone.
