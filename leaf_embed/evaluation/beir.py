@@ -1,4 +1,4 @@
-"""Retrieval sets in BEIR's layout: ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``.
+"""Retrieval sets in BEIR's layout: ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``, also in TREC's form.
 
 Source: Thakur et al., BEIR, arXiv 2104.08663; https://github.com/beir-cellar/beir.
 """
@@ -19,6 +19,10 @@ from leaf_embed.errors import CorpusError
 from leaf_embed.evaluation.streaming import FileTexts, PackedStrings
 
 __all__ = ["RetrievalSet", "load_beir"]
+
+JUDGEMENT = (
+    "query-id, corpus-id and score between tabs, or TREC's query-id, 0, corpus-id and score between tabs or blanks"
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,9 @@ def load_beir(directory: str | os.PathLike[str], split: str = "test", *, stream:
     """Read a set; a document's text is ``title + " " + text``, stripped.
 
     Args:
-        directory: Holds ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``.
+        directory: Holds ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``: BEIR's ``query-id``,
+            ``corpus-id`` and ``score`` between tabs, or TREC's four columns between tabs or blanks, of which the
+            second is ignored, as trec_eval does; with or without a header.
         split: Which judgements. Queries without a positive one are left out.
         stream: Leave the documents in their file, which must not change meanwhile, and read them block by block:
             memory grows by their ids and 16 bytes each.
@@ -166,20 +172,28 @@ def _read_texts(file: Path) -> dict[str, str]:
 
 
 def _read_qrels(file: Path) -> dict[str, dict[str, int]]:
-    """Query id -> document id -> grade, from ``query-id<TAB>corpus-id<TAB>score`` under a header line."""
+    """Query id -> document id -> grade, with or without a header line."""
     qrels: dict[str, dict[str, int]] = {}
     for number, (place, line) in enumerate(_lines(file)):
-        fields = line.split("\t")
         try:
-            query, document, grade = fields[0], fields[1], int(fields[2])
-        except (IndexError, ValueError) as error:
-            if number == 0:  # the header
+            query, document, grade = _judgement(line)
+        except ValueError as error:
+            if number == 0 and not line.split()[-1].isdecimal():  # the header
                 continue
-            raise CorpusError(f"{place}: {line!r:.80}; expected query-id, corpus-id and score between tabs") from error
+            raise CorpusError(f"{place}: {line!r:.80}: {error}; expected {JUDGEMENT}") from error
         qrels.setdefault(query, {})[document] = grade
     if not qrels:
-        raise CorpusError(f"{file} holds no judgement; expected query-id, corpus-id and score between tabs")
+        raise CorpusError(f"{file} holds no judgement; expected {JUDGEMENT}")
     return qrels
+
+
+def _judgement(line: str) -> tuple[str, str, int]:
+    """Query id, document id and grade of a line."""
+    tabs = "\t" in line
+    fields = line.rstrip().split("\t") if tabs else line.split()
+    if len(fields) != 4 and not (tabs and len(fields) == 3):
+        raise ValueError(f"{len(fields)} columns between {'tabs' if tabs else 'blanks'}")
+    return fields[0], fields[-2], int(fields[-1])
 
 
 def _lines(file: Path) -> Iterator[tuple[str, str]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -80,20 +80,25 @@ OtherSet: TypeAlias = SimilaritySet | ClassificationSet
 def load_sts(path: str | os.PathLike[str]) -> SimilaritySet:
     """Read pairs from ``.jsonl``, ``.csv`` or ``.tsv`` with the fields ``sentence1``, ``sentence2`` and ``score``.
 
+    A ``.tsv`` has no quoting: each line is a pair, and a quotation mark is a character like any other.
+
     Raises:
         CorpusError: The file is missing, malformed (the message names the line) or ranks nothing.
     """
     rows = list(_records(Path(path), ("sentence1", "sentence2", "score")))
-    try:
-        scores = tuple(float(score) for _, _, score in rows)
-    except ValueError as error:
-        raise CorpusError(f"{path}: a score is no number ({error})") from error
-    return SimilaritySet(Path(path).stem, tuple(a for a, _, _ in rows), tuple(b for _, b, _ in rows), scores)
+    scores = []
+    for number, (_, _, score) in enumerate(rows, start=1):
+        try:
+            scores.append(float(score))
+        except ValueError as error:
+            raise CorpusError(f"record {number} of {path}: the score is no number ({error})") from error
+    return SimilaritySet(Path(path).stem, tuple(a for a, _, _ in rows), tuple(b for _, b, _ in rows), tuple(scores))
 
 
 def load_classification(path: str | os.PathLike[str]) -> ClassificationSet:
     """Read ``.jsonl``, ``.csv`` or ``.tsv`` with the fields ``text``, ``label`` and optionally ``split``.
 
+    A ``.tsv`` has no quoting: each line is a text, and a quotation mark is a character like any other.
     Without ``split`` (``"train"`` or ``"test"``) three texts in ten are kept for the test, the same ones every time.
 
     Raises:
@@ -114,9 +119,14 @@ def _records(file: Path, wanted: Sequence[str], optional: Sequence[str] = ()) ->
     done = 0
     try:
         with file.open(encoding="utf-8", newline="") as stream:
-            separated = csv.DictReader(stream, delimiter="\t" if file.suffix == ".tsv" else ",")
-            records = map(json.loads, filter(str.strip, stream)) if file.suffix == ".jsonl" else separated
+            records: Iterable[Any] = csv.DictReader(stream)
+            if file.suffix == ".tsv":
+                records = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
+            elif file.suffix == ".jsonl":
+                records = map(json.loads, filter(str.strip, stream))
             for record in records:
+                if any(record.get(None) or ()) or any(record[name] is None for name in wanted):
+                    raise ValueError("a field too many, too few or null")
                 yield (*(str(record[name]) for name in wanted), *(str(record.get(name) or "") for name in optional))
                 done += 1
     except (OSError, UnicodeDecodeError, csv.Error, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -44,6 +44,16 @@ def test_qrels_without_a_header(tmp_path: Path) -> None:
     assert load_beir(write(tmp_path, qrels="q1\td1\t1\n")).query_ids == ("q1",)
 
 
+TREC = ("q1", "0", "d1", "2"), ("q1", "Q0", "d9", "1"), ("q3", "4.5", "d2", "0"), ("q7", "0", "d1", "1")
+
+
+@pytest.mark.parametrize("header", [(), (("query-id", "iter", "corpus-id", "score"),)], ids=["bare", "header"])
+@pytest.mark.parametrize("gap", ["\t", " ", "   "])
+def test_trecs_four_columns_say_the_same(tmp_path: Path, gap: str, header: tuple[tuple[str, ...], ...]) -> None:
+    found = load_beir(write(tmp_path, qrels="".join(f"{gap.join(row)} \n" for row in (*header, *TREC))))
+    assert found.qrels == load_beir(write(tmp_path / "beir")).qrels
+
+
 def test_missing_files_are_all_named(tmp_path: Path) -> None:
     directory = write(tmp_path)
     (directory / "corpus.jsonl").unlink()
@@ -63,6 +73,10 @@ def test_missing_files_are_all_named(tmp_path: Path) -> None:
         ({"queries": "\n\n"}, r"queries.jsonl is empty"),
         ({"qrels": "query-id\tcorpus-id\tscore\nq1 d1 1\n"}, r"test.tsv:2: 'q1 d1 1'"),
         ({"qrels": "query-id\tcorpus-id\tscore\nq1\td1\thigh\n"}, r"test.tsv:2: "),
+        ({"qrels": "q1\t0\td1\t1\nq1\t0\td1\thigh\n"}, r"test.tsv:2: .*'high'"),
+        ({"qrels": "q1\td1\n\nq1\td1\n"}, r"test.tsv:3: .*: 2 columns between tabs; expected query-id, corpus-id and"),
+        ({"qrels": "q1\t0\td1\t1\t9\n"}, r"test.tsv:1: .*: 5 columns between tabs; expected .* or TREC's"),
+        ({"qrels": "q1 0 d1 1\nq1 d1 1\n"}, r"test.tsv:2: .*: 3 columns between blanks; expected"),
         ({"qrels": "query-id\tcorpus-id\tscore\n"}, r"holds no judgement"),
         ({"qrels": "q9\td1\t1\n"}, r"judges no query"),
         ({"qrels": "q1\td8\t1\n"}, r"judges no query .* with a document"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +69,29 @@ def test_every_format_reads_the_same(tmp_path: Path, suffix: str) -> None:
     assert divided.test[0] == ("text 6", "0")
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_quotation_mark_in_a_tsv_is_a_character(tmp_path: Path, first: bool) -> None:
+    opened = ('"It never rains', "here") if first else ("here", '"It never rains')
+    pairs = [("a", "b", 0.0), (*opened, 1.0), ('he said: "go"', "''", 2.0), ('"We shall see," said he', 'c"', 3.0)]
+    file = tmp_path / "sts.tsv"
+    file.write_text("sentence1\tsentence2\tscore\n" + "".join(f"{a}\t{b}\t{s}\n" for a, b, s in pairs))
+    found = load_sts(file)
+    assert list(zip(found.first, found.second, found.scores, strict=True)) == pairs
+    file.write_text("text\tlabel\n" + "".join(f"{a}\t{s}\n" for a, _, s in pairs * 5))
+    divided = load_classification(file)
+    assert sorted(divided.train + divided.test) == sorted((a, str(s)) for a, _, s in pairs * 5)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+@pytest.mark.parametrize("bad", [("c", "d"), ("c", "d", "2", "3"), ("c", "d", "two")], ids=str)
+def test_a_line_of_another_form_is_named(tmp_path: Path, suffix: str, bad: tuple[str, ...]) -> None:
+    rows = [("sentence1", "sentence2", "score"), ("a", "b", "1"), bad, ("e", "f", "3")]
+    file = tmp_path / f"sts{suffix}"
+    file.write_text("".join(("\t" if suffix == ".tsv" else ",").join(row) + "\n" for row in rows))
+    with pytest.raises(CorpusError, match=r"record 2 of .*(score is no number|field too many, too few)"):
+        load_sts(file)
+
+
 def test_without_a_split_the_same_texts_are_kept_every_time(tmp_path: Path) -> None:
     file = write(tmp_path / "c.jsonl", [{"text": f"t{i}", "label": i % 3} for i in range(300)])
     found = load_classification(file)
@@ -80,7 +104,8 @@ def test_without_a_split_the_same_texts_are_kept_every_time(tmp_path: Path) -> N
     ("load", "rows", "message"),
     [
         (load_sts, [{"sentence1": "a", "score": 1}], r"record 1 of .*KeyError: 'sentence2'"),
-        (load_sts, [{"sentence1": "a", "sentence2": "b", "score": "high"}], "a score is no number"),
+        (load_sts, [{"sentence1": "a", "sentence2": "b", "score": "high"}], "record 1 of .*: the score is no number"),
+        (load_sts, [{"sentence1": "a", "sentence2": None, "score": 1}], "record 1 of .* or null"),
         (load_sts, [{"sentence1": "a", "sentence2": "b", "score": 1}], "at least two different scores"),
         (load_classification, [{"text": "a", "label": 1}] * 20, "has 1 classes to learn"),
         (load_classification, [{"text": "a"}], "expected .jsonl, .csv or .tsv with the fields text, label"),
@@ -97,7 +122,8 @@ def write(file: Path, rows: list[dict[str, object]]) -> Path:
         if file.suffix == ".jsonl":
             stream.writelines(json.dumps(row) + "\n" for row in rows)
         else:
-            table = csv.DictWriter(stream, list(rows[0]), delimiter="\t" if file.suffix == ".tsv" else ",")
+            tabs: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None}
+            table = csv.DictWriter(stream, list(rows[0]), **(tabs if file.suffix == ".tsv" else {}))
             table.writeheader()
             table.writerows(rows)
     return file
