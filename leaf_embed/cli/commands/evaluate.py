@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from leaf_embed.evaluation.pipeline import Rotation
     from leaf_embed.evaluation.size import ModelSize
     from leaf_embed.evaluation.storage import EngineSearch
-    from leaf_embed.evaluation.task_sets import OtherSet
+    from leaf_embed.evaluation.tasks import OtherSet
 
 __all__ = ["command"]
 
@@ -114,7 +114,7 @@ def _engines(kinds: list[str]) -> dict[str, EngineSearch]:
 
 
 def _tasks(sts: list[Path], classification: list[Path]) -> list[OtherSet]:
-    from leaf_embed.evaluation.task_sets import load_classification, load_sts
+    from leaf_embed.evaluation.tasks import load_classification, load_sts
 
     return [*map(load_sts, sts), *map(load_classification, classification)]
 

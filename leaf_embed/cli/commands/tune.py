@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from leaf_embed._files import write_text
-from leaf_embed.cli.commands.index import check_documents, read_documents
 from leaf_embed.cli.console import errors, many_numbers, output
 from leaf_embed.cli.place import CollectionName, Path_, Url, place
 from leaf_embed.cli.plot import tune_svg, tune_text
 from leaf_embed.errors import InputError
+from leaf_embed.qdrant.document_files import check_documents, read_documents
 
 if TYPE_CHECKING:
     from leaf_embed.qdrant import CollectionSpec, TuneReport
