@@ -44,22 +44,6 @@ class Mrl(str, Enum):
     rotate = "rotate"
 
 
-class Averaging(str, Enum):
-    """Of the weights."""
-
-    none = "none"
-    ema = "ema"
-    checkpoints = "checkpoints"
-
-
-class TokenEmbeddings(str, Enum):
-    """How they learn."""
-
-    lazy = "lazy"
-    dense = "dense"
-    frozen = "frozen"
-
-
 class Recipe(str, Enum):
     """Named settings; see ``leaf_embed.distill.DistillConfig``."""
 
@@ -87,8 +71,8 @@ def command(
     student: Annotated[
         str | None,
         typer.Option(
-            help="Model the student starts from; a leaf of this teacher is trained on; 'static': one vector a token; "
-            "'shallow': a layer on top of that. Default: the teacher with half its layers."
+            help="Model the student starts from; a leaf of this teacher is trained on; 'static': one vector per "
+            "token. Default: the teacher with half its layers."
         ),
     ] = None,
     layers: Annotated[
@@ -124,11 +108,6 @@ def command(
     prefixes: Annotated[
         str | None, typer.Option(help="Align these leading dimensions too, as in 64,128 (Matryoshka loss).")
     ] = None,
-    focal: Annotated[float, typer.Option(help="Exponent by which badly fitted texts count more.")] = 0.0,
-    averaging: Annotated[Averaging, typer.Option(help="Average the weights over the training.")] = Averaging.none,
-    token_embeddings: Annotated[
-        TokenEmbeddings, typer.Option(help="Update a batch's tokens only, all tokens at each step, or none.")
-    ] = TokenEmbeddings.lazy,
     track: Annotated[
         list[str] | None, typer.Option(help="Log the training to tensorboard, wandb, ... (accelerate's trackers).")
     ] = None,
@@ -163,12 +142,6 @@ def command(
         "query_share": query_share,
         "prefixes": numbers(prefixes, "--prefixes"),
     }
-    options_of_training = {
-        "mrl": mrl.value,
-        "focal": focal,
-        "averaging": averaging.value,
-        "token_embeddings": token_embeddings.value,
-    }
     chosen = () if layers == "none" else numbers(layers, "--layers")
     options = TeacherOptions(
         teacher,
@@ -195,7 +168,7 @@ def command(
 
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     named = recipe or (Recipe.static if student == "static" else Recipe.paper)
-    config: DistillConfig = getattr(DistillConfig, named.value)(seed=seed, **(options_of_training | changes))
+    config: DistillConfig = getattr(DistillConfig, named.value)(seed=seed, mrl=mrl.value, **changes)
     texts = Corpus(corpus) if corpus else None
     encoder: Any = open_teacher(options, texts or (), config.max_tokens)
     if student is None and chosen is None:
