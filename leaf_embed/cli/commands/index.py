@@ -1,4 +1,4 @@
-"""``leaf-embed index``: documents into a collection, by the teacher."""
+"""``leaf-embed index``: documents, embedded by the teacher, into a collection."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leaf_embed.cli.console import errors, output, progress_bar, quiet_transformers
-from leaf_embed.cli.place import CollectionName, Path_, Url, place
-from leaf_embed.cli.shape import Hybrid, Language, Mrl, Preset, Quantization, spec_from
+from leaf_embed.cli.options import (
+    CollectionName,
+    Leaf,
+    Path_,
+    PresetName,
+    TeacherOfLeaf,
+    Url,
+    place,
+    spec_from,
+)
 from leaf_embed.qdrant.document_files import check_documents, read_documents
 
 if TYPE_CHECKING:
@@ -19,29 +27,43 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+NEW = "A new collection"
+
 
 def command(
-    leaf: Annotated[Path, typer.Option(help="Leaf directory.")],
+    leaf: Leaf,
     collection: CollectionName,
     documents: Annotated[
         list[Path], typer.Option("--input", help="Documents: .jsonl (BEIR), .csv or .txt; several may follow.")
     ],
     path: Path_ = None,
     url: Url = None,
-    teacher: Annotated[
-        str | None, typer.Option(help="Teacher's directory or hub id. Default: the one named in the leaf.")
+    teacher: TeacherOfLeaf = None,
+    preset: Annotated[
+        PresetName,
+        typer.Option(help="balanced, small (less memory) or exact (no memory, slow when large).", rich_help_panel=NEW),
+    ] = "balanced",
+    mrl: Annotated[
+        list[str] | None, typer.Option(help="Truncated dimensions to search first, as in 128.", rich_help_panel=NEW)
     ] = None,
-    preset: Preset = "balanced",
-    mrl: Mrl = None,
-    quantization: Quantization = None,
-    hybrid: Hybrid = False,
-    language: Language = "english",
+    quantization: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the truncated vectors, instead of the preset's: none, int8, turbo4, ...", rich_help_panel=NEW
+        ),
+    ] = None,
+    hybrid: Annotated[
+        bool, typer.Option("--hybrid", help="Keep bm25 vectors too, for search --hybrid.", rich_help_panel=NEW)
+    ] = False,
+    language: Annotated[
+        str, typer.Option(help="Language of the bm25 vectors: english, german, ...", rich_help_panel=NEW)
+    ] = "english",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only estimate memory and disk.")] = False,
 ) -> None:
-    """Embed documents by the teacher and store them.
+    """Embed documents with the teacher and store them.
 
-    Makes the collection if it is not there, and says before what it will take. Documents that are there unchanged are
-    not embedded again, so an interrupted run goes on where it stopped.
+    Creates the collection if it does not exist, and prints before how much memory and disk it will take. Unchanged
+    documents are not embedded again, so an interrupted run goes on where it stopped.
     """
     where = place(path, url)
     for file in documents:
