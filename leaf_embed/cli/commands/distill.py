@@ -125,6 +125,11 @@ def command(
     from_cache = cache is not None and not corpus and from_qdrant is None
     if student is None and (from_qdrant is not None or (from_cache and teacher is None)):
         raise InputError("name a --student: without a --teacher on this machine there are no layers to start from")
+    if from_cache and exclude:
+        raise InputError(
+            f"--exclude compares whole texts, and cached ones may be cut. Delete {cache}/corpus.npz and run leaf-embed "
+            "cache with --exclude again: nothing is embedded twice"
+        )
     from leaf_embed.distill import Corpus, distill
 
     texts: Any
