@@ -46,11 +46,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "batch 16, twice the steps": {"batch_size": 16, "max_steps": 2 * STEPS},
     "batch 256, an eighth of the steps": {"batch_size": 256, "max_steps": STEPS // 8},
     "loss over prefixes 64, 128, 256 too": {"prefixes": (64, 128, 256)},
-    "focal 1": {"focal": 1.0},
-    "exponential average": {"averaging": "ema"},
-    "average over checkpoints": {"averaging": "checkpoints"},
-    "dense AdamW on token embeddings": {"token_embeddings": "dense"},
-    "frozen token embeddings": {"token_embeddings": "frozen"},
     "twice the steps": {"max_steps": 2 * STEPS},
 }
 
@@ -97,7 +92,7 @@ class Bench:
         """Loss before and after, and the scores of every query of every set."""
         plan = LayeredPlan(self.teacher.model, self.teacher.space, layers, config.seed)
         learned, held_out = self.texts(plan, config)
-        objective = Objective(config.prefixes, config.focal)
+        objective = Objective(config.prefixes)
         done = plan.align(learned, held_out, Course(config, objective, folder))
         assert done.warm_start is not None
         assert done.final is not None

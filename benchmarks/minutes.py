@@ -137,7 +137,7 @@ def name_of(directory: Path) -> str:
     names = {(numbers, HEADS.get(name, ())): name for name, numbers in LAYERS.items() if name != THEIRS}
     layers, head = info.recipe["layers"], tuple(info.recipe.get("head", ()))
     name = names.get((tuple(layers), head)) if isinstance(layers, list) else None
-    if name is None or info.recipe["student"] == "shallow":
+    if name is None:
         raise typer.BadParameter(f"{directory} is none of the students compared here: {', '.join(STEPS)}")
     return name
 

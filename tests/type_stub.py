@@ -23,7 +23,7 @@ from leaf_embed.evaluation import (
 from leaf_embed.evaluation.compare import Comparison
 from leaf_embed.evaluation.mteb import MtebEncoder
 from leaf_embed.evaluation.pipeline import Rotation
-from leaf_embed.evaluation.task_sets import OtherSet
+from leaf_embed.evaluation.tasks import OtherSet
 from leaf_embed.qdrant import (
     AsyncLeafCollection,
     CollectionSpec,

@@ -26,17 +26,16 @@ class Optimizers:
         """Take the student's weights; weight decay on matrices only, as usual for transformers.
 
         Args:
-            model: The student; its token embeddings are switched to sparse gradients, or frozen, as ``config`` says.
-            config: Rates and ``token_embeddings``.
+            model: The student; its token embeddings are switched to sparse gradients until :meth:`release`.
+            config: Rates, weight decay and the largest norm of a gradient.
         """
         import torch
 
         self._config = config
         self._tables = _embeddings(model)
         for table in self._tables:
-            table.sparse = config.token_embeddings == "lazy"
-            table.weight.requires_grad_(config.token_embeddings != "frozen")
-        lazy = [table.weight for table in self._tables if table.sparse]
+            table.sparse = True
+        lazy = [table.weight for table in self._tables]
         others = [p for p in model.parameters() if p.requires_grad and not any(p is one for one in lazy)]
         groups = [
             {"params": [p for p in others if p.ndim >= 2], "weight_decay": config.weight_decay},
@@ -58,7 +57,7 @@ class Optimizers:
 
     def weights(self) -> Iterable[tuple[torch.nn.Parameter, bool]]:
         """The weights that learn, each with whether its gradient is sparse."""
-        lazy = [table.weight for table in self._tables if table.sparse]
+        lazy = [table.weight for table in self._tables]
         return [(weight, any(weight is one for one in lazy)) for weight in self._parameters]
 
     def _clip(self) -> None:
@@ -76,7 +75,6 @@ class Optimizers:
         """Give the token embeddings back as any other program expects them."""
         for table in self._tables:
             table.sparse = False
-            table.weight.requires_grad_(True)
 
     def state_dict(self) -> list[dict[str, Any]]:
         """One a part, for a checkpoint."""

@@ -23,7 +23,6 @@ from leaf_embed.distill.students.base import (
     Aligned,
     Course,
     LayeredPlan,
-    ShallowPlan,
     StaticPlan,
     StudentPlan,
 )
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
 __all__ = ["DistillReport", "Progress", "distill"]
 
 STATIC = "static"
-SHALLOW = "shallow"
 
 
 @dataclass(frozen=True)
@@ -115,9 +113,8 @@ def distill(
         corpus: Texts, or the paths of corpus files; see :class:`leaf_embed.distill.Corpus`. With stored vectors
             ``None``, or further texts for the teacher behind them.
         student: The model whose transformer the student starts from, where a leaf of the same teacher keeps its space
-            and its head and is trained on; or ``"static"``: one vector a token, trained in seconds and asked in
-            microseconds, for some points of quality; or ``"shallow"``: the lowest layer, or ``layers``, of the
-            teacher or of ``tokenizer``, on top of a static student that is trained first.
+            and its head and is trained on; or ``"static"``: one vector per token, trained in seconds and
+            evaluated in microseconds, for some points of quality.
         output: Directory to write; must not exist.
         config: The recipe; by default the paper's, or :meth:`DistillConfig.static` for a static student.
         layers: Which of the student's layers to keep: their numbers, how many, or ``None`` for all. ``0`` or ``()``
@@ -125,8 +122,7 @@ def distill(
         head: Widths of hidden layers between the mean of the tokens and the vector, at least twice the teacher's
             dimensions each: their work is done once a text, and a student of few layers gains by it. A leaf that is
             trained on has its own.
-        tokenizer: For a static student the model that its tokenizer comes from, for a shallow one that its layers
-            come from; the teacher's own by default.
+        tokenizer: For a static student the model that its tokenizer comes from; the teacher's own by default.
         space_of: A leaf of the same teacher whose rotated space the new one shall share, so that the same collections
             serve both; by default a leaf as student is such a one, and every other student has what ``mrl`` gives.
         cache: Directory of the teacher cache; ``<output>.work/cache`` by default.
@@ -212,7 +208,7 @@ def _kept(student: Any, space_of: str | os.PathLike[str] | None, space: Embeddin
     """The rotation of the leaf that is named, or of the one that the student starts from."""
     if space_of is not None:
         return rotation_of(space_of, space)
-    return None if student in (STATIC, SHALLOW) else kept_rotation(student, space)
+    return None if student == STATIC else kept_rotation(student, space)
 
 
 def _rotation(
@@ -230,7 +226,7 @@ def _objective(config: DistillConfig, rotation: Rotation | None) -> Objective:
     import torch
 
     turn = torch.from_numpy(rotation.matrix) if rotation is not None and config.prefixes else None
-    return Objective(config.prefixes, config.focal, turn)
+    return Objective(config.prefixes, turn)
 
 
 def _save(
@@ -291,7 +287,7 @@ def _plan(
     seed: int,
 ) -> StudentPlan:
     """The student in the making."""
-    if student not in (STATIC, SHALLOW):
+    if student != STATIC:
         return LayeredPlan(student, space, layers, seed, head)
     if head:
         raise InputError(f"a {student} student has no head; name a model as student, with head= and layers= 0 or more")
@@ -300,6 +296,4 @@ def _plan(
         raise InputError(
             f"a {student} student needs a tokenizer, and this teacher shows none; name a model with tokenizer="
         )
-    if student == SHALLOW:
-        return ShallowPlan(source, space, teacher, layers, seed)
     return StaticPlan(source, space, teacher)

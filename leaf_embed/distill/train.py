@@ -14,7 +14,6 @@ import numpy as np
 
 from leaf_embed._files import replacing_file
 from leaf_embed.distill.attention import short_text_attention
-from leaf_embed.distill.averaging import WeightAverage
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.dataset import TokenizedTexts, epoch_batches
 from leaf_embed.distill.distributed import processes
@@ -114,7 +113,6 @@ class _Run:
         self.objective = objective
         self.processes = processes()
         self.optimizers = Optimizers(model, config)
-        self.average = WeightAverage(model, config.averaging)
         self.step = 0
         self.best_loss = math.inf
         self.best_state: dict[str, torch.Tensor] | None = None
@@ -128,7 +126,6 @@ class _Run:
             "step": self.step,
             "model": self.model.state_dict(),
             "optimizers": self.optimizers.state_dict(),
-            "average": self.average.state_dict(),
             "best_loss": self.best_loss,
             "best_state": self.best_state,
             "smoothed": self.smoothed,
@@ -150,7 +147,6 @@ class _Run:
             return
         self.model.load_state_dict(state["model"])
         self.optimizers.load_state_dict(state["optimizers"])
-        self.average.load_state_dict(state["average"])
         self.step, self.smoothed = state["step"], state["smoothed"]
         self.best_loss, self.best_state = state["best_loss"], state["best_state"]
 
@@ -170,7 +166,6 @@ class _Run:
             raise TrainingError(self._bad_batch(value, texts, places))
         self.processes.add_gradients(self.optimizers.weights())
         self.optimizers.step(learning_rate(self.step, total, self.config))
-        self.average.add("ema")
         self.step += 1
         self.smoothed = value if math.isnan(self.smoothed) else 0.98 * self.smoothed + 0.02 * value
 
@@ -181,18 +176,10 @@ class _Run:
             f"{named}. Nothing of this step was kept. Try a lower learning rate, or precision='float32'."
         )
 
-    def keep_if_best(self, held_out: TokenizedTexts, total: int) -> None:
-        """Remember the weights, or their average, if they fit the held-out texts better than any before."""
+    def keep_if_best(self, held_out: TokenizedTexts) -> None:
+        """Remember the weights if they fit the held-out texts better than any before."""
         if self.processes.rank:
             return  # only the first process writes
-        if self.step >= max(1, total // 2):
-            self.average.add("checkpoints")
-        self._keep(held_out)
-        if self.average and (self.config.averaging == "ema" or self.step == total):
-            with self.average.applied():
-                self._keep(held_out)
-
-    def _keep(self, held_out: TokenizedTexts) -> None:
         loss = measure_alignment(self.model, held_out, self.bfloat16, self.objective).loss
         if loss < self.best_loss:
             self.best_loss = loss
@@ -231,7 +218,7 @@ def train(
     Raises:
         TrainingError: The loss became NaN or infinite (the message names the batch), or the checkpoint is damaged.
     """
-    objective = objective or Objective(config.prefixes, config.focal)
+    objective = objective or Objective(config.prefixes)
     run = _Run(model.eval(), config, bfloat16, identity, objective)
     run.resume(Path(checkpoint))
     run.processes.same_weights(model)
@@ -255,7 +242,7 @@ def _train(
     began = saved = time.monotonic()
     epoch, batches = -1, []
     if len(held_out) and run.step == 0:
-        run.keep_if_best(held_out, total)  # a start that training only spoils is kept
+        run.keep_if_best(held_out)  # a start that training only spoils is kept
     while run.step < total:
         per_epoch = max(1, len(texts) // config.batch_size)
         if run.step // per_epoch != epoch:
@@ -263,7 +250,7 @@ def _train(
             batches = epoch_batches(texts.lengths, config.batch_size, config.seed, epoch)
         run.train_batch(texts, batches[run.step % per_epoch], total)
         if len(held_out) and (run.step % every == 0 or run.step == total):
-            run.keep_if_best(held_out, total)
+            run.keep_if_best(held_out)
         now = time.monotonic()
         if progress is not None:
             done = (run.step - first) * min(config.batch_size, len(texts))

@@ -22,8 +22,7 @@ from leaf_embed.evaluation.report.report import EvaluationReport
 from leaf_embed.evaluation.report.results import Mode, Point, SetReport
 from leaf_embed.evaluation.retrieval import DEPTH, RetrievalResult, score
 from leaf_embed.evaluation.storage import EngineSearch, Quantization, Storage
-from leaf_embed.evaluation.task_sets import OtherSet
-from leaf_embed.evaluation.tasks import evaluate_task
+from leaf_embed.evaluation.tasks import OtherSet, evaluate_task
 from leaf_embed.evaluation.worst_queries import worst_queries
 from leaf_embed.vectors import FloatArray
 

@@ -11,7 +11,7 @@ import pytest
 
 from leaf_embed.cli import run
 from leaf_embed.cli.commands.tune import tune_svg, tune_text
-from leaf_embed.cli.conditions import conditions
+from leaf_embed.cli.options import conditions
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant import TuneReport, TuneRow
 from tests.conftest import sentences
@@ -70,10 +70,13 @@ def test_a_dry_run_makes_nothing(
     assert "words" in small
     assert "words" not in plain
     assert not (tmp_path / "none").exists()
-    for wrong in (["--preset", "best"], ["--mrl", 32], ["--quantization", "int3"]):
+    for wrong in (["--mrl", 32], ["--quantization", "int3"]):
         code, _, err = call(capsys, "index", *place, "--dry-run", *wrong)
         assert code == 1, wrong
         assert "error:" in err
+    code, _, err = call(capsys, "index", *place, "--dry-run", "--preset", "best")
+    assert code == 2
+    assert "'best' is not one of 'balanced', 'small', 'exact'" in " ".join(err.replace("│", " ").split())
 
 
 def test_words_filters_and_tuning(

@@ -1,4 +1,4 @@
-"""The loss and its options against NumPy."""
+"""The loss and its prefixes against NumPy."""
 
 import numpy as np
 import pytest
@@ -35,12 +35,3 @@ def test_prefixes_of_the_rotated_vectors():
     axes = np.linalg.qr(RNG.normal(size=(16, 16)))[0].astype(np.float32)
     turned = Objective(prefixes=(4,), rotation=torch.from_numpy(axes))
     assert value(turned) == pytest.approx(value(Objective(prefixes=(4,)), STUDENT @ axes, TEACHER @ axes), rel=1e-5)
-
-
-def test_focal_weights_have_a_mean_of_one_and_no_gradient():
-    each = distances(STUDENT, TEACHER)
-    weights = each**2 / (each**2).mean()
-    assert value(Objective(focal=2.0)) == pytest.approx((each * weights).mean(), rel=1e-5)
-    student = torch.from_numpy(STUDENT).requires_grad_()
-    Objective(focal=2.0)(student, torch.from_numpy(TEACHER)).backward()
-    assert np.allclose(student.grad, 2 * (STUDENT - TEACHER) * weights[:, None] / 6, atol=1e-6)

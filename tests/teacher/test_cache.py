@@ -170,7 +170,7 @@ def test_kill_at_any_moment_loses_the_shard_in_flight_at_most(tmp_path):
         """
         import sys, time
         sys.path.insert(0, {root!r})
-        from tests.distill.test_cache import SPACE, Counting
+        from tests.teacher.test_cache import SPACE, Counting
         from leaf_embed.distill import TeacherCache, Text
         def texts():
             for i in range(100_000):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leaf_embed.cli.console import output, quiet_transformers
+from leaf_embed.cli.options import LeafArgument, Report, TeacherOfLeaf
 from leaf_embed.errors import InputError
 from leaf_embed.format import read_leaf
 
@@ -21,7 +22,7 @@ TEXTS = 1024
 
 
 def command(
-    leaf: Annotated[Path, typer.Argument(help="Leaf directory.", metavar="DIR")],
+    leaf: LeafArgument,
     corpus: Annotated[
         list[Path] | None,
         typer.Option(help="Texts to compare on. Default: the documentation of Python's standard library."),
@@ -30,14 +31,10 @@ def command(
         int | None, typer.Option(help="First make a leaf of the first so many dimensions, in --output.")
     ] = None,
     router: Annotated[
-        bool, typer.Option("--router", help="Write leaf and teacher as one sentence-transformers Router to --output.")
+        bool, typer.Option("--router", help="Write leaf and --teacher as one sentence-transformers Router to --output.")
     ] = False,
-    teacher: Annotated[
-        str | None, typer.Option(help="With --router: the teacher's path. Default: the one named in the leaf.")
-    ] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Report of leaf-embed evaluate, for the table on the model card.")
-    ] = None,
+    teacher: TeacherOfLeaf = None,
+    report: Report = None,
     target: Annotated[Path | None, typer.Option("--output", help="Directory for --dim or --router.")] = None,
 ) -> None:
     """Export a leaf's float32 and int8 ONNX graphs and write parity.json and README.md, the model card.

@@ -1,4 +1,4 @@
-"""``leaf-embed tune``: which settings a collection needs for its own queries."""
+"""``leaf-embed tune``: the search settings that a collection needs for its own queries."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from leaf_embed._files import write_text
-from leaf_embed.cli.commands.index import check_documents, read_documents
 from leaf_embed.cli.console import errors, many_numbers, output
-from leaf_embed.cli.place import CollectionName, Path_, Url, place
+from leaf_embed.cli.options import AsJson, CollectionName, Leaf, Limit, Path_, Url, place
 from leaf_embed.errors import InputError
+from leaf_embed.qdrant.document_files import check_documents, read_documents
 
 if TYPE_CHECKING:
     from leaf_embed.qdrant import CollectionSpec, TuneReport, TuneRow
@@ -27,24 +27,24 @@ MARKS = "ox+*#@"
 
 
 def command(
-    leaf: Annotated[Path, typer.Option(help="Leaf directory.")],
+    leaf: Leaf,
     collection: CollectionName,
-    queries: Annotated[Path, typer.Option(help="Questions as users ask them: .txt, .jsonl or .csv; 50 or more.")],
+    queries: Annotated[Path, typer.Option(help="Queries as users ask them: .txt, .jsonl or .csv; 50 or more.")],
     path: Path_ = None,
     url: Url = None,
     presets: Annotated[
-        str | None, typer.Option(help="Presets to try too, each on a copy: small,exact. No teacher is asked.")
+        str | None, typer.Option(help="Presets to try too, each on a copy: small,exact. The teacher is not called.")
     ] = None,
     candidates: Annotated[str, typer.Option(help="Candidates of stage one to try.")] = "20,50,100,200,400",
     oversampling: Annotated[
         str | None, typer.Option(help="Oversampling of stage one to try beside none, as in 2,4.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="Hits that are compared.")] = 10,
+    limit: Limit = 10,
     target: Annotated[float, typer.Option(help="Recall that the recommendation has to reach.")] = 0.99,
     sample: Annotated[int, typer.Option(help="Documents of a copy.")] = 20_000,
     max_queries: Annotated[int, typer.Option(help="Queries to take from the file.")] = 500,
     plot: Annotated[Path | None, typer.Option(help="Plot to write, .svg (extra eval).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a setting.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure recall against exact search, and milliseconds, with your documents and your queries.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from leaf_embed._extras import require
 from leaf_embed.distill.students.head import build_head, set_linear
+from leaf_embed.encoders.transformer import refuse_shallow
 from leaf_embed.errors import InputError
 from leaf_embed.space import EmbeddingSpace
 
@@ -144,6 +145,7 @@ def _transformer(source: str | os.PathLike[str] | SentenceTransformer) -> Any:
         name = os.fspath(source)
         if Path(name).is_absolute() and not Path(name).is_dir():
             raise InputError(f"there is no student model at {name}; expected a directory or a hub id")
+        refuse_shallow(Path(name))
         try:
             first = SentenceTransformer(name, device="cpu")[0]
         except (OSError, ValueError) as error:
@@ -197,8 +199,7 @@ def warm_start(
 
     It spares the thousands of steps in which a random head would drag the transformer away from what it knows: a
     ridge start alone kept half of a teacher's score where a random head had an eighth after 2,000 steps. Only sums
-    of products are kept, so memory does not depend on the number of texts. Where a static student lies under the
-    transformer, the regression is towards what that one misses.
+    of products are kept, so memory does not depend on the number of texts.
 
     Args:
         model: A student from :func:`build_student`; changed in place.
@@ -208,7 +209,6 @@ def warm_start(
     import torch
 
     head = dense_modules(model)
-    static: Any = next((module for module in model if hasattr(module, "base")), None)
     inputs, dim, biased = head[0].linear.in_features, head[-1].linear.out_features, head[-1].linear.bias is not None
     width = inputs + biased
     gram: NDArray[np.float64] = np.zeros((width, width))
@@ -220,9 +220,8 @@ def warm_start(
             if biased:
                 pooled = torch.cat([pooled, torch.ones(len(pooled), 1, device=pooled.device)], dim=1)
             x = pooled.double().cpu().numpy()
-            known = 0.0 if static is None else static.base(features)
             gram += x.T @ x
-            cross += x.T @ (targets - known).double().cpu().numpy()
+            cross += x.T @ targets.double().cpu().numpy()
             squares, count = squares + float(targets.square().sum()), count + len(targets)
     scale = RIDGE * np.trace(gram) / width
     solution = torch.from_numpy(np.linalg.solve(gram + scale * np.eye(width), cross)).float()

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -37,7 +37,6 @@ __all__ = [
     "Aligned",
     "Course",
     "LayeredPlan",
-    "ShallowPlan",
     "StaticPlan",
     "StudentPlan",
     "first_batches",
@@ -175,51 +174,6 @@ class LayeredPlan:
                 batches = partial(random_batches, learned, course.config.seed, self.model.device)
                 start_embeddings(self.model, lower, batches, bfloat16)
             warm_start(self.model, lambda: first_batches(learned, course.config, self.model), bfloat16)
-
-
-class ShallowPlan(LayeredPlan):
-    """A layer or two on top of a static student that is trained first; see :mod:`leaf_embed.distill.shallow`."""
-
-    def __init__(
-        self,
-        source: str | os.PathLike[str] | SentenceTransformer,
-        space: EmbeddingSpace,
-        teacher: Encoder,
-        layers: int | Sequence[int] | None,
-        seed: int,
-    ) -> None:
-        """Build both parts; the tokens are those of ``source``.
-
-        Args:
-            source: Where the layers come from.
-            space: The space to write into.
-            teacher: Asked for the vector of each token, unless it is only stored vectors.
-            layers: Which layers; by default the lowest.
-            seed: Of the Dense layer's random weights.
-        """
-        super().__init__(source, space, (0,) if layers is None else layers, seed, train_on=False)
-        self._static = StaticPlan(self.model, space, teacher)
-
-    def _start(self, learned: TokenizedTexts, held_out: TokenizedTexts, course: Course, bfloat16: bool) -> None:
-        """Train the static part, put it under the layers, and fit the Dense to what is missing, if that helps."""
-        from leaf_embed.distill.shallow import add_static
-
-        cache, limit = learned.cache, self.max_tokens
-        recipe = DistillConfig.static(seed=course.config.seed)
-        below, below_held_out = (self._static.tokenize(cache, texts.rows, limit) for texts in (learned, held_out))
-        quiet = replace(course, config=recipe, objective=Objective(), log=lambda at: None)
-        self._static.align(below, below_held_out, quiet)
-        first: Any = self._static.model[0]
-        table = first.embedding.weight.detach().numpy()
-        add_static(self.model, table, cache.space.unit_norm)
-        super()._start(learned, held_out, course, bfloat16)
-        sample = held_out if len(held_out) else learned
-        dense: Any = self.model[2]
-        fitted = {name: tensor.clone() for name, tensor in dense.state_dict().items()}
-        with_dense = measure_alignment(self.model, sample, bfloat16).loss
-        dense.load_state_dict({name: tensor.new_zeros(tensor.shape) for name, tensor in fitted.items()})
-        if with_dense < measure_alignment(self.model, sample, bfloat16).loss:
-            dense.load_state_dict(fitted)
 
 
 class StaticPlan:

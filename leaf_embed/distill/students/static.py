@@ -155,7 +155,7 @@ def train_static(
     """
     import torch
 
-    objective = objective or Objective(config.prefixes, config.focal)
+    objective = objective or Objective(config.prefixes)
     optimizer = torch.optim.SparseAdam(list(model.parameters()), lr=config.learning_rate)
     total, began = config.steps(len(texts)), time.monotonic()
     vectors_of = _targets(texts)
