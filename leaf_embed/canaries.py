@@ -7,7 +7,8 @@ it through. Idea: silent same-dimension model swaps reported by users of vector 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,9 @@ CANARY_TEXTS: tuple[tuple[Role, str], ...] = (
 )
 
 TEACHER_FLOOR = 0.98  # the same model in another precision or on another machine: bfloat16 measured above .999
-LEAF_FLOOR = 0.5  # mean over the canaries: an aligned student is far above, an unrelated model is near 0
+LEAF_FLOOR = 0.5  # mean over the canaries: a student of general texts is far above, an unrelated model is near 0
+MARGIN = 0.05  # below what a leaf measured when it was made: int8 on another CPU moves the mean by less
+DEVIATIONS = 3.0  # the cosine of two unrelated directions has a standard deviation of 1 / sqrt(dim)
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,9 @@ class CanaryReport:
 
     def __str__(self) -> str:
         verdict = "pass" if self.passed else "FAIL"
-        return f"canaries {verdict}: mean cosine {self.mean:.4f}, lowest {min(self.cosines):.4f}, floor {self.floor}"
+        return (
+            f"canaries {verdict}: mean cosine {self.mean:.4f}, lowest {min(self.cosines):.4f}, floor {self.floor:.3g}"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +116,31 @@ class Canaries:
             )
         return CanaryReport(tuple(map(float, vectors.cosine(theirs, self.vectors[keep]))), floor)
 
+    def measure(self, encoder: TextEncoder) -> dict[Role, float]:
+        """Mean cosine of an encoder's vectors with the teacher's by role, as ``leaf.json`` keeps it for a leaf."""
+        present: dict[Role, None] = dict.fromkeys(role for role, _ in self.texts)
+        return {role: round(self.check(encoder, 0, (role,)).mean, 4) for role in present}
+
+    def leaf_floor(self, encoder: TextEncoder, roles: Sequence[Role] = ("query", "document")) -> float:
+        """Mean cosine that a leaf has to reach.
+
+        A leaf that learned a narrow domain is far from its teacher on these general texts and still a valid leaf:
+        students of one domain measured .22 to .47 at 384 dimensions. So the floor is :data:`LEAF_FLOOR` or, if that is
+        less, :data:`MARGIN` below what this leaf reached when it was made. It stays above an unrelated model, whose
+        vectors point anywhere: at :data:`DEVIATIONS` standard deviations of the cosine of two random directions or
+        more (.15 at 384 dimensions, .11 at 768), even if all its vectors are nearly the same.
+
+        Args:
+            encoder: The leaf; one that does not know what it reached (``canary_cosines``) has the default floor.
+            roles: Which canaries it is going to be tried on.
+        """
+        known: Mapping[Role, float] = getattr(encoder, "canary_cosines", {})
+        asked = [role for role, _ in self.texts if role in roles]
+        if not asked or not set(asked) <= set(known):
+            return LEAF_FLOOR
+        least = DEVIATIONS / math.sqrt(self.dim)
+        return min(LEAF_FLOOR, max(least, sum(known[role] for role in asked) / len(asked) - MARGIN))
+
     def verify(
         self,
         encoder: TextEncoder,
@@ -126,10 +156,12 @@ class Canaries:
         """
         report = self.check(encoder, floor, roles)
         if not report.passed:
+            is_leaf = floor <= LEAF_FLOOR
             raise SpaceMismatchError(
                 f"{name} does not write into the space it declares: its vectors of {len(report.cosines)} canary texts "
-                f"have a mean cosine of {report.mean:.3f} with the teacher's; expected at least {floor}. "
+                f"have a mean cosine of {report.mean:.3f} with the teacher's; expected at least {floor:.3g}. "
                 "The model's files or prompts were changed; use the model that the space was made with."
+                + (" Or it is a leaf that learned too little: train it on more texts, for more steps." * is_leaf)
             )
         return report
 

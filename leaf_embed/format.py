@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from leaf_embed._files import write_json
 from leaf_embed.errors import NotALeafError
-from leaf_embed.space import EmbeddingSpace
+from leaf_embed.space import EmbeddingSpace, Role
 
 __all__ = [
     "GRAPHS",
@@ -62,6 +62,7 @@ class LeafInfo:
         recipe: How it was made: student, layers, optimiser settings, number of texts.
         metrics: What was measured while it was made.
         kind: ``"transformer"`` or ``"static"`` (one vector a token, no graph).
+        canary_cosines: Mean cosine with the space's canaries by role when it was made; empty in older leaves.
     """
 
     space: EmbeddingSpace
@@ -69,6 +70,7 @@ class LeafInfo:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     kind: Kind = "transformer"
+    canary_cosines: Mapping[Role, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The versioned JSON form."""
@@ -80,6 +82,7 @@ class LeafInfo:
             "max_tokens": self.max_tokens,
             "recipe": dict(self.recipe),
             "metrics": dict(self.metrics),
+            "canary_cosines": dict(self.canary_cosines),
         }
 
 
@@ -131,6 +134,8 @@ def read_leaf(directory: str | os.PathLike[str]) -> LeafInfo:
         )
     try:
         space = EmbeddingSpace.from_dict(value["space"], source=str(file))
-        return LeafInfo(space, int(value["max_tokens"]), value["recipe"], value["metrics"], _kind(value["kind"]))
-    except (KeyError, TypeError, ValueError) as error:
+        cosines: dict[Any, float] = {role: float(mean) for role, mean in value.get("canary_cosines", {}).items()}
+        kind, limit = _kind(value["kind"]), int(value["max_tokens"])
+        return LeafInfo(space, limit, value["recipe"], value["metrics"], kind, cosines)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise NotALeafError(f"{file} lacks or spoils a field ({error!r}); the file is damaged") from error

@@ -142,7 +142,7 @@ class EmbeddingSpace:
         Args:
             encoder: Anything with ``encode_query`` and ``encode_document``.
             floor: Mean cosine with the teacher's vectors that it has to reach: the default fits the teacher itself,
-                :data:`leaf_embed.canaries.LEAF_FLOOR` fits a leaf.
+                :meth:`verify_leaf` knows that of a leaf.
             roles: Which canaries to try.
             name: What the encoder is called in the message.
 
@@ -153,6 +153,13 @@ class EmbeddingSpace:
         if self.canaries is None:
             raise InputError(f"the space {self.describe()} has no canaries; make it with the teacher at hand")
         return self.canaries.verify(encoder, floor, roles, name=name)
+
+    def verify_leaf(
+        self, leaf: TextEncoder, roles: Sequence[Role] = ("query", "document"), name: str = "the leaf"
+    ) -> CanaryReport:
+        """:meth:`verify` with the floor of a leaf; see :meth:`leaf_embed.canaries.Canaries.leaf_floor`."""
+        floor = TEACHER_FLOOR if self.canaries is None else self.canaries.leaf_floor(leaf, roles)
+        return self.verify(leaf, floor=floor, roles=roles, name=name)
 
     def to_dict(self) -> dict[str, Any]:
         """The versioned JSON form, fingerprint and canaries included."""

@@ -51,6 +51,15 @@ def test_blocks_run_from_top_to_bottom(workplace, capsys):
             assert run(arguments) == 0, capsys.readouterr().err
 
 
+def test_the_commands_take_the_best_student():
+    """A choice of layers that fits one teacher makes a worse leaf of another than the default."""
+    distilled = [
+        line for language, code in BLOCKS if language == "bash" for line in code.splitlines() if "distill" in line
+    ]
+    assert len(distilled) == 2
+    assert not any("--layers" in line for line in distilled)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):

@@ -34,7 +34,7 @@ from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import CorpusError, InputError
 from leaf_embed.export.card import write_card
-from leaf_embed.export.onnx import Parity, export
+from leaf_embed.export.onnx import Parity, export, write_measured
 from leaf_embed.format import LeafInfo, write_leaf
 from leaf_embed.progress import Progress, no_progress
 from leaf_embed.space import EmbeddingSpace
@@ -245,6 +245,8 @@ def _save(
             tell("export", 0, None, "")
             parity = export(folder, sample)
             tell("export", 1, 1, "")
+        else:
+            write_measured(folder)
         write_card(folder)
     return parity
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol, overload, runtime_checkable
 
 import numpy as np
@@ -73,7 +74,13 @@ def count_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[int
 
 
 class BaseEncoder(ABC):
-    """Checks texts and handles one or many; a subclass turns clean texts of one role into a matrix."""
+    """Checks texts and handles one or many; a subclass turns clean texts of one role into a matrix.
+
+    Attributes:
+        canary_cosines: Of a leaf, what it reached on the canaries when it was made, by role; empty if unknown.
+    """
+
+    canary_cosines: Mapping[Role, float] = MappingProxyType({})
 
     @property
     @abstractmethod

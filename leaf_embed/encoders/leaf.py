@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from leaf_embed.canaries import LEAF_FLOOR, TEACHER_FLOOR, CanaryReport
+from leaf_embed.canaries import TEACHER_FLOOR, CanaryReport
 from leaf_embed.encoders.base import BaseEncoder, Counting, Encoder, count_tokens
 from leaf_embed.encoders.hub import find_leaf
 from leaf_embed.encoders.recent import RecentQueries
@@ -53,6 +53,7 @@ class LeafEncoder(BaseEncoder):
             SpaceMismatchError: ``document`` is an encoder of another space.
         """
         self._query = query
+        self.canary_cosines = getattr(query, "canary_cosines", {})
         self.rotation = rotation
         self._lock = threading.Lock()
         self._document: Encoder | None = None
@@ -127,7 +128,7 @@ class LeafEncoder(BaseEncoder):
             SpaceMismatchError: It does not.
             InputError: The space has no canaries.
         """
-        return self.space.verify(self._query, floor=LEAF_FLOOR, name="the leaf")
+        return self.space.verify_leaf(self._query)
 
     def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
         """Tokens that the role's encoder reads of each text; by the leaf's tokenizer if the teacher has none to ask."""
@@ -209,7 +210,7 @@ def _open_query(
     if (directory / ROUTER_FILE).is_file():
         from leaf_embed.encoders.published import open_published
 
-        return open_published(directory, info.space, variant, threads, info.max_tokens)
+        return open_published(directory, info.space, variant, threads, info)
     if variant == "torch":
         from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 

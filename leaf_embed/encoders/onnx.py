@@ -66,6 +66,7 @@ class OnnxEncoder(BaseEncoder):
             raise InputError(f"threads must be at least 1; got {threads}")
         self.path = Path(path)
         self.info: LeafInfo = info or read_leaf(self.path)
+        self.canary_cosines = self.info.canary_cosines
         self._budget = TokenBudget(batch_tokens)
         if graph is None:
             graph = _find_graph(self.path, variant)

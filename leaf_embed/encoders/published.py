@@ -63,7 +63,7 @@ def open_published(
     space: EmbeddingSpace,
     variant: Literal["auto", "int8", "float32", "float16", "torch"],
     threads: int,
-    max_tokens: int | None = None,
+    info: LeafInfo | None = None,
 ) -> BaseEncoder:
     """The query side of a sentence-transformers directory that writes into ``space``.
 
@@ -71,7 +71,7 @@ def open_published(
     applied here if the graph stops at the tokens, since graphs that leave the Dense out are the field's most frequent
     silent error. Without a graph it is run by torch, from the modules of the query's road alone.
 
-    ``max_tokens`` is where it stops reading, if that is known better than from its files.
+    ``info`` is what its ``leaf.json`` says, if it has one.
 
     Raises:
         NotALeafError: No such directory, or one of modules that are not supported.
@@ -81,7 +81,7 @@ def open_published(
     layout = read_layout(directory)
     if layout.part("Normalize") is not None and not space.unit_norm:
         raise InputError(f"{directory} normalises its vectors; the declared space says unit_norm=False")
-    info = LeafInfo(space, max_tokens or _max_tokens(directory, layout, space))
+    info = info or LeafInfo(space, _max_tokens(directory, layout, space))
     encoder: BaseEncoder
     graph = None if variant == "torch" else _graph(directory, layout, variant)
     if layout.parts[0].kind == "StaticEmbedding" and variant != "torch":
@@ -95,6 +95,7 @@ def open_published(
     else:
         raise NotALeafError(f"{directory} has no {variant} graph; take another variant, 'auto' or 'torch'")
     _check(encoder.encode_query(PROBE), space, directory)
+    encoder.canary_cosines = info.canary_cosines
     return encoder
 
 

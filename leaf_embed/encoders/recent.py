@@ -38,6 +38,7 @@ class RecentQueries(BaseEncoder):
         if size < 1:
             raise InputError(f"a memory of queries needs room for at least one vector; got {size}")
         self.encoder = encoder
+        self.canary_cosines = getattr(encoder, "canary_cosines", {})
         self._size = size
         self._kept: OrderedDict[str, FloatArray] = OrderedDict()
         self._lock = threading.Lock()

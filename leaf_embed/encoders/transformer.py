@@ -90,7 +90,8 @@ class SentenceTransformerEncoder(BaseEncoder):
             self._space = space
             self._check_declared()
         elif leaf.is_file():
-            self._space = read_leaf(name).space
+            info = read_leaf(name)
+            self._space, self.canary_cosines = info.space, info.canary_cosines
         else:
             self._space = self._describe(name, query_prompt, document_prompt)
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed._extras import require
-from leaf_embed.canaries import LEAF_FLOOR
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.leaf import LeafEncoder
 from leaf_embed.errors import InputError
@@ -109,7 +108,7 @@ def evaluate(
         leaf.space,
         tuple(reports),
         latency,
-        canaries=None if known is None else known.check(student, LEAF_FLOOR),
+        canaries=None if known is None else known.check(student, known.leaf_floor(student)),
         tasks=tuple(evaluate_task(student, teacher, one) for one in tasks),
     )
 

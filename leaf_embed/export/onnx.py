@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from leaf_embed._extras import require
 from leaf_embed._files import replacing_directory, write_json
+from leaf_embed.encoders.base import Encoder
+from leaf_embed.encoders.static import StaticEncoder
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError
 from leaf_embed.export.graph import write_graph
 from leaf_embed.export.parity import FLOORS, GOAL, Floor, Parity, Proof, require_floor
 from leaf_embed.export.portable import write_tokenizer_files
 from leaf_embed.export.quantize import LADDER, Quantizer, write_float16
-from leaf_embed.format import GRAPHS, PARITY_FILE, read_leaf
+from leaf_embed.format import GRAPHS, PARITY_FILE, read_leaf, write_leaf
 from leaf_embed.texts import Text
 
-__all__ = ["Floor", "Parity", "export"]
+__all__ = ["Floor", "Parity", "export", "write_measured"]
 
 CALIBRATION = 32  # texts that int8 scales are set on
 
@@ -83,8 +85,25 @@ def export(
         parity["int8"] = _best_int8(path, Quantizer(exact, feeds), folder / Path(GRAPHS["int8"]).name, proof, goal)
         require_floor(parity["int8"], floors["int8"], "int8")
     write_tokenizer_files(path, info.max_tokens)
+    write_measured(path, OnnxEncoder(path))
     write_json(path / PARITY_FILE, {variant: asdict(found) for variant, found in parity.items()})
     return parity
+
+
+def write_measured(directory: Path, leaf: Encoder | None = None) -> None:
+    """Write into ``leaf.json`` what the leaf makes of its space's canaries: what it has to reach from then on.
+
+    Args:
+        directory: A leaf directory.
+        leaf: Its graph; by default the saved model itself.
+    """
+    info = read_leaf(directory)
+    if info.space.canaries is None:
+        return
+    if leaf is None:
+        static = info.kind == "static"
+        leaf = StaticEncoder(directory) if static else SentenceTransformerEncoder(directory, precision="float32")
+    write_leaf(directory, replace(info, canary_cosines=info.space.canaries.measure(leaf)))
 
 
 def _best_int8(leaf: Path, quantizer: Quantizer, target: Path, proof: Proof, goal: Floor) -> Parity:

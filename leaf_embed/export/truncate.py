@@ -14,6 +14,7 @@ from leaf_embed.canaries import Canaries
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError
+from leaf_embed.export.onnx import write_measured
 from leaf_embed.format import read_leaf, write_leaf
 from leaf_embed.space import EmbeddingSpace
 
@@ -54,6 +55,7 @@ def truncate_leaf(directory: str | os.PathLike[str], output: str | os.PathLike[s
         for file in folder.rglob("*.safetensors"):
             file.chmod(0o644)
         write_leaf(folder, replace(info, space=space, recipe=recipe, metrics={}))
+        write_measured(folder)
         if rotation is not None:
             rotation.save(folder)
     return target

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leaf_embed import vectors
-from leaf_embed.canaries import LEAF_FLOOR, CanaryReport
+from leaf_embed.canaries import CanaryReport
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import CollectionError, InputError
 from leaf_embed.qdrant.backends.base import PointId, Record, ScoredPoint
@@ -70,7 +70,7 @@ class CollectionBase:
             SpaceMismatchError: It does not.
             InputError: The collection's space has no canaries.
         """
-        return self.space.verify(self._leaf, floor=LEAF_FLOOR, roles=("query",), name="the leaf")
+        return self.space.verify_leaf(self._leaf, roles=("query",))
 
     def __repr__(self) -> str:
         state = ", closed" if self._closed else ""
@@ -221,7 +221,7 @@ def require_canaries(space: EmbeddingSpace, leaf: Encoder) -> None:
         SpaceMismatchError: The leaf's query side fails the canaries.
     """
     if space.canaries is not None and any(role == "query" for role, _ in space.canaries.texts):
-        space.verify(leaf, floor=LEAF_FLOOR, roles=("query",), name="the leaf")
+        space.verify_leaf(leaf, roles=("query",))
 
 
 def require_leaf(metadata: CollectionMetadata, leaf: Encoder, *, canaries: bool) -> None:

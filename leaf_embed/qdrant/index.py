@@ -17,7 +17,6 @@ from typing import Any, Literal, TypeAlias
 from numpy.typing import ArrayLike
 
 from leaf_embed import vectors
-from leaf_embed.canaries import LEAF_FLOOR
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant.backends.base import Point, PointId, Points
@@ -200,4 +199,4 @@ def _prove(leaf: Encoder, metadata: CollectionMetadata) -> None:
     canaries = metadata.space.canaries
     if canaries is not None and any(role == "document" for role, _ in canaries.texts):
         # The floor of a leaf, since a leaf may encode documents as well; LeafEncoder holds a teacher to a higher one.
-        metadata.space.verify(leaf, floor=LEAF_FLOOR, roles=("document",), name="the document encoder")
+        metadata.space.verify_leaf(leaf, roles=("document",), name="the document encoder")
