@@ -11,7 +11,7 @@ and left out.
 ``--leaf`` adds finished leaves, such as those of the recipes, with the seconds that their training noted, which leave
 out the warm start. Students made of a bigger leaf take part if that is among them; its own minutes are left out.
 CACHE is a teacher cache that a distillation left; EVAL holds BEIR sets, whose documents are kept in EVAL_CACHE. The
-plot needs matplotlib.
+plot needs the extra eval.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ from ablation import Bench
 from training import their_options, their_trainer
 
 import leaf_embed
-from leaf_embed._files import write_json
+from leaf_embed._files import write_json, write_text
 from leaf_embed.distill import DistillConfig
 from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.students.backbone import warm_start
 from leaf_embed.distill.students.base import Course, LayeredPlan, StaticPlan, StudentPlan, first_batches
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder, wants_bfloat16
+from leaf_embed.evaluation.report.plots import Series, curves
 from leaf_embed.format import LEAF_FILE, read_leaf
 
 OF_TWO, OF_THREE = "one layer, of a leaf of two", "two layers, of a leaf of three"
@@ -72,7 +73,7 @@ def main(
     data: Annotated[Path, typer.Option(help="Directory of BEIR sets.")],
     eval_cache: Annotated[Path, typer.Option(help="Teacher cache for the sets' documents.")],
     output: Annotated[Path, typer.Option(help="Result file; points that are in it are not measured again.")],
-    plot: Annotated[Path | None, typer.Option(help="Picture to draw, .svg or .png.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Plot to draw, .svg.")] = None,
     leaf: Annotated[list[Path] | None, typer.Option(help="Finished leaf to add; several.")] = None,
     teacher: Annotated[str | None, typer.Option(help="Teacher; default: the packaged all-MiniLM-L6-v2.")] = None,
 ) -> None:
@@ -190,21 +191,17 @@ def warm_and_train(bench: Bench, plan: StudentPlan, learned: Any, config: Distil
 
 
 def draw(points: dict[str, Any], target: Path) -> None:
-    """Shares kept over minutes, a line a student, with their intervals."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+    """Retention over minutes, one curve per student, with its intervals."""
+    series = []
     for name, found in points.items():
-        ordered = sorted(found.values(), key=lambda one: float(one["minutes"]))
-        x = [one["minutes"] for one in ordered]
-        value, low, high = (100 * np.array([one["kept"][i] for one in ordered]) for i in range(3))
-        dashed = "--" if name == THEIRS else "-"
-        axes.errorbar(x, value, yerr=(value - low, high - value), label=name, marker="o", linestyle=dashed, capsize=2)
-    axes.set(xscale="log", xlabel="minutes of training on two CPU cores", ylabel="nDCG@10 kept, % of the teacher's")
-    axes.set_ylim(bottom=80)  # below it lies only a static student after seconds
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize="small")
-    figure.savefig(target, metadata={"Date": None})
+        good = [one for one in found.values() if one["kept"][0] >= 0.8]  # others: a static student after seconds
+        ordered = sorted(good, key=lambda one: float(one["minutes"]))
+        shares = [[100 * share for share in one["kept"]] for one in ordered]
+        values = [(one["minutes"], share[0]) for one, share in zip(ordered, shares, strict=True)]
+        intervals = [(low, high) for _, low, high in shares]
+        series.append(Series(name, values, dashed=name == THEIRS, intervals=intervals))
+    title = "Retention of the teacher's nDCG@10 against minutes of training"
+    write_text(target, curves(series, title, "minutes on two CPU cores", "retention, %", log=True))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from leaf_embed.distill import CachedEncoder, TeacherCache
 from leaf_embed.encoders.leaf import load_teacher
 from leaf_embed.evaluation import RetrievalSet, evaluate, load_beir
 from leaf_embed.evaluation.size import measure_leaf, measure_model
-from leaf_embed.evaluation.tables import markdown
+from leaf_embed.reports import markdown
 
 QUANTIZATION = ("float32", "int8", "binary", "binary-rescored")
 HEADER = ("leaf", "dims", "stored as", "teacher", "asymmetric", "kept (95 %)", "symmetric", "kept (95 %)")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["DocumentMaker", "LeafEncoder", "load"]
 
 DocumentMaker: TypeAlias = Callable[[EmbeddingSpace], Encoder]
-LeafVariant: TypeAlias = Literal["auto", "int8", "float32", "float16", "torch"]
+LeafVariant: TypeAlias = Literal["auto", "int8", "float32", "torch"]
 
 
 class LeafEncoder(BaseEncoder):
@@ -161,8 +161,7 @@ def load(
             named in the space, loaded on first use. A path or hub id: the teacher from there. ``"leaf"``: the leaf
             itself (symmetric use). An :class:`Encoder`: that one. A function: makes it from the teacher's own space
             when the first document comes. If the leaf's space is rotated, the teacher's vectors are, too.
-        variant: ``"int8"``, ``"float32"``, ``"float16"`` (its weights), ``"auto"`` (int8 if it was exported, else
-            float32), or ``"torch"``.
+        variant: ``"int8"``, ``"float32"``, ``"auto"`` (int8 if it was exported, else float32), or ``"torch"``.
         threads: Threads of ONNX Runtime.
         cache_size: Number of query vectors kept in memory, for queries that come again; 0 keeps none.
         revision: Hub commit, branch or tag of the leaf; the teacher's is pinned in the space.

@@ -18,7 +18,7 @@ __all__ = ["DocumentSource", "LeafSource", "Variant", "encode_lists", "open_leaf
 
 LeafSource: TypeAlias = "str | os.PathLike[str] | Encoder"
 DocumentSource: TypeAlias = "Encoder | DocumentMaker | str | os.PathLike[str] | None"
-Variant: TypeAlias = Literal["auto", "int8", "float32", "float16", "torch"]
+Variant: TypeAlias = Literal["auto", "int8", "float32", "torch"]
 
 
 def open_leaf(

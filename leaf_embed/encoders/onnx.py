@@ -22,7 +22,7 @@ from leaf_embed.vectors import FloatArray
 
 __all__ = ["OnnxEncoder", "Variant"]
 
-Variant: TypeAlias = Literal["auto", "int8", "float32", "float16"]
+Variant: TypeAlias = Literal["auto", "int8", "float32"]
 
 BLOCK = 2048  # texts tokenised at a time: a tokenised text takes some kilobytes until it was encoded
 SLOWER_WHEN_FUSED = ["SkipLayerNormFusion"]  # on a CPU its kernel costs a fifth of a query (examples/LOG.md)

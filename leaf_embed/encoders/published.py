@@ -61,7 +61,7 @@ def known_space(name: str) -> EmbeddingSpace | None:
 def open_published(
     directory: Path,
     space: EmbeddingSpace,
-    variant: Literal["auto", "int8", "float32", "float16", "torch"],
+    variant: Literal["auto", "int8", "float32", "torch"],
     threads: int,
     info: LeafInfo | None = None,
 ) -> BaseEncoder:

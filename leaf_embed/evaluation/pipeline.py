@@ -20,8 +20,7 @@ from leaf_embed.evaluation.encoding import EncodedSet, Progress, encode_set
 from leaf_embed.evaluation.latency import measure_latency
 from leaf_embed.evaluation.report.report import EvaluationReport
 from leaf_embed.evaluation.report.results import Mode, Point, SetReport
-from leaf_embed.evaluation.retrieval import DEPTH
-from leaf_embed.evaluation.scoring import RetrievalResult, score
+from leaf_embed.evaluation.retrieval import DEPTH, RetrievalResult, score
 from leaf_embed.evaluation.storage import EngineSearch, Quantization, Storage
 from leaf_embed.evaluation.tasks import OtherSet, evaluate_task
 from leaf_embed.evaluation.worst_queries import worst_queries

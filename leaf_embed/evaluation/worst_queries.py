@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaf_embed.evaluation.beir import RetrievalSet
-from leaf_embed.evaluation.scoring import RetrievalResult
+from leaf_embed.evaluation.retrieval import RetrievalResult
 
 __all__ = ["Hit", "QueryLoss", "worst_queries"]
 

@@ -23,7 +23,7 @@ def report(space, value=0.5):
     kept = {"nDCG@10": value, "retention": {"value": 0.9, "low": 0.85, "high": 0.95}}
     modes = {"teacher": {"nDCG@10": 0.6}, "asymmetric": kept, "symmetric": {"nDCG@10": 0.4}}
     point = {"dim": space.dim, "quantization": "int8", "modes": modes}
-    head = {"format": "leaf-embed/evaluation", "version": 1, "fingerprint": space.fingerprint, "teacher": space.teacher}
+    head = {"format": "leaf-embed/evaluation", "version": 2, "fingerprint": space.fingerprint, "teacher": space.teacher}
     return head | {"sets": [{"name": "rivers", "points": [point]}]}
 
 

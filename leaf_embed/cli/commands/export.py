@@ -27,7 +27,6 @@ def command(
         list[Path] | None,
         typer.Option(help="Texts to compare on. Default: the documentation of Python's standard library."),
     ] = None,
-    float16: Annotated[bool, typer.Option("--float16", help="A graph with float16 weights too.")] = False,
     dim: Annotated[
         int | None, typer.Option(help="First make a leaf of the first so many dimensions, in --output.")
     ] = None,
@@ -57,7 +56,7 @@ def command(
     if dim is not None:
         leaf = truncate_leaf(leaf, target or leaf, dim)
     if info.kind == "transformer":
-        for variant, parity in export(leaf, _texts(corpus), float16=float16).items():
+        for variant, parity in export(leaf, _texts(corpus)).items():
             output.print(
                 f"{variant:<8} {parity.bytes / 1e6:6.1f} MB   cosine mean {parity.mean_cosine:.5f}, "
                 f"lowest {parity.min_cosine:.5f}, same top ten {parity.top10_overlap:.1%}, {parity.texts} texts, "

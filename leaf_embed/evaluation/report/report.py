@@ -19,14 +19,12 @@ from leaf_embed.evaluation.latency import Latency
 from leaf_embed.evaluation.report.page import html_page
 from leaf_embed.evaluation.report.results import Mode, Point, SetReport
 from leaf_embed.evaluation.size import ModelSize
-from leaf_embed.evaluation.tables import markdown
 from leaf_embed.evaluation.tasks import TaskReport
+from leaf_embed.reports import FORMAT, VERSION, markdown
 from leaf_embed.space import EmbeddingSpace
 
-__all__ = ["FORMAT", "VERSION", "EvaluationReport"]
+__all__ = ["EvaluationReport"]
 
-FORMAT = "leaf-embed/evaluation"
-VERSION = 2
 LONG = 24  # rows a person reads through
 HEADER = ("set", "dims", "stored as", "teacher", "asymmetric", "kept (95 %)", "symmetric", "kept (95 %)")
 

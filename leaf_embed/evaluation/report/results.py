@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from leaf_embed.evaluation.alignment import CosineRow
 from leaf_embed.evaluation.bootstrap import Retention
-from leaf_embed.evaluation.scoring import METRICS, RetrievalResult
-from leaf_embed.evaluation.tables import markdown
+from leaf_embed.evaluation.retrieval import METRICS, RetrievalResult
 from leaf_embed.evaluation.worst_queries import QueryLoss
+from leaf_embed.reports import markdown
 from leaf_embed.texts import Role
 
 __all__ = ["Mode", "Point", "SetReport"]
