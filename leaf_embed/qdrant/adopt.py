@@ -1,4 +1,4 @@
-"""Taking over a collection made elsewhere, after its vectors have shown that the leaf's document encoder wrote them."""
+"""Adopts a collection made elsewhere, after its vectors have shown that the leaf's document encoder wrote them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class AdoptReport:
 def adopt_collection(
     store: Store, name: str, leaf: Encoder, text_key: str, vector: str | None, sample: int, floor: float
 ) -> str:
-    """Prove and describe a collection made elsewhere; its name, aliases resolved.
+    """Verifies a collection made elsewhere and writes its metadata; returns its name, aliases resolved.
 
     See :meth:`leaf_embed.qdrant.LeafCollection.adopt` for arguments and errors.
     """
@@ -51,9 +51,9 @@ def adopt_collection(
         raise CollectionError(f"the collection {found!r} says already which model wrote it; use open")
     spec = adopted_spec(found, store.layout(found), leaf.space, vector)
     metadata = CollectionMetadata(found, leaf.space, spec, text_key=text_key)
-    points = store.open(metadata)
+    points = store.open(found, spec.full_name)
     try:
-        prove_documents(points.page(None, sample, (), vector=True).records, leaf, metadata, floor)
+        prove_documents(points.page(None, sample, None, vector=True).records, leaf, metadata, floor)
     finally:
         points.close()
     store.write(metadata)

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from leaf_embed._extras import require
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.errors import InputError
-from leaf_embed.qdrant.backends.base import mapped_errors
-from leaf_embed.qdrant.backends.client_calls import Call, PointCalls
+from leaf_embed.qdrant.backends.client_calls import AsyncSender, is_local
 from leaf_embed.qdrant.backends.client_collections import (
     aliases_call,
+    creation_calls,
     describe_info,
-    is_local,
     layout_call,
     names_call,
     read_call,
     require_free,
     require_kept,
 )
-from leaf_embed.qdrant.backends.client_config import creation_calls
+from leaf_embed.qdrant.backends.client_points import PointCalls
 from leaf_embed.qdrant.backends.retry import Retry
 from leaf_embed.qdrant.backends.stores import require_found
 from leaf_embed.qdrant.collection_base import CollectionBase, Query, require_canaries, require_leaf, with_vectors
@@ -44,8 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncLeafCollection"]
 
-T = TypeVar("T")
-
 
 class AsyncLeafCollection(CollectionBase):
     """:class:`LeafCollection` for asyncio: same names, arguments, answers and errors, to be awaited.
@@ -63,7 +58,7 @@ class AsyncLeafCollection(CollectionBase):
         """Called by :meth:`create` and :meth:`open`, which check what is given here."""
         super().__init__(metadata, leaf)
         self._sender = sender
-        self._calls = PointCalls(metadata)
+        self._calls = PointCalls(metadata.name, metadata.spec.full_name)
 
     @classmethod
     async def create(
@@ -150,14 +145,14 @@ class AsyncLeafCollection(CollectionBase):
         """The documents nearest to a query; see :meth:`LeafCollection.search`."""
         self._require_open()
         vector = (await asyncio.to_thread(self._vectors, [query]))[0]
-        found = await self._sender.send(self._calls.query(self._plan(query, vector, **options)))
-        return [self._hit(point) for point in found]
+        found = await self._sender.send(self._calls.query([self._plan(query, vector, **options)]))
+        return [self._hit(point) for point in found[0]]
 
     async def search_batch(self, queries: Sequence[Query], **options: Unpack[SearchOptions]) -> list[list[Hit]]:
         """:meth:`search` for several queries; see :meth:`LeafCollection.search_batch`."""
         self._require_open()
         groups = await asyncio.to_thread(self._plans, queries, options)
-        answers = [await self._sender.send(self._calls.query_batch(plans)) for plans in groups]
+        answers = [await self._sender.send(self._calls.query(plans)) for plans in groups]
         return [[self._hit(point) for point in hits] for answer in answers for hits in answer]
 
     async def search_mmr(
@@ -166,7 +161,7 @@ class AsyncLeafCollection(CollectionBase):
         """Hits that differ from each other; see :meth:`LeafCollection.search_mmr`."""
         self._require_open()
         plan = await asyncio.to_thread(self._mmr_plan, query, limit, fetch, where)
-        return self._mmr_hits(await self._sender.send(self._calls.query(plan)), plan, limit, diversity)
+        return self._mmr_hits((await self._sender.send(self._calls.query([plan])))[0], plan, limit, diversity)
 
     async def get(self, ids: Iterable[str | int], *, with_vectors: bool = False) -> list[StoredDocument]:
         """Documents by their ids; see :meth:`LeafCollection.get`."""
@@ -179,9 +174,9 @@ class AsyncLeafCollection(CollectionBase):
     ) -> AsyncIterator[StoredDocument]:
         """Every document, a page at a time; see :meth:`LeafCollection.iter_documents`."""
         self._require_open()
-        conditions, after = self._conditions(where), None
+        selected, after = self._filter(where), None
         while True:
-            page = await self._sender.send(self._calls.page(after, page_size, conditions, vector=with_vectors))
+            page = await self._sender.send(self._calls.page(after, page_size, selected, vector=with_vectors))
             for record in page.records:
                 yield self._document(record)
             after = page.after
@@ -198,7 +193,7 @@ class AsyncLeafCollection(CollectionBase):
     async def count(self, where: Filter | None = None) -> int:
         """Number of documents, exact; see :meth:`LeafCollection.count`."""
         self._require_open()
-        return await self._sender.send(self._calls.count(self._conditions(where)))
+        return await self._sender.send(self._calls.count(self._filter(where)))
 
     async def describe(self) -> dict[str, Any]:
         """What the collection is, as JSON values; see :meth:`LeafCollection.describe`."""
@@ -215,24 +210,3 @@ class AsyncLeafCollection(CollectionBase):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-class AsyncSender:
-    """Carries out calls by an async client: again if the server is busy."""
-
-    def __init__(self, client: AsyncQdrantClient, retry: Retry) -> None:
-        kind = require("qdrant_client", "qdrant", "A collection behind a client").AsyncQdrantClient
-        if not isinstance(client, kind):
-            raise InputError(f"client must be a qdrant_client.AsyncQdrantClient; got {type(client).__name__}")
-        self._client = client
-        self._retry = retry
-
-    async def send(self, call: Call[T]) -> T:
-        retry = self._retry if call.repeatable else Retry(attempts=1)
-        method = getattr(self._client, call.method)
-        with mapped_errors(call.action, call.hint):
-            return call.read(await retry.call_async(lambda: method(**call.kwargs)))
-
-    async def send_all(self, calls: Iterable[Call[None]]) -> None:
-        for call in calls:
-            await self.send(call)

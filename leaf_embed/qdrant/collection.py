@@ -116,7 +116,7 @@ class LeafCollection(SearchableCollection):
         metadata = CollectionMetadata.from_dict(store.read(found), name=found)
         require_leaf(metadata, leaf, canaries=check_canaries)
         check_layout(metadata, store.layout(found))
-        return cls(store, store.open(metadata), metadata, leaf)
+        return cls(store, store.open(found, metadata.spec.full_name), metadata, leaf)
 
     @classmethod
     def adopt(

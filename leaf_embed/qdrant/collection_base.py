@@ -14,9 +14,8 @@ from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import CollectionError, InputError
 from leaf_embed.qdrant.backends.base import PointId, Record, ScoredPoint
 from leaf_embed.qdrant.index import VectorSource
-from leaf_embed.qdrant.query.bm25 import plan_hybrid
-from leaf_embed.qdrant.query.filters import Filter, Part, parse_filter
-from leaf_embed.qdrant.query.plan import SearchOptions, SearchPlan, filter_prefix, plan_search
+from leaf_embed.qdrant.query.filters import Filter, FilterJson, parse_filter
+from leaf_embed.qdrant.query.plan import Search, SearchOptions, SearchPlan, filter_prefix, plan_search
 from leaf_embed.qdrant.schema.documents import Document, Hit, StoredDocument, as_document, hit, stored_document
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.spec import CollectionSpec
@@ -91,23 +90,18 @@ class CollectionBase:
     def _plan(
         self, query: Query, vector: FloatArray, *, with_vector: bool = False, **options: Unpack[SearchOptions]
     ) -> SearchPlan:
-        rest: dict[str, Any] = dict(options)
-        fusion, words = rest.pop("hybrid", False), rest.pop("words", None)
-        hybrid = None
-        if fusion is not False:
+        search = Search(**options)
+        if search.hybrid is not False:
             self._require_words()
-            text = query if words is None and isinstance(query, str) else words
-            numbers = (rest.get("limit", 10), rest.get("offset", 0))  # checked where the rest of the plan is
-            wanted = sum(number for number in numbers if isinstance(number, int))
-            hybrid = plan_hybrid(fusion, text, self.spec.language, wanted)
+        text = query if isinstance(query, str) else None
         prefix = filter_prefix(self._metadata)
-        return plan_search(vector, self.spec, prefix=prefix, with_vector=with_vector, hybrid=hybrid, **rest)
+        return plan_search(vector, self.spec, search, text=text, prefix=prefix, with_vector=with_vector)
 
     def _require_words(self) -> None:
         if not self.spec.has_words:
             raise InputError(
-                f"the collection {self.name!r} keeps no words, so it cannot be searched for them. Make a new one with "
-                "CollectionSpec(sparse='bm25') and copy, no teacher is asked: "
+                f"the collection {self.name!r} keeps no words (BM25 vectors), so it cannot be searched for them. "
+                "Make a new one with CollectionSpec(sparse='bm25') and copy, no teacher is asked: "
                 "new.index_vectors(old.iter_documents(with_vectors=True))"
             )
 
@@ -151,7 +145,7 @@ class CollectionBase:
             raise InputError(f"expected a list of document ids; got a single {type(ids).__name__}")
         return [self._metadata.point_id(name) for name in ids]
 
-    def _conditions(self, where: Filter | None) -> tuple[Part, ...]:
+    def _filter(self, where: Filter | None) -> FilterJson | None:
         return parse_filter(where, filter_prefix(self._metadata))
 
     def _described(self) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.qdrant.backends.base import Points
+from leaf_embed.qdrant.backends.base import Points, read_pages
 from leaf_embed.qdrant.collection_base import CollectionBase, Query
 from leaf_embed.qdrant.query.bm25 import Fusion
 from leaf_embed.qdrant.query.explain import Explanation, explain_plan
-from leaf_embed.qdrant.query.plan import Filter
+from leaf_embed.qdrant.query.filters import Filter
 from leaf_embed.qdrant.schema.documents import Hit, StoredDocument
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 
@@ -60,18 +60,19 @@ class SearchableCollection(CollectionBase):
             exact: Compare with every full vector: slow and complete.
             mrl: Truncated dimensions to take candidates from; the first of the spec by default.
             candidates: How many to take; ``max(400, 10 * (limit + offset))`` by default, and a multiple of it for
-                codes coarser than 4 bits.
-            oversampling: Let the first stage take this many times more by its codes and rank them by its own
-                unquantized vectors. By default it does not, since the second stage does better.
-            hnsw_ef: Width of the walk through the graph; one and a half times the candidates by default.
+                quantization coarser than 4 bits.
+            oversampling: Let the first stage take this many times more by its quantized vectors and rank them by
+                its own unquantized ones. By default it does not, since the second stage does better.
+            hnsw_ef: Size of the candidate list while the graph is searched; one and a half times the candidates by
+                default.
             score_threshold: Least score of a hit.
-            hybrid: Look for the query's words too, and fuse both rankings: ``"rrf"`` (or ``True``) by places,
-                ``"dbsf"`` by scaled scores. The collection must keep words: ``CollectionSpec(sparse="bm25")``. The
-                score of a hit is then that of the fusion, no cosine.
-            words: The text whose words are looked for; the query itself by default.
+            hybrid: Search by BM25 too, and fuse both rankings: ``"rrf"`` (or ``True``) by ranks, ``"dbsf"`` by scaled
+                scores. The collection must have BM25 vectors: ``CollectionSpec(sparse="bm25")``. The score of a hit
+                is then that of the fusion, no cosine.
+            words: Text for BM25; the query itself by default.
 
         Raises:
-            InputError: A value that cannot be used, or a hybrid search where no words are kept.
+            InputError: A value that cannot be used, or a hybrid search without BM25 vectors.
             VectorError: A query vector of a wrong size, or with NaN or only zeros.
             CollectionError: The engine or the server refused.
         """
@@ -91,7 +92,7 @@ class SearchableCollection(CollectionBase):
             hybrid=hybrid,
             words=words,
         )
-        return [self._hit(found) for found in points.query(plan)]
+        return [self._hit(found) for found in points.query([plan])[0]]
 
     def explain(self, query: Query, **options: Unpack[SearchOptions]) -> Explanation:
         """What :meth:`search` would send for this query, and why; ``print`` it. Nothing is sent."""
@@ -109,7 +110,7 @@ class SearchableCollection(CollectionBase):
         """
         points = self._open_points
         groups = self._plans(queries, options)
-        return [[self._hit(found) for found in hits] for plans in groups for hits in points.query_batch(plans)]
+        return [[self._hit(found) for found in hits] for plans in groups for hits in points.query(plans)]
 
     def search_mmr(
         self,
@@ -132,7 +133,7 @@ class SearchableCollection(CollectionBase):
             where: As for :meth:`search`.
         """
         plan = self._mmr_plan(query, limit, fetch, where)
-        return self._mmr_hits(self._open_points.query(plan), plan, limit, diversity)
+        return self._mmr_hits(self._open_points.query([plan])[0], plan, limit, diversity)
 
     def get(self, ids: Iterable[str | int], *, with_vectors: bool = False) -> list[StoredDocument]:
         """Documents by their ids, in the order asked for; those that are not there are left out.
@@ -156,17 +157,13 @@ class SearchableCollection(CollectionBase):
             where: As for :meth:`search`.
             page_size: Documents in memory at a time.
         """
-        conditions = self._conditions(where)
-        page = self._open_points.page(None, page_size, conditions, vector=with_vectors)
-        while True:
-            yield from map(self._document, page.records)
-            if page.after is None:
-                return
-            page = self._open_points.page(page.after, page_size, conditions, vector=with_vectors)
+        pages = read_pages(self._open_points, page_size, self._filter(where), vector=with_vectors)
+        for records in pages:
+            yield from map(self._document, records)
 
     def count(self, where: Filter | None = None) -> int:
         """Number of documents, exact; with a filter, of those that it lets through."""
-        return self._open_points.count(self._conditions(where))
+        return self._open_points.count(self._filter(where))
 
     def describe(self) -> dict[str, Any]:
         """What the collection is, as JSON values: name, teacher, fingerprint, vectors, points, state of the engine."""

@@ -19,11 +19,11 @@ from numpy.typing import ArrayLike
 from leaf_embed import vectors
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError
-from leaf_embed.qdrant.backends.base import Point, PointId, Points
-from leaf_embed.qdrant.query.bm25 import BM25, SparseVector, document_words
+from leaf_embed.qdrant.backends.base import NewPoint, PointId, Points
+from leaf_embed.qdrant.query.bm25 import SparseVector, bm25_documents
 from leaf_embed.qdrant.schema.documents import HASH, PAYLOAD, Document, IndexReport, as_document, stored_payload
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
-from leaf_embed.qdrant.schema.spec import mrl_name
+from leaf_embed.qdrant.schema.spec import BM25, mrl_name
 
 __all__ = ["Changes", "IndexRun", "Optimize", "Progress", "VectorSource", "encoder_source", "index_documents"]
 
@@ -102,7 +102,7 @@ class IndexRun:
                 changes.unchanged += 1
         return changes
 
-    def points(self, changes: Changes, source: VectorSource) -> list[Point]:
+    def points(self, changes: Changes, source: VectorSource) -> list[NewPoint]:
         """What has to be written with vectors; asks the source for them."""
         documents = changes.to_embed
         if not documents:
@@ -117,7 +117,7 @@ class IndexRun:
         lists = {name: rows.tolist() for name, rows in named.items()}  # lists travel faster than NumPy rows
         words = self._words(list(documents.values()))
         return [
-            Point(
+            NewPoint(
                 point,
                 {**{name: rows[i] for name, rows in lists.items()}, **words[i]},
                 stored_payload(document, space.fingerprint),
@@ -129,7 +129,7 @@ class IndexRun:
         """The sparse vector of each document by its name; nothing where none is kept, or the text has no words."""
         if not self._metadata.spec.has_words:
             return [{}] * len(documents)
-        found = document_words([d.embedded_text for d in documents], self._metadata.spec.language)
+        found = bm25_documents([d.embedded_text for d in documents], self._metadata.spec.language)
         return [{} if vector is None else {BM25: vector} for vector in found]
 
     def payloads(self, changes: Changes) -> dict[PointId, dict[str, Any]]:

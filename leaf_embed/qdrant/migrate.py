@@ -13,7 +13,7 @@ import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed.errors import InputError
-from leaf_embed.qdrant.backends.base import PointId, Points, Record
+from leaf_embed.qdrant.backends.base import PointId, Points, Record, read_pages
 from leaf_embed.qdrant.index import Progress
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.quantization import quantization
@@ -53,15 +53,11 @@ def with_quantization(metadata: CollectionMetadata, name: str) -> CollectionMeta
 def backfill(points: Points, dim: int, page_size: int, progress: Progress | None) -> None:
     """Fill a truncated vector of every point from its full one, a page at a time."""
     total, done = points.count(), 0
-    page = points.page(None, page_size, (), vector=True)
-    while page.records:
-        points.update_vectors(_truncated(page.records, dim))
-        done += len(page.records)
+    for records in read_pages(points, page_size, None, vector=True):
+        points.update_vectors(_truncated(records, dim))
+        done += len(records)
         if progress is not None:
             progress(done, total)
-        if page.after is None:
-            return
-        page = points.page(page.after, page_size, (), vector=True)
 
 
 def _truncated(records: list[Record], dim: int) -> Mapping[PointId, Mapping[str, list[float]]]:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaf_embed.errors import CollectionError
-from leaf_embed.qdrant.query.bm25 import BM25
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.quantization import QUANTIZATIONS
-from leaf_embed.qdrant.schema.spec import CollectionSpec, mrl_name
+from leaf_embed.qdrant.schema.spec import BM25, CollectionSpec, mrl_name
 
 __all__ = ["StoredVector", "check_layout", "read_layout", "truncated_dims"]
 

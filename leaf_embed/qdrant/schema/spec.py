@@ -10,8 +10,9 @@ from leaf_embed.errors import InputError
 from leaf_embed.qdrant.schema.quantization import quantization
 from leaf_embed.space import EmbeddingSpace
 
-__all__ = ["FULL", "CollectionSpec", "mrl_name"]
+__all__ = ["BM25", "FULL", "CollectionSpec", "mrl_name"]
 
+BM25 = "bm25"  # name of the sparse vector
 FULL = "full"  # the teacher's vectors as they are, read only to rescore candidates
 DEFAULT_MRL = 128
 SMALL_SPACE = 128  # up to here a comparison with every full vector costs hardly more than a first stage
