@@ -1,4 +1,4 @@
-"""What each leaf keeps of its teacher, over every set of a directory, every number of dimensions and quantization.
+"""The retention of each leaf, over every set of a directory, every number of dimensions and quantization.
 
     python benchmarks/retention.py --leaf LEAF --leaf OTHER --data EVAL_SETS --cache CACHE \\
         --output benchmarks/results/retention.json
@@ -29,7 +29,7 @@ from leaf_embed.evaluation.size import measure_leaf, measure_model
 from leaf_embed.reports import markdown
 
 QUANTIZATION = ("float32", "int8", "binary", "binary-rescored")
-HEADER = ("leaf", "dims", "stored as", "teacher", "asymmetric", "kept (95 %)", "symmetric", "kept (95 %)")
+HEADER = ("leaf", "dims", "stored as", "teacher", "asymmetric", "retention (95 %)", "symmetric", "retention (95 %)")
 CURVE_TOLERANCE = 0.015  # nDCG@10 that a leaf's curve may lie below the teacher's at the same point
 
 

@@ -77,7 +77,7 @@ def measure(rotation: FloatArray) -> Comparison:
         report = evaluate(
             leaf, MyEncoder(), sets, [128], ["int8", "turbo4"], rotation=turned, engines=codes, tasks=tasks
         )
-        kept: Retention | None = report.kept("asymmetric")
+        kept: Retention | None = report.retention("asymmetric")
         print(kept, report.save_all("report.json"), MtebEncoder(leaf, "me/leaf").mteb_model_meta)
     return compare_reports(report.to_dict(), read_report("other.json"))
 

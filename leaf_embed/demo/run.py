@@ -170,7 +170,7 @@ class Demo:
                 return Quality(**saved)
         report = evaluate(leaf, self.teacher, [self.corpus.evaluation], latency_queries=0, progress=self._encoding)
         point = report.sets[0].points[0]
-        kept = point.kept["asymmetric"]
+        kept = point.retention["asymmetric"]
         if kept is None:
             raise SpaceMismatchError("the teacher finds nothing on the held-out queries; is it the right model?")
         quality = Quality(
@@ -186,7 +186,7 @@ class Demo:
         write_json(file, {"leaf": digest, **quality.__dict__})
         return quality
 
-    def _encoding(self, what: str, done: int, total: int) -> None:
+    def _encoding(self, what: str, done: int, total: int | None, note: str = "") -> None:
         self._tell("evaluate", done, total, what)
 
     def time(self, leaf: LeafEncoder) -> Latency:

@@ -156,7 +156,8 @@ class TaskReport:
         items: Pairs or texts judged.
         teacher: Score of the teacher.
         leaf: Score of the leaf alone.
-        kept: Its share of the teacher's, with an interval over the items; ``None`` if the teacher has nothing.
+        retention: Leaf divided by teacher, with an interval over the items; ``None`` if the teacher's score is not
+            above 0.
     """
 
     name: str
@@ -164,16 +165,16 @@ class TaskReport:
     items: int
     teacher: float
     leaf: float
-    kept: Retention | None
+    retention: Retention | None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
         scores = {"teacher": round(self.teacher, 5), "leaf": round(self.leaf, 5)}
-        share = None if self.kept is None else self.kept.to_dict()
+        share = None if self.retention is None else self.retention.to_dict()
         return {"name": self.name, "kind": self.kind, "items": self.items, **scores, "retention": share}
 
     def __str__(self) -> str:
-        share = "" if self.kept is None else f", kept {self.kept}"
+        share = "" if self.retention is None else f", retention {self.retention}"
         return f"{self.name}: {self.kind} of the teacher {self.teacher:.4f}, of the leaf {self.leaf:.4f}{share}"
 
 
@@ -201,7 +202,7 @@ def evaluate_task(leaf: Encoder, teacher: Encoder, dataset: OtherSet) -> TaskRep
         ours, theirs = (_classification(encoder, dataset) for encoder in (student, teacher))
     count = len(dataset.texts)
     everything = np.arange(count)
-    return TaskReport(dataset.name, kind, count, theirs(everything), ours(everything), _kept(ours, theirs, count))
+    return TaskReport(dataset.name, kind, count, theirs(everything), ours(everything), _retention(ours, theirs, count))
 
 
 def _similarity(encoder: Encoder, dataset: SimilaritySet) -> Scorer:
@@ -224,7 +225,7 @@ def _classification(encoder: Encoder, dataset: ClassificationSet) -> Scorer:
     return lambda places: float(right[places].mean())
 
 
-def _kept(leaf: Scorer, teacher: Scorer, count: int) -> Retention | None:
+def _retention(leaf: Scorer, teacher: Scorer, count: int) -> Retention | None:
     """Paired bootstrap over the items: both scores of the same ones."""
     everything = np.arange(count)
     whole = teacher(everything)

@@ -1,4 +1,4 @@
-"""The model card: what a leaf is, how exact its graphs are, what it keeps, and how each library loads it."""
+"""The model card: the leaf's space, the parity of its graphs, its retention, and how each library loads it."""
 
 from __future__ import annotations
 
@@ -141,19 +141,20 @@ def _retention_table(report: Mapping[str, Any]) -> str:
             str(point["dim"]),
             point["quantization"],
             f"{point['modes']['teacher']['nDCG@10']:.4f}",
-            *(_kept(point["modes"][mode]) for mode in ("asymmetric", "symmetric")),
+            *(_score(point["modes"][mode]) for mode in ("asymmetric", "symmetric")),
         )
         for one in report["sets"]
         for point in one["points"]
     ]
     head = ("set", "dims", "documents as", "teacher, nDCG@10", "leaf queries, teacher documents", "leaf alone")
-    return f"## What it keeps\n\n{_table(head, rows)}\n\nShares of the teacher's nDCG@10, with 95 % intervals."
+    note = "nDCG@10 of the leaf = its share of the teacher's, with the 95 % interval."
+    return f"## Retention\n\n{_table(head, rows)}\n\n{note}"
 
 
-def _kept(mode: Mapping[str, Any]) -> str:
+def _score(mode: Mapping[str, Any]) -> str:
     share = mode.get("retention")
-    kept = "" if share is None else f" = {share['value']:.1%} ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
-    return f"{mode['nDCG@10']:.4f}{kept}"
+    part = "" if share is None else f" = {share['value']:.1%} ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
+    return f"{mode['nDCG@10']:.4f}{part}"
 
 
 def _recipe(info: LeafInfo) -> str:

@@ -64,7 +64,7 @@ def test_the_page_is_whole_and_needs_nothing(report: EvaluationReport) -> None:
 
 def test_the_page_says_what_was_measured(report: EvaluationReport) -> None:
     page = html_page(report.to_dict())
-    kept = report.kept("asymmetric")
+    kept = report.retention("asymmetric")
     assert kept is not None
     assert f"<b>{kept.value:.1%}</b>" in page
     assert f"95 % interval {kept.low:.1%} to {kept.high:.1%}" in page

@@ -34,9 +34,9 @@ def test_similarity_by_hand() -> None:
     assert found.kind == "spearman"
     assert found.teacher == pytest.approx(spearmanr(cosines, human).statistic)
     assert found.leaf == pytest.approx(spearmanr(ours, human).statistic)
-    assert found.kept is not None
-    assert found.kept.value == pytest.approx(found.leaf / found.teacher)
-    assert found.kept.low < found.kept.value < found.kept.high < 1
+    assert found.retention is not None
+    assert found.retention.value == pytest.approx(found.leaf / found.teacher)
+    assert found.retention.low < found.retention.value < found.retention.high < 1
     assert "spearman of the teacher" in str(found)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-Variant: TypeAlias = Literal["auto", "int8", "float32", "float16", "torch"]
+Variant: TypeAlias = Literal["auto", "int8", "float32", "torch"]
 
 
 def command(
