@@ -14,7 +14,6 @@ from leaf_embed._extras import require
 from leaf_embed.encoders.loading import DocumentSource, LeafSource, open_leaf
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant import CollectionSpec, LeafCollection, StoredDocument, open_or_create
-from leaf_embed.qdrant.adopt import prove_vectors
 from leaf_embed_haystack.convert import document_of, leaf_document, plain, where_of
 
 __all__ = ["LeafQdrantDocumentStore"]
@@ -131,7 +130,7 @@ class LeafQdrantDocumentStore:
         if not rows:
             return
         if not self._proven:
-            prove_vectors(rows, self.collection.leaf, self.collection.name)
+            self.collection.verify_vectors(rows)
             self._proven = True
         # Fields of meta may have been embedded too, so a vector is kept only where meta is the same.
         self.collection.delete([r.id for r in rows if r.id in there and r.payload != there[r.id].payload])

@@ -16,7 +16,6 @@ from llama_index.core.vector_stores.types import (
 )
 
 from leaf_embed.qdrant import AsyncLeafCollection, EitherCollection, LeafCollection, StoredDocument
-from leaf_embed.qdrant.adopt import prove_vectors
 from leaf_embed_llama_index.convert import document_of, node_of, result_of, search_call, where_of
 from leaf_embed_llama_index.embedding import LeafEmbedding
 
@@ -101,7 +100,7 @@ class LeafQdrantVectorStore(BasePydanticVectorStore):
     def _checked(self, nodes: Sequence[BaseNode]) -> list[StoredDocument]:
         documents = [document_of(node) for node in nodes]
         if documents and self._check_vectors:
-            prove_vectors(documents, self._either.described.leaf, self._either.described.name)
+            self._either.described.verify_vectors(documents)
             self._check_vectors = False
         return documents
 

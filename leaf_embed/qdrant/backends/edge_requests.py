@@ -68,7 +68,7 @@ def edge_config(edge: Any, metadata: CollectionMetadata) -> Any:
 
 def _words_config(edge: Any, spec: CollectionSpec) -> dict[str, Any] | None:
     """The words, which the engine weighs by how rare they are."""
-    if not spec.has_words:
+    if not spec.has_bm25:
         return None
     memory = _memory(edge, spec.graph_memory)
     return {BM25: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf, memory=memory)}

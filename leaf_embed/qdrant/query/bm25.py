@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from leaf_embed._extras import require
 from leaf_embed.errors import InputError
+from leaf_embed.qdrant.schema.spec import BM25
 
 __all__ = [
     "BM25",
@@ -26,7 +27,6 @@ __all__ = [
     "require_language",
 ]
 
-BM25 = "bm25"  # name of the sparse vector
 RRF_K = 60  # Cormack, Clarke & Büttcher, SIGIR 2009; Qdrant's own default of 2 lets the first places decide alone
 DEPTH = 100  # documents that each ranking brings at least
 DEPTH_PER_HIT = 2

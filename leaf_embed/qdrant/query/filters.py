@@ -95,7 +95,7 @@ class Group:
 Part: TypeAlias = "Condition | Range | DateRange | Empty | Contains | Group"
 
 
-def parse_filter(where: Filter | None, prefix: str) -> tuple[Part, ...]:
+def parse_filter(where: Filter | None, prefix: str = f"{PAYLOAD}.") -> tuple[Part, ...]:
     """Parts that must all hold.
 
     Args:

@@ -32,7 +32,27 @@ WALK = 1.5  # hnsw_ef a candidate: a narrower walk misses whole clusters
 
 
 class SearchOptions(TypedDict, total=False):
-    """The options of :meth:`leaf_embed.qdrant.LeafCollection.search`, explained there."""
+    """The options of :meth:`leaf_embed.qdrant.LeafCollection.search` and its variants.
+
+    Attributes:
+        limit: Hits to return; 10 by default.
+        offset: Hits to skip; 0 by default.
+        where: Fields of the payload with the value, list of values or range they must have:
+            ``{"lang": "en", "year": {"gte": 1990}}``. A dot leads into a nested object. The whole language, with any,
+            not and or, is in :mod:`leaf_embed.qdrant.query.filters`.
+        exact: Whether to compare with every full vector, slow and complete; false by default.
+        mrl: Truncated dimensions to take candidates from; the first of the spec by default.
+        candidates: Candidates of stage one; ``max(400, 10 * (limit + offset))`` by default, and a multiple of it for a
+            quantization below 4 bits.
+        oversampling: Factor by which stage one takes more by its quantized vectors and ranks these by its own
+            unquantized ones. ``None`` by default, since stage two ranks better.
+        hnsw_ef: The search's ``ef`` in the graph; one and a half times the candidates by default.
+        score_threshold: Least score of a hit.
+        hybrid: Whether to search by BM25 too and fuse both rankings: ``"rrf"`` (or ``True``) by ranks, ``"dbsf"`` by
+            scaled scores. The collection needs ``CollectionSpec(sparse="bm25")``. A hit's score is then that of the
+            fusion, no cosine.
+        words: Text for BM25; the query itself by default.
+    """
 
     limit: int
     offset: int
