@@ -121,8 +121,8 @@ def searches(docs: LeafCollection, queries: FloatArray) -> tuple[list[list[Any]]
     the page cache; ``engine_ms`` the same when they are; ``search_ms`` that of the whole ``search``.
     """
     plans = [docs._translator.plan(query, limit=LIMIT) for query in queries]
-    first = [timed(docs._points.query, plan)[1] for plan in plans]
-    engine = [timed(docs._points.query, plan)[1] for plan in plans]
+    first = [timed(docs._points.query, [plan])[1] for plan in plans]
+    engine = [timed(docs._points.query, [plan])[1] for plan in plans]
     answers = [timed(docs.search, query) for query in queries]
     helper = [ms for _, ms in answers]
     times = {"first_ms": percentiles(first), "engine_ms": percentiles(engine), "search_ms": percentiles(helper)}

@@ -36,7 +36,7 @@ from leaf_embed.qdrant import (
     estimate,
     tune,
 )
-from leaf_embed.qdrant.backends.edge_quantization import search_codes
+from leaf_embed.qdrant.backends.edge_quantization import search_quantized
 from leaf_embed.vectors import FloatArray
 from leaf_embed_haystack import LeafDocumentEmbedder, LeafQdrantDocumentStore, LeafQdrantRetriever, LeafTextEmbedder
 from leaf_embed_langchain import LeafEmbeddings, LeafQdrantVectorStore
@@ -70,7 +70,7 @@ def train() -> DistillReport:
 
 def measure(rotation: FloatArray) -> Comparison:
     leaf, sets = leaf_embed.load("leaf"), [load_beir("scifact", stream=True)]
-    codes = {"turbo4": partial(search_codes, quantization="turbo4")}
+    codes = {"turbo4": partial(search_quantized, quantization="turbo4")}
     rotations: list[Rotation] = ["fitted", rotation]
     for turned in rotations:
         tasks: list[OtherSet] = [load_sts("pairs.csv"), load_classification("texts.csv")]

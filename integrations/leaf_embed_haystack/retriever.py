@@ -83,7 +83,7 @@ class LeafQdrantRetriever:
             FilterError: A filter that a collection cannot express.
         """
         if (query is None) == (query_embedding is None):
-            raise InputError("pass either query (a text) or query_embedding (a vector of the collection's space)")
+            raise InputError("give either query (a text) or query_embedding (a vector of the collection's space)")
         asked: Any = query if query is not None else query_embedding
         where = where_of(apply_filter_policy(self.filter_policy, self.filters, filters))
         limit = self.top_k if top_k is None else top_k

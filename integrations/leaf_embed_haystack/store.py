@@ -59,7 +59,7 @@ class LeafQdrantDocumentStore:
         """The collection, opened or created if it was not before."""
         if self._collection is None:
             if (self.path is None) == (self.url is None):
-                raise InputError("pass either path (a directory, for the embedded engine) or url (a Qdrant server)")
+                raise InputError("give either path (a directory, for the embedded engine) or url (a Qdrant server)")
             encoder = open_leaf(self.leaf, document=self.document)
             key = None if self.url in (None, ":memory:") else self.api_key.resolve_value()
             client = None if self.url is None else connect(self.url, key)

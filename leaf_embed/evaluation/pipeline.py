@@ -75,7 +75,7 @@ def evaluate(
         timed_teacher: The teacher to time, if ``teacher`` is one behind a cache, which would answer at once.
         worst: How many of the queries that lose most to show of each set.
         engines: What else ``quantization`` may name: functions that compress and search by themselves, such as
-            :func:`leaf_embed.qdrant.backends.edge_quantization.search_codes`. They get the reduced documents of a
+            :func:`leaf_embed.qdrant.backends.edge_quantization.search_quantized`. They get the reduced documents of a
             set whole.
         tasks: Similarity and classification sets, on which the leaf embeds both sides.
 

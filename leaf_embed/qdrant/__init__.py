@@ -26,7 +26,7 @@ from leaf_embed.qdrant.document_files import parquet_documents
 from leaf_embed.qdrant.either_collection import EitherCollection, aopen_or_create, open_or_create
 from leaf_embed.qdrant.query.explain import Explanation
 from leaf_embed.qdrant.query.filters import Filter, comparison, parse_filter
-from leaf_embed.qdrant.query.plan import SearchOptions
+from leaf_embed.qdrant.query.plan import Search, SearchOptions
 from leaf_embed.qdrant.schema.documents import Document, Hit, IndexReport, StoredDocument
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.sizes import Estimate, estimate
@@ -48,6 +48,7 @@ __all__ = [
     "IndexReport",
     "LeafCollection",
     "Retry",
+    "Search",
     "SearchOptions",
     "StoredDocument",
     "TuneGrid",

@@ -65,9 +65,9 @@ def adopt_collection(
         raise CollectionError(f"the collection {found!r} says already which model wrote it; use open")
     spec = adopted_spec(found, store.layout(found), leaf.space, vector)
     metadata = CollectionMetadata(found, leaf.space, spec, text_key=text_key)
-    points = store.open(metadata)
+    points = store.open(found, spec.full_name)
     try:
-        compare_documents(points.page(None, sample, (), vector=True).records, leaf, metadata, floor)
+        compare_documents(points.page(None, sample, None, vector=True).records, leaf, metadata, floor)
     finally:
         points.close()
     store.write(metadata)

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from leaf_embed._extras import require
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.errors import InputError
 from leaf_embed.progress import Progress, no_progress
-from leaf_embed.qdrant.backends.base import mapped_errors
-from leaf_embed.qdrant.backends.client_calls import Call, PointCalls
+from leaf_embed.qdrant.backends.client_calls import AsyncSender, is_local
 from leaf_embed.qdrant.backends.client_collections import (
     aliases_call,
+    creation_calls,
     describe_info,
-    is_local,
     layout_call,
     names_call,
     read_call,
     require_free,
     require_kept,
 )
-from leaf_embed.qdrant.backends.client_config import creation_calls
+from leaf_embed.qdrant.backends.client_points import PointCalls
 from leaf_embed.qdrant.backends.retry import Retry
 from leaf_embed.qdrant.backends.stores import require_found
 from leaf_embed.qdrant.identity import CollectionIdentity, new_metadata, require_leaf
@@ -45,8 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncLeafCollection"]
 
-T = TypeVar("T")
-
 
 class AsyncLeafCollection(CollectionIdentity):
     """:class:`LeafCollection` for asyncio: the same names, arguments, results and errors.
@@ -64,7 +59,7 @@ class AsyncLeafCollection(CollectionIdentity):
         """Called by :meth:`create` and :meth:`open`, which check the arguments."""
         super().__init__(metadata, leaf)
         self._sender = sender
-        self._calls = PointCalls(metadata)
+        self._calls = PointCalls(metadata.name, metadata.spec.full_name)
         self._translator = Translator(metadata, leaf)
 
     @classmethod
@@ -153,15 +148,13 @@ class AsyncLeafCollection(CollectionIdentity):
 
     async def search(self, query: Query, **options: Unpack[SearchOptions]) -> list[Hit]:
         """Returns the documents nearest to a query; see :meth:`LeafCollection.search`."""
-        self._require_open()
-        plan = await asyncio.to_thread(self._translator.plan, query, **options)
-        return self._translator.hits(await self._sender.send(self._calls.query(plan)))
+        return (await self.search_batch([query], **options))[0]
 
     async def search_batch(self, queries: Sequence[Query], **options: Unpack[SearchOptions]) -> list[list[Hit]]:
         """Returns the hits of each query; see :meth:`LeafCollection.search_batch`."""
         self._require_open()
         groups = await asyncio.to_thread(self._translator.plans, queries, options)
-        answers = [await self._sender.send(self._calls.query_batch(plans)) for plans in groups]
+        answers = [await self._sender.send(self._calls.query(plans)) for plans in groups]
         return [self._translator.hits(found) for answer in answers for found in answer]
 
     async def search_mmr(
@@ -170,7 +163,8 @@ class AsyncLeafCollection(CollectionIdentity):
         """Returns hits that differ from each other; see :meth:`LeafCollection.search_mmr`."""
         self._require_open()
         plan = await asyncio.to_thread(self._translator.mmr_plan, query, limit, fetch, where)
-        return self._translator.mmr_hits(await self._sender.send(self._calls.query(plan)), plan, limit, diversity)
+        found = await self._sender.send(self._calls.query([plan]))
+        return self._translator.mmr_hits(found[0], plan, limit, diversity)
 
     async def get(self, ids: Iterable[str | int], *, with_vectors: bool = False) -> list[StoredDocument]:
         """Returns documents by their ids; see :meth:`LeafCollection.get`."""
@@ -184,9 +178,9 @@ class AsyncLeafCollection(CollectionIdentity):
     ) -> AsyncIterator[StoredDocument]:
         """Yields every document, one page at a time; see :meth:`LeafCollection.iter_documents`."""
         self._require_open()
-        conditions, after, more = self._translator.conditions(where), None, True
+        selected, after, more = self._translator.filter(where), None, True
         while more:
-            page = await self._sender.send(self._calls.page(after, page_size, conditions, vector=with_vectors))
+            page = await self._sender.send(self._calls.page(after, page_size, selected, vector=with_vectors))
             for record in page.records:
                 yield self._translator.document(record)
             after, more = page.after, page.after is not None
@@ -194,7 +188,7 @@ class AsyncLeafCollection(CollectionIdentity):
     async def count(self, where: Filter | None = None) -> int:
         """Returns the exact number of documents; see :meth:`LeafCollection.count`."""
         self._require_open()
-        return await self._sender.send(self._calls.count(self._translator.conditions(where)))
+        return await self._sender.send(self._calls.count(self._translator.filter(where)))
 
     async def describe(self) -> dict[str, Any]:
         """Returns the state of the collection as JSON values; see :meth:`LeafCollection.describe`."""
@@ -211,24 +205,3 @@ class AsyncLeafCollection(CollectionIdentity):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-class AsyncSender:
-    """Sends calls through an async client, again if the server is busy."""
-
-    def __init__(self, client: AsyncQdrantClient, retry: Retry) -> None:
-        kind = require("qdrant_client", "qdrant", "A collection behind a client").AsyncQdrantClient
-        if not isinstance(client, kind):
-            raise InputError(f"client must be a qdrant_client.AsyncQdrantClient; got {type(client).__name__}")
-        self._client = client
-        self._retry = retry
-
-    async def send(self, call: Call[T]) -> T:
-        retry = self._retry if call.repeatable else Retry(attempts=1)
-        method = getattr(self._client, call.method)
-        with mapped_errors(call.action, call.hint):
-            return call.read(await retry.call_async(lambda: method(**call.kwargs)))
-
-    async def send_all(self, calls: Iterable[Call[None]]) -> None:
-        for call in calls:
-            await self.send(call)

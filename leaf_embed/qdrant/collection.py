@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.progress import Progress, no_progress
 from leaf_embed.qdrant.adopt import AdoptOptions, adopt_collection
-from leaf_embed.qdrant.backends.base import Points, Store
+from leaf_embed.qdrant.backends.base import Points, Store, read_pages
 from leaf_embed.qdrant.backends.retry import Retry
 from leaf_embed.qdrant.backends.stores import find_collection, store_of
 from leaf_embed.qdrant.identity import CollectionIdentity, new_metadata, require_leaf
@@ -112,7 +112,7 @@ class LeafCollection(CollectionIdentity):
         metadata = CollectionMetadata.from_dict(store.read(found), name=found)
         require_leaf(metadata, leaf, canaries=check_canaries)
         check_layout(metadata, store.layout(found))
-        return cls(store, store.open(metadata), metadata, leaf)
+        return cls(store, store.open(found, metadata.spec.full_name), metadata, leaf)
 
     @classmethod
     def adopt(
@@ -264,16 +264,15 @@ class LeafCollection(CollectionIdentity):
 
         Args:
             query: A text, encoded by the leaf, or a vector of the collection's space, shape ``(dim,)``.
-            options: Keywords, explained in :class:`~leaf_embed.qdrant.SearchOptions`: ``limit=10``, ``offset=0``,
-                ``where`` (a filter over the payload), ``exact=False``, ``mrl``, ``candidates``, ``oversampling``,
-                ``hnsw_ef``, ``score_threshold``, ``hybrid=False`` and ``words``.
+            options: Keywords, explained in :class:`~leaf_embed.qdrant.Search`: ``limit=10``, ``offset=0``, ``where`` (a
+                filter over the payload), ``exact=False``, ``mrl``, ``candidates``, ``oversampling``, ``hnsw_ef``,
+                ``score_threshold``, ``hybrid=False`` and ``words``.
 
         Raises:
             InputError: A value that cannot be used, or a hybrid search in a collection without BM25 vectors.
             VectorError: A query vector of a wrong size, or with NaN or only zeros.
         """
-        points = self._open_points
-        return self._translator.hits(points.query(self._translator.plan(query, **options)))
+        return self.search_batch([query], **options)[0]
 
     def explain(self, query: Query, **options: Unpack[SearchOptions]) -> Explanation:
         """Returns the request that :meth:`search` would send, with reasons, for ``print``. Nothing is sent."""
@@ -283,7 +282,7 @@ class LeafCollection(CollectionIdentity):
         """Returns the hits of :meth:`search` for each query; texts are encoded and searches sent together."""
         points = self._open_points
         groups = self._translator.plans(queries, options)
-        return [self._translator.hits(found) for plans in groups for found in points.query_batch(plans)]
+        return [self._translator.hits(found) for plans in groups for found in points.query(plans)]
 
     def search_mmr(
         self, query: Query, *, limit: int = 10, fetch: int = 50, diversity: float = 0.5, where: Filter | None = None
@@ -299,7 +298,7 @@ class LeafCollection(CollectionIdentity):
             diversity: 0 chooses by nearness to the query alone, 1 by distance from the hits chosen before alone.
         """
         plan = self._translator.mmr_plan(query, limit, fetch, where)
-        return self._translator.mmr_hits(self._open_points.query(plan), plan, limit, diversity)
+        return self._translator.mmr_hits(self._open_points.query([plan])[0], plan, limit, diversity)
 
     def get(self, ids: Iterable[str | int], *, with_vectors: bool = False) -> list[StoredDocument]:
         """Returns documents by the ids of :meth:`index`, in that order; missing ones are left out."""
@@ -313,15 +312,12 @@ class LeafCollection(CollectionIdentity):
 
         Documents written meanwhile may or may not be among them.
         """
-        conditions, after, more = self._translator.conditions(where), None, True
-        while more:
-            page = self._open_points.page(after, page_size, conditions, vector=with_vectors)
-            yield from map(self._translator.document, page.records)
-            after, more = page.after, page.after is not None
+        for records in read_pages(self._open_points, page_size, self._translator.filter(where), vector=with_vectors):
+            yield from map(self._translator.document, records)
 
     def count(self, where: Filter | None = None) -> int:
         """Returns the exact number of documents; with a filter, of those that match it."""
-        return self._open_points.count(self._translator.conditions(where))
+        return self._open_points.count(self._translator.filter(where))
 
     def describe(self) -> dict[str, Any]:
         """Returns name, teacher, fingerprint, vectors, points and the state of the engine as JSON values."""

@@ -42,7 +42,7 @@ class EitherCollection:
                 raise InputError(f"expected a {kind.__name__}, from its create or open; got {type(value).__name__}")
         described = collection or async_collection
         if described is None:
-            raise InputError("pass a LeafCollection, an AsyncLeafCollection, or both; got neither")
+            raise InputError("give a LeafCollection, an AsyncLeafCollection, or both; got neither")
         if async_collection is not None:
             described.space.require_same(
                 async_collection.space,

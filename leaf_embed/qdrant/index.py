@@ -21,9 +21,9 @@ from leaf_embed import vectors
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError
 from leaf_embed.progress import Progress
-from leaf_embed.qdrant.backends.base import Point, PointId, Points
+from leaf_embed.qdrant.backends.base import NewPoint, PointId, Points
 from leaf_embed.qdrant.identity import require_canaries
-from leaf_embed.qdrant.query.bm25 import SparseVector, document_words
+from leaf_embed.qdrant.query.bm25 import SparseVector, bm25_documents
 from leaf_embed.qdrant.schema.documents import (
     HASH,
     PAYLOAD,
@@ -112,7 +112,7 @@ class IndexRun:
                 changes.unchanged += 1
         return changes
 
-    def points(self, changes: Changes, source: VectorSource) -> list[Point]:
+    def points(self, changes: Changes, source: VectorSource) -> list[NewPoint]:
         """Returns the points to write with vectors, which come from the source."""
         documents = changes.to_embed
         if not documents:
@@ -127,7 +127,7 @@ class IndexRun:
         lists = {name: rows.tolist() for name, rows in named.items()}  # lists travel faster than NumPy rows
         sparse = self._sparse(list(documents.values()))
         return [
-            Point(
+            NewPoint(
                 point,
                 {**{name: rows[i] for name, rows in lists.items()}, **sparse[i]},
                 stored_payload(document, space.fingerprint),
@@ -139,7 +139,7 @@ class IndexRun:
         """The BM25 vector of each document by its name; empty without BM25, or if the text has no words."""
         if not self._metadata.spec.has_bm25:
             return [{}] * len(documents)
-        found = document_words([d.embedded_text for d in documents], self._metadata.spec.language)
+        found = bm25_documents([d.embedded_text for d in documents], self._metadata.spec.language)
         return [{} if vector is None else {BM25: vector} for vector in found]
 
     def payloads(self, changes: Changes) -> dict[PointId, dict[str, Any]]:

@@ -14,7 +14,7 @@ import numpy as np
 from leaf_embed import vectors
 from leaf_embed.errors import InputError
 from leaf_embed.progress import Progress
-from leaf_embed.qdrant.backends.base import PointId, Points, Record
+from leaf_embed.qdrant.backends.base import PointId, Points, Record, read_pages
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.quantization import quantization
 from leaf_embed.qdrant.schema.spec import mrl_name
@@ -52,14 +52,12 @@ def with_quantization(metadata: CollectionMetadata, name: str) -> CollectionMeta
 
 def backfill(points: Points, dim: int, page_size: int, progress: Progress) -> None:
     """Fills a truncated vector of every point from its full one, one page at a time."""
-    total, done, after, more = points.count(), 0, None, True
-    while more:
-        page = points.page(after, page_size, (), vector=True)
-        if rows := _truncated(page.records, dim):
+    total, done = points.count(), 0
+    for records in read_pages(points, page_size, None, vector=True):
+        if rows := _truncated(records, dim):
             points.update_vectors(rows)
-        done += len(page.records)
+        done += len(records)
         progress("add_mrl", done, total, "")
-        after, more = page.after, page.after is not None
 
 
 def _truncated(records: list[Record], dim: int) -> Mapping[PointId, Mapping[str, list[float]]]:

@@ -15,9 +15,8 @@ from leaf_embed import vectors
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant.backends.base import PointId, Record, ScoredPoint
-from leaf_embed.qdrant.query.bm25 import plan_hybrid
-from leaf_embed.qdrant.query.filters import Filter, Part, parse_filter
-from leaf_embed.qdrant.query.plan import SearchOptions, SearchPlan, filter_prefix, plan_search
+from leaf_embed.qdrant.query.filters import Filter, FilterJson, parse_filter
+from leaf_embed.qdrant.query.plan import Search, SearchOptions, SearchPlan, filter_prefix, plan_search
 from leaf_embed.qdrant.schema.documents import Hit, StoredDocument, hit, stored_document
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.vectors import FloatArray
@@ -54,7 +53,7 @@ class Translator:
 
     def plan(self, query: Query, **options: Unpack[SearchOptions]) -> SearchPlan:
         """Returns the plan of one search."""
-        return self._plan(query, self.query_vectors([query])[0], options)
+        return self._plan(query, self.query_vectors([query])[0], Search(**options))
 
     def plans(self, queries: Sequence[Query], options: SearchOptions) -> list[list[SearchPlan]]:
         """Returns the plans of several searches, in groups of one request each."""
@@ -62,35 +61,25 @@ class Translator:
             raise InputError("search_batch takes a list of queries; got one text. Use [text], or search")
         if not len(queries):
             return []
-        rows = self.query_vectors(queries)
-        plans = [self._plan(query, row, options) for query, row in zip(queries, rows, strict=True)]
+        search, rows = Search(**options), self.query_vectors(queries)
+        plans = [self._plan(query, row, search) for query, row in zip(queries, rows, strict=True)]
         return [plans[start : start + BATCH] for start in range(0, len(plans), BATCH)]
 
-    def _plan(self, query: Query, vector: FloatArray, options: SearchOptions, **more: Any) -> SearchPlan:
-        rest: dict[str, Any] = {**options, **more}
-        fusion, text = rest.pop("hybrid", False), rest.pop("words", None)
-        if fusion is not False:
-            self._require_bm25()
-            text = query if text is None and isinstance(query, str) else text
-            bounds = (rest.get("limit", 10), rest.get("offset", 0))  # checked where the rest of the plan is
-            wanted = sum(number for number in bounds if isinstance(number, int))
-            rest["hybrid"] = plan_hybrid(fusion, text, self.metadata.spec.language, wanted)
-        return plan_search(vector, self.metadata.spec, prefix=filter_prefix(self.metadata), **rest)
-
-    def _require_bm25(self) -> None:
-        if not self.metadata.spec.has_bm25:
+    def _plan(self, query: Query, vector: FloatArray, search: Search, *, with_vector: bool = False) -> SearchPlan:
+        if search.hybrid is not False and not self.metadata.spec.has_bm25:
             raise InputError(
                 f"the collection {self.metadata.name!r} has no BM25 vectors, so hybrid searches are not possible. Make "
                 "a new one with CollectionSpec(sparse='bm25') and copy, no teacher is asked: "
                 "new.index_vectors(old.iter_documents(with_vectors=True))"
             )
+        text, prefix = query if isinstance(query, str) else None, filter_prefix(self.metadata)
+        return plan_search(vector, self.metadata.spec, search, text=text, prefix=prefix, with_vector=with_vector)
 
     def mmr_plan(self, query: Query, limit: int, fetch: int, where: Filter | None) -> SearchPlan:
         """Returns the plan of a search whose hits :meth:`mmr_hits` chooses from."""
         if not 1 <= limit <= fetch:
             raise InputError(f"expected 1 ≤ limit ≤ fetch; got limit={limit} and fetch={fetch}")
-        options: SearchOptions = {"limit": fetch, "where": where}
-        return self._plan(query, self.query_vectors([query])[0], options, with_vector=True)
+        return self._plan(query, self.query_vectors([query])[0], Search(limit=fetch, where=where), with_vector=True)
 
     def mmr_hits(self, found: list[ScoredPoint], plan: SearchPlan, limit: int, diversity: float) -> list[Hit]:
         """Returns ``limit`` of the hits by maximal marginal relevance, in the order in which they are chosen."""
@@ -102,8 +91,8 @@ class Translator:
         chosen = vectors.max_marginal_relevance(plan.vector, np.asarray(rows, np.float32), limit, diversity)
         return self.hits([found[index] for index in chosen])
 
-    def conditions(self, where: Filter | None) -> tuple[Part, ...]:
-        """Returns the parsed filter over the stored payload."""
+    def filter(self, where: Filter | None) -> FilterJson | None:
+        """Returns the filter over the stored payload in Qdrant's REST form."""
         return parse_filter(where, filter_prefix(self.metadata))
 
     def point_ids(self, ids: Iterable[str | int]) -> list[PointId]:

@@ -103,14 +103,14 @@ def _rotation(fitted: bool, file: Path | None) -> Rotation:
 
 def _engines(kinds: list[str]) -> dict[str, EngineSearch]:
     """TurboQuant's codes exist in the engine alone."""
-    from leaf_embed.qdrant.backends.edge_quantization import search_codes
+    from leaf_embed.qdrant.backends.edge_quantization import search_quantized
     from leaf_embed.qdrant.schema.quantization import quantization
 
     turbo = [kind for kind in kinds if kind.startswith("turbo")]
     for kind in turbo:  # refused now, not after the encoding
         quantization(kind)
         require("qdrant_edge", "qdrant", "TurboQuant")
-    return {kind: partial(search_codes, quantization=kind) for kind in turbo}
+    return {kind: partial(search_quantized, quantization=kind) for kind in turbo}
 
 
 def _tasks(sts: list[Path], classification: list[Path]) -> list[OtherSet]:
