@@ -96,7 +96,7 @@ def truncated_dims(layout: Mapping[str, StoredVector]) -> tuple[int, ...]:
 
 
 def check_layout(metadata: CollectionMetadata, layout: Mapping[str, StoredVector]) -> None:
-    """Refuses a collection whose engine lacks a vector of the metadata; warns of differences without effect on answers.
+    """Refuses a collection whose engine lacks a vector of the metadata; warns of lesser differences.
 
     Raises:
         CollectionError: A vector is missing, or of another size or distance.

@@ -98,7 +98,7 @@ class CollectionMetadata:
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise CollectionError(
                 f"the collection {name!r} does not say which model wrote its vectors: it holds no leaf-embed metadata. "
-                "It was made elsewhere, or the metadata was lost. Restore it, or make a new collection with "
+                "Another program made it, or the metadata was lost. Restore it, or make a new collection with "
                 "LeafCollection.create and index the documents there; this one is left as it is."
             )
         if value.get("version") != VERSION:
