@@ -146,11 +146,8 @@ class Demo:
             spec = CollectionSpec(mrl=(MRL,), quantization="int8")
             found = LeafCollection.create(COLLECTION, leaf, path=self.collections, spec=spec)
         documents = [Document(document.id, document.text, document.title) for document in self.corpus.documents]
-        found.index(documents, progress=self._indexing)
+        found.index(documents, progress=self._tell)
         return found
-
-    def _indexing(self, done: int, total: int | None) -> None:
-        self._tell("index", done, total, "")
 
     def ask(self, collection: LeafCollection, limit: int = 3) -> list[Answer]:
         """Each hand-written question, by the teacher and by the leaf, in the same collection."""

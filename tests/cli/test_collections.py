@@ -67,8 +67,8 @@ def test_a_dry_run_makes_nothing(
     assert code == 0
     assert plain.startswith("80 documents: about ")
     _, small, _ = call(capsys, "index", *place, "--dry-run", "--mrl", 16, "--quantization", "turbo4", "--hybrid")
-    assert "words" in small
-    assert "words" not in plain
+    assert "BM25" in small
+    assert "BM25" not in plain
     assert not (tmp_path / "none").exists()
     for wrong in (["--mrl", 32], ["--quantization", "int3"]):
         code, _, err = call(capsys, "index", *place, "--dry-run", *wrong)

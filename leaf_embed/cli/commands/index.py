@@ -89,7 +89,7 @@ def command(
         with found:
             report = found.index(
                 (record for file in documents for record in read_documents(file)),
-                progress=lambda done, total: progress("index", done, total),
+                progress=progress,
             )
             count = found.count()
     output.print(

@@ -156,7 +156,7 @@ def vectors_config(metadata: CollectionMetadata) -> dict[str, Any]:
 
 def _sparse_config(spec: CollectionSpec) -> dict[str, Any] | None:
     """The words, which the engine weighs by how rare they are."""
-    if not spec.has_words:
+    if not spec.has_bm25:
         return None
     models = client_models()
     index = models.SparseIndexParams(**_memory(models, spec.graph_memory))

@@ -67,7 +67,7 @@ def edge_config(edge: Any, metadata: CollectionMetadata) -> Any:
 
 def _bm25_config(edge: Any, spec: CollectionSpec) -> dict[str, Any] | None:
     """Returns the configuration of the BM25 vector, which the engine weighs by how rare words are."""
-    if not spec.has_words:
+    if not spec.has_bm25:
         return None
     memory = _memory(edge, spec.graph_memory)
     return {BM25: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf, memory=memory)}

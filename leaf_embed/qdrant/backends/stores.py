@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from leaf_embed._extras import require
 from leaf_embed.errors import CollectionNotFoundError, InputError
 from leaf_embed.qdrant.backends.base import Store
 from leaf_embed.qdrant.backends.retry import Retry
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
 __all__ = [
+    "connect",
     "find_any",
     "find_collection",
     "list_collections",
@@ -35,6 +37,16 @@ def store_of(path: str | os.PathLike[str] | None, client: QdrantClient | None, r
 
         return EdgeStore(path)
     raise InputError("give either path= (a directory, for the embedded engine) or client= (a QdrantClient)")
+
+
+def connect(url: str, api_key: str | None = None) -> QdrantClient:
+    """Returns a client of the server at a URL, or of the client's local mode for ``":memory:"``.
+
+    Raises:
+        MissingExtraError: The extra ``qdrant`` is not installed.
+    """
+    client: QdrantClient = require("qdrant_client", "qdrant", "A Qdrant server").QdrantClient(url, api_key=api_key)
+    return client
 
 
 def list_collections(*, path: str | os.PathLike[str] | None = None, client: QdrantClient | None = None) -> list[str]:

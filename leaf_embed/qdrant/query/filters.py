@@ -34,7 +34,7 @@ SIGNS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 OWN = {"$id": ID, "$text": TEXT, "$title": TITLE}
 
 
-def parse_filter(where: Filter | None, prefix: str) -> FilterJson | None:
+def parse_filter(where: Filter | None, prefix: str = f"{PAYLOAD}.") -> FilterJson | None:
     """Parses a filter into Qdrant's REST form; ``None`` if it filters nothing.
 
     Args:

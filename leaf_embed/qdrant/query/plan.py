@@ -32,7 +32,7 @@ EF_PER_CANDIDATE = 1.5  # with a smaller ef the graph search misses whole cluste
 
 
 class SearchOptions(TypedDict, total=False):
-    """The keywords of :meth:`leaf_embed.qdrant.LeafCollection.search`, explained there; checked by :class:`Search`."""
+    """The keywords of :meth:`leaf_embed.qdrant.LeafCollection.search`, explained and checked by :class:`Search`."""
 
     limit: int
     offset: int
@@ -49,20 +49,25 @@ class SearchOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Search:
-    """What a caller asks for: :class:`SearchOptions` with their defaults, checked.
+    """The options of :meth:`leaf_embed.qdrant.LeafCollection.search`, checked.
 
     Attributes:
         limit: Hits to return.
         offset: Hits to skip.
-        where: See :mod:`leaf_embed.qdrant.query.filters`.
-        exact: Compare with every full vector.
-        mrl: Truncated dimensions of stage one; the spec's first by default.
-        candidates: Candidates of stage one; by default ``max(400, 10 * (limit + offset))``, and more for coarse
-            quantization.
-        oversampling: Let stage one rescore by its own originals, after taking this many times more.
+        where: Fields of the payload with the value, list of values or range they must have:
+            ``{"lang": "en", "year": {"gte": 1990}}``. A dot leads into a nested object. The whole language, with any,
+            not and or, is in :mod:`leaf_embed.qdrant.query.filters`.
+        exact: Whether to compare with every full vector, slow and complete.
+        mrl: Truncated dimensions to take candidates from; the first of the spec by default.
+        candidates: Candidates of stage one; ``max(400, 10 * (limit + offset))`` by default, and a multiple of it for a
+            quantization below 4 bits.
+        oversampling: Factor by which stage one takes more by its quantized vectors and ranks these by its own
+            unquantized ones. ``None`` by default, since stage two ranks better.
         hnsw_ef: Qdrant's ``hnsw_ef`` of stage one; one and a half times the candidates by default.
         score_threshold: Least score of a hit.
-        hybrid: Whether, or by which fusion, to search by BM25 too.
+        hybrid: Whether to search by BM25 too and fuse both rankings: ``"rrf"`` (or ``True``) by ranks, ``"dbsf"`` by
+            scaled scores. The collection needs ``CollectionSpec(sparse="bm25")``. A hit's score is then that of the
+            fusion, no cosine.
         words: Text for BM25; the query itself by default.
 
     Raises:

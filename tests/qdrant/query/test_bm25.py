@@ -170,7 +170,7 @@ def test_explain_shows_both_rankings(leaf: Any) -> None:
 
 def test_what_cannot_be_searched_for_words(home: Any, leaf: Any) -> None:
     with LeafCollection.create("plain", leaf, spec=CollectionSpec(mrl=(16,)), **home) as docs:
-        with pytest.raises(InputError, match=r"keeps no words.*CollectionSpec\(sparse='bm25'\)"):
+        with pytest.raises(InputError, match=r"has no BM25 vectors.*CollectionSpec\(sparse='bm25'\)"):
             docs.search("salt", hybrid=True)
         docs.index([Document("a", "topic1 alpha"), Document("b", "topic1 beta")])
         with LeafCollection.create("words", leaf, spec=SPEC, **home) as new:  # as the message says
