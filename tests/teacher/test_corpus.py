@@ -178,7 +178,7 @@ def test_a_text_of_ten_megabytes_costs_little_to_cut(teacher_path):
 
 
 def test_nul_bytes_go_through_the_whole_cache(tmp_path):
-    from tests.distill.test_cache import SPACE, Counting
+    from tests.teacher.test_cache import SPACE, Counting
 
     cache = TeacherCache(tmp_path, SPACE)
     odd = [Text("a\0b"), Text("a\0"), Text("\u2028\x85"), Text("\ufeffx")]

@@ -115,7 +115,7 @@ def test_queries_alone_learn_and_documents_fit_the_rotation(teacher_path, tmp_pa
 
 
 def test_the_cache_knows_the_roles(teacher_path, tmp_path):
-    from tests.distill.test_cache import SPACE, Counting
+    from tests.teacher.test_cache import SPACE, Counting
 
     cache = TeacherCache(tmp_path, SPACE, shard_rows=3)
     rows = cache.fill([Text(f"text {i}", "query" if i % 3 else "document") for i in range(10)], Counting())

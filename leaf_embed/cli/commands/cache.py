@@ -36,7 +36,7 @@ def command(
         rows = stored.fill(
             cut_texts(texts, encoder.model.tokenizer, space, limit),
             encoder,
-            lambda seen, new: progress("teacher", seen, None, f"{new} embedded, rest known"),
+            progress,
         )
     output.print(f"cache       {output_dir}  ({kilobytes(output_dir) / 1000:.1f} MB)")
     output.print(f"space       {space.describe()}", highlight=False)
