@@ -9,7 +9,7 @@ from typing import Any
 from haystack import Document, component, default_to_dict
 
 from leaf_embed import Encoder
-from leaf_embed.encoders.loading import DocumentSource, LeafSource, Variant, encode_lists, open_leaf
+from leaf_embed.encoders import DocumentSource, LeafSource, Variant, encode_lists, open_leaf
 from leaf_embed_haystack.convert import plain
 
 __all__ = ["LeafDocumentEmbedder", "LeafTextEmbedder"]

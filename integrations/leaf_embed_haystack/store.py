@@ -11,7 +11,7 @@ from haystack.document_stores.types import DuplicatePolicy
 from haystack.utils import Secret
 
 from leaf_embed._extras import require
-from leaf_embed.encoders.loading import DocumentSource, LeafSource, open_leaf
+from leaf_embed.encoders import DocumentSource, LeafSource, open_leaf
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant import CollectionSpec, LeafCollection, StoredDocument, open_or_create
 from leaf_embed.qdrant.adopt import prove_vectors

@@ -10,9 +10,15 @@ from langchain_core.load.serializable import Serializable
 from pydantic import ConfigDict, PrivateAttr
 
 from leaf_embed import EmbeddingSpace, Encoder
-from leaf_embed.encoders import FunctionEncoder
-from leaf_embed.encoders.function import one_by_one
-from leaf_embed.encoders.loading import DocumentSource, LeafSource, Variant, encode_lists, open_leaf
+from leaf_embed.encoders import (
+    DocumentSource,
+    FunctionEncoder,
+    LeafSource,
+    Variant,
+    encode_lists,
+    one_by_one,
+    open_leaf,
+)
 
 __all__ = ["LeafEmbeddings"]
 

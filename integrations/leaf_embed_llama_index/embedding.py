@@ -10,9 +10,15 @@ from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from leaf_embed import EmbeddingSpace, Encoder
-from leaf_embed.encoders import FunctionEncoder
-from leaf_embed.encoders.function import one_by_one
-from leaf_embed.encoders.loading import DocumentSource, LeafSource, Variant, encode_lists, open_leaf
+from leaf_embed.encoders import (
+    DocumentSource,
+    FunctionEncoder,
+    LeafSource,
+    Variant,
+    encode_lists,
+    one_by_one,
+    open_leaf,
+)
 
 __all__ = ["LeafEmbedding"]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-Variant: TypeAlias = Literal["auto", "int8", "float32", "float16", "torch"]
+Variant: TypeAlias = Literal["auto", "int8", "float32", "torch"]
 
 
 def command(
@@ -55,7 +55,7 @@ def command(
 ) -> None:
     """Measure nDCG@10 of the teacher, of leaf queries on teacher documents, and of the leaf alone."""
     import leaf_embed
-    from leaf_embed.encoders.leaf import load_teacher
+    from leaf_embed.encoders.loading import load_teacher
     from leaf_embed.evaluation import evaluate, load_beir
 
     sets = [load_beir(directory, stream=True) for directory in data or ()]
@@ -68,7 +68,7 @@ def command(
     with progress_bar() as progress:
         report = evaluate(
             student,
-            student.turned(encoder if cache is None else _cached(encoder, cache)),
+            student.rotated(encoder if cache is None else _cached(encoder, cache)),
             sets,
             many_numbers(dims, "--dims"),
             kinds,
