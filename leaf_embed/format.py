@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from leaf_embed._files import write_json
-from leaf_embed.errors import NotALeafError
+from leaf_embed.errors import InputError, NotALeafError
 from leaf_embed.space import EmbeddingSpace, Role
 
 __all__ = [
@@ -28,14 +28,18 @@ __all__ = [
     "PARITY_FILE",
     "ROUTER_FILE",
     "TOKEN_OUTPUT",
+    "GraphVariant",
     "Kind",
     "LeafInfo",
+    "Variant",
     "graphs_for",
     "read_leaf",
     "write_leaf",
 ]
 
 Kind: TypeAlias = Literal["transformer", "static"]
+GraphVariant: TypeAlias = Literal["auto", "int8", "float32"]
+Variant: TypeAlias = Literal["auto", "int8", "float32", "torch"]
 
 FORMAT = "leaf-embed/leaf"
 VERSION = 1
@@ -85,9 +89,16 @@ class LeafInfo:
 
 
 def graphs_for(variant: str) -> list[str]:
-    """Graph files that serve a variant, ``"auto"`` or a key of :data:`GRAPHS`; best first."""
+    """Returns the graph files that serve a variant, ``"auto"`` or a key of :data:`GRAPHS`; preferred first.
+
+    Raises:
+        InputError: An unknown variant.
+    """
     names = ("int8", "float32") if variant == "auto" else (variant,)
-    return [GRAPHS[name] for name in names if name in GRAPHS]
+    if not set(names) <= set(GRAPHS):
+        old = "; graphs of float16 weights are no longer read, take int8 or float32" if variant == "float16" else ""
+        raise InputError(f"unknown graph variant {variant!r}; expected auto, {', '.join(GRAPHS)}{old}")
+    return [GRAPHS[name] for name in names]
 
 
 def _kind(name: Any) -> Kind:

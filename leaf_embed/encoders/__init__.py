@@ -5,10 +5,9 @@ The query path (:func:`load`, ``onnx``, ``static``) needs the base install only;
 """
 
 from leaf_embed.encoders.base import BaseEncoder, Encoder, Metered
-from leaf_embed.encoders.callable import CallableEncoder, langchain_encoder
-from leaf_embed.encoders.function import FunctionEncoder, one_by_one
-from leaf_embed.encoders.leaf import LeafEncoder, load
-from leaf_embed.encoders.loading import DocumentSource, LeafSource, Variant, encode_lists, open_leaf
+from leaf_embed.encoders.callable import CallableEncoder, FunctionEncoder, langchain_encoder, one_by_one
+from leaf_embed.encoders.leaf import LeafEncoder
+from leaf_embed.encoders.loading import DocumentSource, LeafSource, Variant, encode_lists, load, open_leaf
 
 __all__ = [
     "BaseEncoder",

@@ -176,7 +176,7 @@ def test_kill_at_any_moment_loses_the_shard_in_flight_at_most(tmp_path):
             for i in range(100_000):
                 yield Text(f"word {{i}}")
         cache = TeacherCache({path!r}, SPACE, shard_rows=20)
-        cache.fill(texts(), Counting(), lambda seen, new: print(seen, flush=True))
+        cache.fill(texts(), Counting(), lambda stage, seen, total, note: print(seen, flush=True))
         """
     ).format(root=str(Path.cwd()), path=str(tmp_path / "cache"))
     for turn in range(3):

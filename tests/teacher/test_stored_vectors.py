@@ -47,7 +47,10 @@ def test_pairs_are_kept_once_and_in_order(tmp_path):
     rows = cache.fill_pairs(pairs("tree", "sun", "tree", "bee"), lambda *at: seen.append(at))
     assert [t.text for t in cache.texts(rows)] == ["tree", "sun", "bee"]
     assert cache.vectors(rows).tolist() == [[4, 2, 1], [3, 0, 1], [3, 2, 1]]
-    assert seen == [(2, 2), (4, 3)]
+    assert seen == [
+        ("vectors", 2, None, "2 taken over, rest known"),
+        ("vectors", 4, None, "3 taken over, rest known"),
+    ]
     again = TeacherCache(tmp_path, SPACE)
     assert again.fill_pairs(pairs("bee", "sea")).tolist() == [2, 3]
 

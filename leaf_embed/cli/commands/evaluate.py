@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from leaf_embed._extras import require
 from leaf_embed.cli.console import errors, many_numbers, output, progress_bar, quiet_transformers
 from leaf_embed.cli.options import Cache, Leaf, TeacherOfLeaf
 from leaf_embed.errors import InputError
+from leaf_embed.format import Variant
 
 if TYPE_CHECKING:
     from leaf_embed.encoders.base import Encoder
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from leaf_embed.evaluation.tasks import OtherSet
 
 __all__ = ["command"]
-
-Variant: TypeAlias = Literal["auto", "int8", "float32", "torch"]
 
 
 def command(
@@ -55,7 +54,7 @@ def command(
 ) -> None:
     """Measure nDCG@10 of the teacher, of leaf queries on teacher documents, and of the leaf alone."""
     import leaf_embed
-    from leaf_embed.encoders.leaf import load_teacher
+    from leaf_embed.encoders.loading import load_teacher
     from leaf_embed.evaluation import evaluate, load_beir
 
     sets = [load_beir(directory, stream=True) for directory in data or ()]
@@ -68,7 +67,7 @@ def command(
     with progress_bar() as progress:
         report = evaluate(
             student,
-            student.turned(encoder if cache is None else _cached(encoder, cache)),
+            student.rotated(encoder if cache is None else _cached(encoder, cache)),
             sets,
             many_numbers(dims, "--dims"),
             kinds,
