@@ -71,6 +71,18 @@ class TeacherCache:
         self._index = KeyIndex()
         self._map_new()
 
+    @classmethod
+    def stored(cls, path: str | os.PathLike[str]) -> TeacherCache:
+        """Opens a cache that exists, in the space that it was filled in.
+
+        Raises:
+            CacheError: There is no cache, or it is damaged.
+        """
+        file = Path(path) / "cache.json"
+        if not file.is_file():
+            raise CacheError(f"{path} holds no teacher cache (no cache.json); fill one with leaf-embed cache")
+        return cls(path, _read_header(file)[0])
+
     def __len__(self) -> int:
         """Number of rows."""
         return len(self._shards)
@@ -84,21 +96,14 @@ class TeacherCache:
             (self.path / "shards").mkdir(parents=True, exist_ok=True)
             write_json(file, {"format": FORMAT, "version": VERSION, "dtype": dtype, "space": self.space.to_dict()})
             return dtype
-        try:
-            value = json.loads(file.read_text(encoding="utf-8"))
-            stored = EmbeddingSpace.from_dict(value["space"], source=str(file))
-            known = (value["format"], value["version"]) == (FORMAT, VERSION)
-        except (OSError, ValueError, KeyError, TypeError, NotALeafError) as error:
-            raise CacheError(f"cannot read {file} ({error}); restore it, or fill another directory") from error
-        if not known:
-            raise CacheError(f"{file} is of format version {value['version']!r}; this release reads {VERSION}")
+        stored, known = _read_header(file)
         stored.require_same(
             self.space,
             mine=f"the cache {self.path}",
             theirs="the teacher",
             advice="Use the teacher that filled the cache, or fill another directory.",
         )
-        return str(value["dtype"])
+        return known
 
     def key(self, text: Text) -> Key:
         """Returns the content address of a text with this space's prompts."""
@@ -257,3 +262,16 @@ class CachedEncoder(BaseEncoder):
         wanted = [Text(text, role) for text in texts]
         self._cache.fill(wanted, self._teacher)
         return self._cache.vectors(self._cache.rows(wanted))
+
+
+def _read_header(file: Path) -> tuple[EmbeddingSpace, str]:
+    """Returns the space and the dtype of the cache that a ``cache.json`` describes."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+        space = EmbeddingSpace.from_dict(value["space"], source=str(file))
+        known, dtype = (value["format"], value["version"]) == (FORMAT, VERSION), str(value["dtype"])
+    except (OSError, ValueError, KeyError, TypeError, NotALeafError) as error:
+        raise CacheError(f"cannot read {file} ({error}); restore it, or fill another directory") from error
+    if not known:
+        raise CacheError(f"{file} is of format version {value['version']!r}; this release reads {VERSION}")
+    return space, dtype

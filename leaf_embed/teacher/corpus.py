@@ -1,4 +1,4 @@
-"""Reading plain text to distil on."""
+"""Corpora: texts to distil on, from files and from data sets of the hub."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Corpus(Iterable[Text]):
     Formats, by suffix, each also as ``.gz`` except parquet:
 
     ========== ==============================================================================================
-    .txt       a text a line
-    .jsonl     ``{"text", optional "title", optional "kind": "query" | "document"}`` a line
+    .txt       one text per line
+    .jsonl     ``{"text", optional "title", optional "kind": "query" | "document"}`` per line
     .csv       columns ``text``, optional ``title``, optional ``kind``
     .parquet   the same columns
     ========== ==============================================================================================
@@ -78,7 +78,7 @@ class Corpus(Iterable[Text]):
 
 
 class Counted(Iterable[T]):
-    """Items that are counted as they go by."""
+    """Items, counted in :attr:`count` while they are read."""
 
     def __init__(self, items: Iterable[T]) -> None:
         self._items = items
