@@ -11,7 +11,7 @@ and left out.
 ``--leaf`` adds finished leaves, such as those of the recipes, with the seconds that their training noted, which leave
 out the warm start. Students made of a bigger leaf take part if that is among them; its own minutes are left out.
 CACHE is a teacher cache that a distillation left; EVAL holds BEIR sets, whose documents are kept in EVAL_CACHE. The
-plot needs matplotlib.
+plot needs the extra eval.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ from ablation import Bench
 from training import their_options, their_trainer
 
 import leaf_embed
-from leaf_embed._files import write_json
+from leaf_embed._files import write_json, write_text
 from leaf_embed.distill import DistillConfig
-from leaf_embed.distill.loss import Objective
-from leaf_embed.distill.students.backbone import warm_start
-from leaf_embed.distill.students.base import Course, LayeredPlan, StaticPlan, StudentPlan, first_batches
+from leaf_embed.distill.students.base import Student
+from leaf_embed.distill.students.static import StaticStudent
+from leaf_embed.distill.students.transformer import TransformerStudent
+from leaf_embed.distill.train import align
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder, wants_bfloat16
+from leaf_embed.evaluation.report.plots import Series, curves
 from leaf_embed.format import LEAF_FILE, read_leaf
 
 OF_TWO, OF_THREE = "one layer, of a leaf of two", "two layers, of a leaf of three"
@@ -72,7 +74,7 @@ def main(
     data: Annotated[Path, typer.Option(help="Directory of BEIR sets.")],
     eval_cache: Annotated[Path, typer.Option(help="Teacher cache for the sets' documents.")],
     output: Annotated[Path, typer.Option(help="Result file; points that are in it are not measured again.")],
-    plot: Annotated[Path | None, typer.Option(help="Picture to draw, .svg or .png.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Plot to draw, .svg.")] = None,
     leaf: Annotated[list[Path] | None, typer.Option(help="Finished leaf to add; several.")] = None,
     teacher: Annotated[str | None, typer.Option(help="Teacher; default: the packaged all-MiniLM-L6-v2.")] = None,
 ) -> None:
@@ -89,8 +91,7 @@ def main(
         for steps in numbers:
             if str(steps) not in points:
                 with tempfile.TemporaryDirectory() as folder:
-                    plan = student(bench, name, sources)
-                    points[str(steps)] = measure(bench, name, plan, steps, Path(folder))
+                    points[str(steps)] = measure(bench, name, sources, steps, Path(folder))
                 write_json(output, result)
             print(name, steps, points[str(steps)], flush=True)
     for name, directory in leaves:
@@ -102,29 +103,30 @@ def main(
         draw(result["points"], plot)
 
 
-def measure(bench: Bench, name: str, plan: StudentPlan, steps: int, folder: Path) -> dict[str, Any]:
+def measure(bench: Bench, name: str, sources: dict[str, str], steps: int, folder: Path) -> dict[str, Any]:
     """One training, and what it keeps."""
     config = DistillConfig.quick(max_steps=steps)
     if name == "static":
         config = DistillConfig.static(max_steps=steps, learning_rate=1e-3)
     if name == NO_LAYER:
         config = DistillConfig.quick(max_steps=steps, learning_rate=1e-3, batch_size=256)
+    student = build(bench, name, sources, config)
+    bench.cache.fill(student.start_texts(), bench.teacher)
     rows = np.random.default_rng(config.seed).permutation(bench.learned)
     if name not in ALL_TEXTS:
         rows = rows[bench.cache.are_queries(rows)]
     rows = rows[: steps * config.batch_size]
     learned, held_out = (
-        plan.tokenize(bench.cache, np.sort(some), config.max_tokens) for some in (rows, bench.held_out)
+        student.tokenize(bench.cache, np.sort(some), config.max_tokens) for some in (rows, bench.held_out)
     )
     began = time.monotonic()
     if name == THEIRS:
-        texts = warm_and_train(bench, plan, learned, config, folder)
+        texts = warm_and_train(bench, student, learned, config, folder)
     else:
-        course = Course(config, Objective(), folder)
-        plan.align(learned, held_out, course)
+        align(student, learned, held_out, config, folder)
         texts = steps * config.batch_size
     minutes = (time.monotonic() - began) / 60
-    leaf = SentenceTransformerEncoder(plan.model)
+    leaf = SentenceTransformerEncoder(student.model)
     return {"minutes": round(minutes, 3), "texts": texts, "kept": bench.kept(bench.scores(leaf.encode_query))}
 
 
@@ -136,7 +138,7 @@ def name_of(directory: Path) -> str:
     names = {(numbers, HEADS.get(name, ())): name for name, numbers in LAYERS.items() if name != THEIRS}
     layers, head = info.recipe["layers"], tuple(info.recipe.get("head", ()))
     name = names.get((tuple(layers), head)) if isinstance(layers, list) else None
-    if name is None or info.recipe["student"] == "shallow":
+    if name is None:
         raise typer.BadParameter(f"{directory} is none of the students compared here: {', '.join(STEPS)}")
     return name
 
@@ -170,41 +172,37 @@ def chain(directory: Path) -> list[Path]:
     return [directory, *before] if whole and recipe.get("head", []) == first.get("head", []) else [directory]
 
 
-def student(bench: Bench, name: str, sources: dict[str, str]) -> StudentPlan:
+def build(bench: Bench, name: str, sources: dict[str, str], config: DistillConfig) -> Student:
     """A new student of that kind, from a bigger leaf or the teacher."""
     model, space = bench.teacher.model, bench.teacher.space
     if name == "static":
-        return StaticPlan(model, space, bench.teacher)
+        return StaticStudent(model, space)
     source = sources[SOURCES[name]] if name in SOURCES else model
-    return LayeredPlan(source, space, LAYERS[name], seed=0, head=HEADS.get(name, ()))
+    return TransformerStudent(source, space, config, layers=LAYERS[name], head=HEADS.get(name, ()))
 
 
-def warm_and_train(bench: Bench, plan: StudentPlan, learned: Any, config: DistillConfig, folder: Path) -> int:
+def warm_and_train(bench: Bench, student: Student, learned: Any, config: DistillConfig, folder: Path) -> int:
     """The same start, then the other trainer; returns the number of texts."""
-    bfloat16 = wants_bfloat16("auto", plan.model.device)
-    warm_start(plan.model, lambda: first_batches(learned, config, plan.model), bfloat16)
+    student.start(learned)
+    options = their_options(config.batch_size, wants_bfloat16("auto", student.model.device))
     shuffled = np.random.default_rng(config.seed).permutation(learned.rows)
-    their_trainer(plan.model, bench.cache, shuffled, folder, **their_options(config.batch_size, bfloat16)).train()
-    plan.model.eval()
+    their_trainer(student.model, bench.cache, shuffled, folder, **options).train()
+    student.model.eval()
     return len(learned.rows) // config.batch_size * config.batch_size
 
 
 def draw(points: dict[str, Any], target: Path) -> None:
-    """Shares kept over minutes, a line a student, with their intervals."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+    """Retention over minutes, one curve per student, with its intervals."""
+    series = []
     for name, found in points.items():
-        ordered = sorted(found.values(), key=lambda one: float(one["minutes"]))
-        x = [one["minutes"] for one in ordered]
-        value, low, high = (100 * np.array([one["kept"][i] for one in ordered]) for i in range(3))
-        dashed = "--" if name == THEIRS else "-"
-        axes.errorbar(x, value, yerr=(value - low, high - value), label=name, marker="o", linestyle=dashed, capsize=2)
-    axes.set(xscale="log", xlabel="minutes of training on two CPU cores", ylabel="nDCG@10 kept, % of the teacher's")
-    axes.set_ylim(bottom=80)  # below it lies only a static student after seconds
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize="small")
-    figure.savefig(target, metadata={"Date": None})
+        good = [one for one in found.values() if one["kept"][0] >= 0.8]  # others: a static student after seconds
+        ordered = sorted(good, key=lambda one: float(one["minutes"]))
+        shares = [[100 * share for share in one["kept"]] for one in ordered]
+        values = [(one["minutes"], share[0]) for one, share in zip(ordered, shares, strict=True)]
+        intervals = [(low, high) for _, low, high in shares]
+        series.append(Series(name, values, dashed=name == THEIRS, intervals=intervals))
+    title = "Retention of the teacher's nDCG@10 against minutes of training"
+    write_text(target, curves(series, title, "minutes on two CPU cores", "retention, %", log=True))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What each leaf keeps of its teacher, over every set of a directory, every number of dimensions and quantization.
+"""The retention of each leaf, over every set of a directory, every number of dimensions and quantization.
 
     python benchmarks/retention.py --leaf LEAF --leaf OTHER --data EVAL_SETS --cache CACHE \\
         --output benchmarks/results/retention.json
@@ -26,10 +26,10 @@ from leaf_embed.distill import CachedEncoder, TeacherCache
 from leaf_embed.encoders.loading import load_teacher
 from leaf_embed.evaluation import RetrievalSet, evaluate, load_beir
 from leaf_embed.evaluation.size import measure_leaf, measure_model
-from leaf_embed.evaluation.tables import markdown
+from leaf_embed.reports import markdown
 
 QUANTIZATION = ("float32", "int8", "binary", "binary-rescored")
-HEADER = ("leaf", "dims", "stored as", "teacher", "asymmetric", "kept (95 %)", "symmetric", "kept (95 %)")
+HEADER = ("leaf", "dims", "stored as", "teacher", "asymmetric", "retention (95 %)", "symmetric", "retention (95 %)")
 CURVE_TOLERANCE = 0.015  # nDCG@10 that a leaf's curve may lie below the teacher's at the same point
 
 

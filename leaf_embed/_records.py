@@ -1,17 +1,142 @@
-"""Records with vectors from parquet, a batch at a time: what distilling and indexing from files share."""
+"""The one reader of files of records: .txt, .jsonl, .csv, .tsv and .parquet, also with a column of vectors.
+
+Everything is read in bounded memory. All but .parquet may be compressed, with .gz after the suffix.
+"""
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
+import json
 import os
+import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
 from leaf_embed._extras import require
 from leaf_embed.errors import LeafEmbedError
 
-__all__ = ["ParquetVectors"]
+__all__ = ["ParquetVectors", "check_file", "format_of", "read_lines", "read_records"]
+
+FORMATS = (".txt", ".jsonl", ".csv", ".tsv", ".parquet")
+ROWS = 4096  # of parquet in memory at a time
+FIELD = 1 << 30  # characters in one field of a .csv at most
+
+
+def format_of(file: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> str | None:
+    """Returns the suffix that names a file's format, ``.gz`` left out, or ``None`` if it is none of ``formats``."""
+    name = os.fspath(file)
+    suffix = Path(name.removesuffix(".gz")).suffix
+    return suffix if suffix in formats and not (suffix == ".parquet" and name.endswith(".gz")) else None
+
+
+def check_file(file: str | os.PathLike[str], formats: Sequence[str], error: type[LeafEmbedError]) -> None:
+    """Refuses a file that cannot be read, before anything else is done.
+
+    Raises:
+        LeafEmbedError: ``error``: it is missing, or of an unknown format.
+    """
+    if not Path(file).is_file():
+        raise error(f"there is no file {os.fspath(file)}; is the path right?")
+    if format_of(file, formats) is None:
+        expected = ", ".join(formats)
+        raise error(f"{os.fspath(file)} is of an unknown format; expected {expected}, or a text format with .gz")
+
+
+def read_records(
+    file: str | os.PathLike[str], error: type[LeafEmbedError], columns: Sequence[str] | None = None
+) -> Iterator[tuple[int, Any]]:
+    """Yields the number of each line or row, and what it holds.
+
+    ========== ============================================================================================
+    .txt       each line, stripped; blank ones too, as ``""``
+    .jsonl     the JSON value of each line; ``""`` for a blank one
+    .csv       a dictionary per row, numbered from 2, below the header
+    .tsv       the same between tabs, without quoting: each line is one row
+    .parquet   a dictionary per row, numbered from 1
+    ========== ============================================================================================
+
+    Args:
+        file: Its path; the suffix names the format, see :func:`format_of`.
+        error: What to raise.
+        columns: Columns of a .parquet to read, those of them that exist; all by default.
+
+    Raises:
+        LeafEmbedError: ``error``: the file cannot be read or is damaged; the message names it, and the line if one
+            is to blame.
+    """
+    kind = format_of(file)
+    if kind == ".parquet":
+        source = _open_parquet(file, error)
+        names = source.schema_arrow.names
+        rest = names if columns is None else [name for name in names if name in columns]
+        batches = _batches(source, file, error, ROWS, rest)
+        yield from enumerate((row for batch in batches for row in batch.to_pylist()), 1)
+    elif kind in (".csv", ".tsv"):
+        csv.field_size_limit(FIELD)
+        lines = (line.replace("\0", "") for _, line in _lines(file, error, newline=""))
+        tabs: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if kind == ".tsv" else {}
+        try:
+            yield from enumerate(csv.DictReader(lines, **tabs), 2)
+        except csv.Error as reason:
+            raise error(f"cannot read {os.fspath(file)} as {kind}: {reason}") from reason
+    else:
+        for number, line in _lines(file, error):
+            stripped = line.strip()
+            yield number, _json(stripped, f"{os.fspath(file)}:{number}", error) if kind == ".jsonl" else stripped
+
+
+def read_lines(file: str | os.PathLike[str], error: type[LeafEmbedError]) -> Iterator[tuple[int, str]]:
+    """Yields the number of each line that is not blank, and the line without its end.
+
+    Raises:
+        LeafEmbedError: ``error``: the file cannot be read.
+    """
+    return ((number, line.rstrip("\r\n")) for number, line in _lines(file, error) if line.strip())
+
+
+def _lines(file: str | os.PathLike[str], error: type[LeafEmbedError], newline: str = "\n") -> Iterator[tuple[int, str]]:
+    try:
+        with _open(Path(file), newline) as stream:
+            yield from enumerate(stream, 1)
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as reason:
+        raise error(f"cannot read {os.fspath(file)}: {reason}. Is it whole, and UTF-8?") from reason
+
+
+def _open(file: Path, newline: str) -> IO[str]:
+    if file.suffix == ".gz":
+        return io.TextIOWrapper(gzip.open(file), encoding="utf-8-sig", newline=newline)
+    return file.open(encoding="utf-8-sig", newline=newline)
+
+
+def _json(line: str, place: str, error: type[LeafEmbedError]) -> Any:
+    try:
+        return json.loads(line) if line else ""
+    except (ValueError, RecursionError) as reason:
+        raise error(f"{place} is no JSON: {reason}; expected one JSON value per line") from reason
+
+
+def _open_parquet(file: str | os.PathLike[str], error: type[LeafEmbedError]) -> Any:
+    arrow: Any = require("pyarrow", "train", "Reading parquet")
+    parquet: Any = require("pyarrow.parquet", "train", "Reading parquet")
+    try:
+        return parquet.ParquetFile(file)
+    except (arrow.ArrowException, OSError) as reason:
+        raise error(f"cannot read {os.fspath(file)} as parquet: {reason}") from reason
+
+
+def _batches(
+    source: Any, file: str | os.PathLike[str], error: type[LeafEmbedError], rows: int, columns: Sequence[str]
+) -> Iterator[Any]:
+    arrow: Any = require("pyarrow", "train", "Reading parquet")
+    try:
+        yield from source.iter_batches(batch_size=rows, columns=list(columns))
+    except (arrow.ArrowException, OSError) as reason:
+        raise error(f"cannot read {os.fspath(file)} as parquet: {reason}") from reason
 
 
 class ParquetVectors:
@@ -25,7 +150,7 @@ class ParquetVectors:
         error: type[LeafEmbedError],
         hint: str = "",
     ) -> None:
-        """Open a file and look at its columns.
+        """Opens a file and looks at its columns.
 
         Args:
             file: Its path.
@@ -37,17 +162,13 @@ class ParquetVectors:
         Raises:
             LeafEmbedError: ``error``: the file cannot be read, or lacks a column; the message lists those it has.
         """
-        self._arrow: Any = require("pyarrow", "train", "Reading parquet")
-        parquet: Any = require("pyarrow.parquet", "train", "Reading parquet")
-        self._name, self._vector, self._error = os.fspath(file), vector, error
-        try:
-            self._source = parquet.ParquetFile(file)
-        except (self._arrow.ArrowException, OSError) as reason:
-            raise error(f"cannot read {self._name} as parquet: {reason}") from reason
+        self._file, self._vector, self._error = file, vector, error
+        self._source = _open_parquet(file, error)
         self.columns: list[str] = self._source.schema_arrow.names
         if missing := sorted({vector, *needed} - set(self.columns)):
             expected = sorted({vector, *needed})
-            message = f"{self._name} lacks {missing}; expected the columns {expected}; it has {self.columns}. {hint}"
+            name = os.fspath(file)
+            message = f"{name} lacks {missing}; expected the columns {expected}; it has {self.columns}. {hint}"
             raise error(message.rstrip(" ."))
 
     def __len__(self) -> int:
@@ -55,7 +176,7 @@ class ParquetVectors:
         return int(self._source.metadata.num_rows)
 
     def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[tuple[list[Any], list[Any]]]:
-        """Records as dictionaries without their vectors, and the vectors: an array each, or ``None``.
+        """Yields records as dictionaries without their vectors, and the vectors: one array each, or ``None``.
 
         Args:
             rows: Rows in memory at a time.
@@ -65,9 +186,6 @@ class ParquetVectors:
             LeafEmbedError: The file is damaged.
         """
         rest = [n for n in self.columns if n != self._vector and (columns is None or n in columns)]
-        try:
-            for batch in self._source.iter_batches(batch_size=rows, columns=[*rest, self._vector]):
-                vectors = batch[self._vector].to_numpy(zero_copy_only=False)
-                yield batch.select(rest).to_pylist(), [None if row is None else np.asarray(row) for row in vectors]
-        except (self._arrow.ArrowException, OSError) as reason:
-            raise self._error(f"cannot read {self._name} as parquet: {reason}") from reason
+        for batch in _batches(self._source, self._file, self._error, rows, [*rest, self._vector]):
+            vectors = batch[self._vector].to_numpy(zero_copy_only=False)
+            yield batch.select(rest).to_pylist(), [None if row is None else np.asarray(row) for row in vectors]

@@ -5,7 +5,6 @@ modules.json, ...          what SentenceTransformer(directory) reads
 tokenizer.json             what the query path reads
 onnx/model.onnx            float32 graph, output "sentence_embedding"
 onnx/model_quantized.onnx  int8 graph
-onnx/model_fp16.onnx       float16 weights, if asked for
 parity.json                how far each graph is from the torch model
 """
 
@@ -52,7 +51,6 @@ ROUTER_FILE = "router_config.json"  # there if leaf and teacher are one model
 GRAPHS: Mapping[str, str] = {  # preferred first; the names are those that transformers.js looks for
     "int8": "onnx/model_quantized.onnx",
     "float32": "onnx/model.onnx",
-    "float16": "onnx/model_fp16.onnx",
 }
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import leaf_embed
+from leaf_embed.errors import InputError
 from leaf_embed.evaluation import read_report
 from leaf_embed.qdrant import LeafCollection
 
@@ -43,6 +44,25 @@ def test_a_leaf_gives_the_same_vectors(made, answers):
 def test_every_kind_of_leaf_gives_the_same_vectors(made, answers, kind):
     vectors = leaf_embed.load(made / kind).encode_query(answers["questions"])
     assert np.allclose(vectors, answers[kind], atol=1e-3)
+
+
+def test_a_shallow_leaf_is_refused_by_torch_and_as_a_student(made, tmp_path):
+    pytest.importorskip("torch")
+    from leaf_embed.distill import build_student, distill, truncate_leaf
+    from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+    from leaf_embed.format import read_leaf
+
+    folder = made / "shallow"
+    space = read_leaf(folder).space
+    for torch_side in (
+        lambda: SentenceTransformerEncoder(folder),
+        lambda: leaf_embed.load(folder, variant="torch"),
+        lambda: build_student(folder, space),
+        lambda: distill(made / "teacher", ["a text"], folder, tmp_path / "leaf"),
+        lambda: truncate_leaf(folder, tmp_path / "short", 8),
+    ):
+        with pytest.raises(InputError, match=r"is a shallow leaf.*leaf_embed\.load.*still answers.*distil a new leaf"):
+            torch_side()
 
 
 def test_a_collection_of_the_embedded_engine_answers_the_same(made, answers):

@@ -1,4 +1,4 @@
-"""All commands together, and how they end.
+"""The command line: all commands, and their exit codes.
 
 Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 the work failed (the
 message says what came, what was expected and what to do), 2 the command line is wrong, 130 interrupted.
@@ -36,21 +36,22 @@ from leaf_embed.errors import LeafEmbedError
 
 __all__ = ["app", "main", "run", "spread"]
 
-MANY = (
-    "--corpus",
-    "--train",
-    "--data",
-    "--input",
-    "--dims",
-    "--quantization",
-    "--mrl",
-    "--vectors",
-    "--where",
-    "--exclude",
-    "--sts",
-    "--classification",
-)
-"""Options that take several values: ``--corpus a b`` as well as ``--corpus a --corpus b``."""
+CACHED = "is an option of leaf-embed cache: fill a cache with it, then leaf-embed distill --cache DIR"
+FIELD = "is a field of the recipe: --set {0}=VALUE"
+LOST = "was removed: it did not help (examples/LOG.md)"
+MOVED = {
+    "distill": {
+        **dict.fromkeys(
+            "--vectors --title-key --vector-name --where --query-prompt --document-prompt".split()
+            + "--api --api-model --api-key-env --api-items --budget --dimensions".split(),
+            CACHED,
+        ),
+        **dict.fromkeys("--batch-size --learning-rate --query-share --max-tokens --prefixes".split(), FIELD),
+        **dict.fromkeys("--focal --averaging --token-embeddings".split(), LOST),
+    },
+    "cache": {"--api-model": "is --teacher now: with --api, the model's name there"},
+}
+"""Options that a command had, with what became of them."""
 
 app = typer.Typer(
     name="leaf-embed",
@@ -63,7 +64,7 @@ app = typer.Typer(
 
 
 def ending_well(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose failures are a message and an exit code, not a traceback."""
+    """Returns a command whose failures are a message and an exit code, not a traceback."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **options: Any) -> None:
@@ -95,14 +96,17 @@ def _version(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit."""
+    """Runs the command line and exits."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line; the exit code."""
+    """Runs the command line and returns the exit code."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    if moved := _moved(arguments):
+        errors.print(f"[bold red]error:[/] {escape(moved)}", highlight=False, soft_wrap=True)
+        return 2
     try:
         app(spread(arguments), prog_name="leaf-embed")
     except SystemExit as end:
@@ -110,17 +114,35 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _moved(arguments: Sequence[str]) -> str | None:
+    """Returns what became of the first option that the command no longer has."""
+    known = MOVED.get(arguments[0], {}) if arguments else {}
+    for argument in arguments[1:]:
+        option = argument.partition("=")[0]
+        if option in known:
+            return f"{option} {known[option].format(option[2:].replace('-', '_'))}"
+    return None
+
+
 def spread(arguments: Sequence[str]) -> list[str]:
-    """Turn ``--corpus a b`` into ``--corpus a --corpus b`` for the options in :data:`MANY`."""
+    """Turns ``--corpus a b`` into ``--corpus a --corpus b`` for the options of a command that take several values."""
+    several = _several(arguments[0]) if arguments else set()
     result: list[str] = []
     many: str | None = None
     fresh = False
     for argument in arguments:
         if argument.startswith("-"):
-            many, fresh = (argument if argument in MANY else None), True
+            many, fresh = (argument if argument in several else None), True
         elif many is not None and not fresh:
             result.append(many)
         else:
             fresh = False
         result.append(argument)
     return result
+
+
+def _several(command: str) -> set[str]:
+    """Returns the options of a command that take several values."""
+    commands: Any = getattr(typer.main.get_command(app), "commands", {})
+    parameters = commands[command].params if command in commands else ()
+    return {name for one in parameters if getattr(one, "multiple", False) for name in one.opts}

@@ -1,4 +1,4 @@
-"""Who the teacher is: a model, an API, vectors in a collection, or vectors in files."""
+"""The teacher that the options of ``cache`` and ``distill`` name: a model, an API, or vectors that exist already."""
 
 from __future__ import annotations
 
@@ -6,79 +6,23 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from leaf_embed._extras import require
-from leaf_embed.cli.conditions import conditions
 from leaf_embed.cli.console import load_torch_encoder, output
+from leaf_embed.cli.options import conditions
 from leaf_embed.errors import InputError
 
 if TYPE_CHECKING:
     from leaf_embed.distill import StoredVectors, Text
     from leaf_embed.encoders import Encoder
 
-__all__ = [
-    "Api",
-    "ApiItems",
-    "ApiKeyEnv",
-    "ApiModel",
-    "Budget",
-    "Collection",
-    "Dimensions",
-    "DocumentPrompt",
-    "FromQdrant",
-    "QueryPrompt",
-    "TeacherOptions",
-    "TextKey",
-    "TitleKey",
-    "VectorName",
-    "Vectors",
-    "Where",
-    "open_teacher",
-]
-
-VECTORS = "Vectors that exist already"
-API = "An API as the teacher"
-
-FromQdrant = Annotated[
-    str | None,
-    typer.Option(help="A collection's server URL (key: QDRANT_API_KEY) or directory.", rich_help_panel=VECTORS),
-]
-Collection = Annotated[str | None, typer.Option(help="Name of the collection.", rich_help_panel=VECTORS)]
-TextKey = Annotated[str, typer.Option(help="Payload key of the text, as in metadata.text.", rich_help_panel=VECTORS)]
-TitleKey = Annotated[
-    str | None, typer.Option(help="Payload key of a title that was embedded before it.", rich_help_panel=VECTORS)
-]
-VectorName = Annotated[
-    str | None, typer.Option(help="Name of the vector. Default: the only one.", rich_help_panel=VECTORS)
-]
-Where = Annotated[
-    list[str] | None, typer.Option(help="Points to take, as in lang=en; several may follow.", rich_help_panel=VECTORS)
-]
-Vectors = Annotated[
-    list[Path] | None,
-    typer.Option(help=".parquet (text, vector), or a text file with a .npy beside it.", rich_help_panel=VECTORS),
-]
-Api = Annotated[
-    str | None,
-    typer.Option(help="OpenAI-compatible endpoint, as in https://api.openai.com/v1.", rich_help_panel=API),
-]
-ApiModel = Annotated[str | None, typer.Option(help="Name of the model there.", rich_help_panel=API)]
-ApiKeyEnv = Annotated[str, typer.Option(help="Environment variable that holds the key.", rich_help_panel=API)]
-ApiItems = Annotated[int, typer.Option(help="Texts a request at most; some services take 96.", rich_help_panel=API)]
-Budget = Annotated[int | None, typer.Option(help="Tokens to spend at most.", rich_help_panel=API)]
-Dimensions = Annotated[int | None, typer.Option(help="Ask the API for shorter vectors.", rich_help_panel=API)]
-QueryPrompt = Annotated[
-    str, typer.Option(help="What an API, or who wrote the vectors, puts before queries.", rich_help_panel=API)
-]
-DocumentPrompt = Annotated[str, typer.Option(help="What it puts before documents.", rich_help_panel=API)]
+__all__ = ["TeacherOptions", "open_teacher"]
 
 
 @dataclass(frozen=True)
 class TeacherOptions:
-    """What the command line says about the teacher. With vectors, ``teacher`` is a name, or who embeds the corpus.
+    """The options that name a teacher. Beside stored vectors, ``teacher`` is a name, or the model for the corpus.
 
     Raises:
         InputError: Not exactly one source of vectors, or one that lacks an option.
@@ -96,7 +40,6 @@ class TeacherOptions:
     query_prompt: str = ""
     document_prompt: str = ""
     api: str | None = None
-    api_model: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
     api_items: int = 256
     budget: int | None = None
@@ -107,34 +50,31 @@ class TeacherOptions:
             raise InputError("give either --from-qdrant or --vectors, not both")
         if self.from_qdrant is not None and self.collection is None:
             raise InputError("--from-qdrant needs --collection, the name of the collection")
-        if self.api is not None and (self.teacher is not None or self.api_model is None):
-            raise InputError("--api needs --api-model, the name of the model there, and no --teacher")
-        if self.api is None and (self.api_model, self.budget, self.dimensions) != (None, None, None):
-            raise InputError("--api-model, --budget and --dimensions are for an --api; its address is missing")
-        if not self.stored and self.teacher is None and self.api is None:
-            raise InputError("who is the teacher? Give --teacher, --api, --from-qdrant or --vectors")
+        if self.api is not None and self.teacher is None:
+            raise InputError("--api needs --teacher, the name of the model there")
+        if self.api is None and (self.budget, self.dimensions) != (None, None):
+            raise InputError("--budget and --dimensions are for an --api; its address is missing")
+        if not self.stored and self.teacher is None:
+            raise InputError(
+                "no teacher: give --teacher, or vectors that exist: --from-qdrant, or --vectors of leaf-embed cache"
+            )
         if not self.stored and not self.has_corpus:
             raise InputError("--corpus is missing: texts to learn from. Only stored vectors bring their own")
-        if self.stored and self.has_corpus and self.teacher is None and self.api is None:
-            raise InputError("a --corpus beside stored vectors needs the --teacher or --api that wrote them")
+        if self.stored and self.has_corpus and self.teacher is None:
+            raise InputError("a --corpus beside stored vectors needs the --teacher that wrote them")
 
     @property
     def stored(self) -> bool:
         """Whether there are vectors that exist already."""
         return self.from_qdrant is not None or bool(self.vectors)
 
-    @property
-    def is_model(self) -> bool:
-        """Whether the teacher is a model on this machine, whose layers may become a student."""
-        return not self.stored and self.api is None
-
 
 def open_teacher(options: TeacherOptions, corpus: Iterable[Text], max_tokens: int) -> Encoder:
-    """The teacher: a model, an API, or stored vectors.
+    """Returns the teacher: a model, an API, or stored vectors.
 
     Args:
-        options: Who it is.
-        corpus: What it will be asked for; an API's cost is estimated on it before the first call.
+        options: The options that name it.
+        corpus: The texts that it will be asked for; an API's cost is estimated on them before the first call.
         max_tokens: Where these texts are cut.
     """
     if options.stored:
@@ -143,7 +83,7 @@ def open_teacher(options: TeacherOptions, corpus: Iterable[Text], max_tokens: in
 
 
 def _asked(options: TeacherOptions, corpus: Iterable[Text], max_tokens: int) -> Encoder:
-    """A teacher that embeds texts."""
+    """Returns a teacher that embeds texts."""
     if options.api is None:
         return load_torch_encoder(str(options.teacher))
     from leaf_embed.distill import estimate_cost
@@ -152,7 +92,7 @@ def _asked(options: TeacherOptions, corpus: Iterable[Text], max_tokens: int) -> 
     prompts: dict[str, Any] = {"query_prompt": options.query_prompt, "document_prompt": options.document_prompt}
     encoder = ApiEncoder(
         options.api,
-        str(options.api_model),
+        str(options.teacher),
         dimensions=options.dimensions,
         budget=options.budget,
         options=ApiOptions(key_env=options.api_key_env, items=options.api_items),
@@ -168,9 +108,13 @@ def _asked(options: TeacherOptions, corpus: Iterable[Text], max_tokens: int) -> 
 
 
 def _stored(options: TeacherOptions, corpus: Iterable[Text], max_tokens: int) -> StoredVectors:
-    from leaf_embed.distill import StoredVectors
+    from leaf_embed.distill import StoredVectors, VectorFiles
 
-    pairs, space, name = _collection(options) if options.from_qdrant is not None else _files(options)
+    pairs: Iterable[Any]
+    if options.from_qdrant is None:
+        pairs, space, name = VectorFiles(options.vectors), None, options.vectors[0].stem
+    else:
+        pairs, space, name = _collection(options)
     if options.has_corpus:
         return StoredVectors(pairs, _asked(options, corpus, max_tokens))
     if space is not None and options.teacher is None:
@@ -186,13 +130,8 @@ def _stored(options: TeacherOptions, corpus: Iterable[Text], max_tokens: int) ->
     return stored
 
 
-def _files(options: TeacherOptions) -> tuple[Iterable[Any], None, str]:
-    from leaf_embed.distill import VectorFiles
-
-    return VectorFiles(options.vectors), None, options.vectors[0].stem
-
-
 def _collection(options: TeacherOptions) -> tuple[Iterable[Any], Any, str]:
+    """Returns the collection's texts with vectors, its space if leaf-embed made it, and its name."""
     from leaf_embed.qdrant import CollectionPairs
 
     where = conditions(options.where)
@@ -206,7 +145,7 @@ def _collection(options: TeacherOptions) -> tuple[Iterable[Any], Any, str]:
 
 
 def _place(source: str) -> dict[str, Any]:
-    """A server, the directory of a client in local mode, or a directory of the embedded engine."""
+    """Returns the server, the directory of a client in local mode, or the directory of the embedded engine."""
     if "://" in source:
         client = require("qdrant_client", "qdrant", "A Qdrant server")
         return {"client": client.QdrantClient(url=source, api_key=os.environ.get("QDRANT_API_KEY"))}

@@ -146,11 +146,8 @@ class Demo:
             spec = CollectionSpec(mrl=(MRL,), quantization="int8")
             found = LeafCollection.create(COLLECTION, leaf, path=self.collections, spec=spec)
         documents = [Document(document.id, document.text, document.title) for document in self.corpus.documents]
-        found.index(documents, progress=self._indexing)
+        found.index(documents, progress=self._tell)
         return found
-
-    def _indexing(self, done: int, total: int | None) -> None:
-        self._tell("index", done, total, "")
 
     def ask(self, collection: LeafCollection, limit: int = 3) -> list[Answer]:
         """Each hand-written question, by the teacher and by the leaf, in the same collection."""
@@ -170,7 +167,7 @@ class Demo:
                 return Quality(**saved)
         report = evaluate(leaf, self.teacher, [self.corpus.evaluation], latency_queries=0, progress=self._encoding)
         point = report.sets[0].points[0]
-        kept = point.kept["asymmetric"]
+        kept = point.retention["asymmetric"]
         if kept is None:
             raise SpaceMismatchError("the teacher finds nothing on the held-out queries; is it the right model?")
         quality = Quality(
@@ -186,7 +183,7 @@ class Demo:
         write_json(file, {"leaf": digest, **quality.__dict__})
         return quality
 
-    def _encoding(self, what: str, done: int, total: int) -> None:
+    def _encoding(self, what: str, done: int, total: int | None, note: str = "") -> None:
         self._tell("evaluate", done, total, what)
 
     def time(self, leaf: LeafEncoder) -> Latency:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from leaf_embed.encoders.transformer import Precision
 from leaf_embed.errors import InputError
 
-__all__ = ["Averaging", "DistillConfig", "Mrl", "TokenEmbeddings"]
+__all__ = ["DistillConfig", "Mrl"]
 
 Mrl: TypeAlias = Literal["none", "rotate"]
-Averaging: TypeAlias = Literal["none", "ema", "checkpoints"]
-TokenEmbeddings: TypeAlias = Literal["lazy", "dense", "frozen"]
+
+# Options that older recipes name and that are gone because they did not help (examples/LOG.md), with their defaults.
+REMOVED: Mapping[str, Any] = {"focal": 0.0, "averaging": "none", "token_embeddings": "lazy"}
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,7 @@ class DistillConfig:
             as they come. An epoch becomes longer by what is repeated. 1 learns from queries alone, for a leaf that
             will embed nothing else: documents only fit the rotation.
         prefixes: Dimensions whose leading parts are aligned beside whole vectors; with ``mrl="rotate"`` those of the
-            rotated space. What this and the next three do is measured in examples/LOG.md; none is on by default.
-        focal: Exponent by which badly fitted texts count more; 0 treats all alike.
-        averaging: ``"ema"`` keeps an exponential average of the weights, ``"checkpoints"`` the mean of those in the
-            second half of the training; the better of it and of the single best weights is taken.
-        token_embeddings: ``"lazy"`` updates the tokens of the batch alone, which spares an eighth of each step;
-            ``"dense"`` is plain AdamW, whose moments move the others too; ``"frozen"`` leaves them as they are.
+            rotated space. Measured in examples/LOG.md; off by default.
         mrl: ``"rotate"`` turns the space so that the first dimensions hold most of every vector: any teacher becomes
             truncatable. Whole vectors keep their cosines. A teacher trained for truncation needs it less.
         precision: Of the matrix products; weights and optimiser state are float32.
@@ -68,9 +65,6 @@ class DistillConfig:
     holdout: float = 0.02
     query_share: float | None = None
     prefixes: tuple[int, ...] = ()
-    focal: float = 0.0
-    averaging: Averaging = "none"
-    token_embeddings: TokenEmbeddings = "lazy"
     mrl: Mrl = "none"
     precision: Precision = "auto"
     seed: int = 0
@@ -80,7 +74,7 @@ class DistillConfig:
         for name in positive:
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} must be above 0; got {getattr(self, name)}")
-        for name in ("final_learning_rate", "warmup_steps", "weight_decay", "warm_start_texts", "min_steps", "focal"):
+        for name in ("final_learning_rate", "warmup_steps", "weight_decay", "warm_start_texts", "min_steps"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} must not be negative; got {getattr(self, name)}")
         if self.max_steps is not None and self.max_steps < 0:
@@ -89,7 +83,7 @@ class DistillConfig:
             raise InputError(f"holdout is a share from 0 to below 1; got {self.holdout}")
         if self.query_share is not None and not 0 < self.query_share <= 1:
             raise InputError(f"query_share is a share above 0, and 1 at most; got {self.query_share}")
-        for name, kinds in (("mrl", Mrl), ("averaging", Averaging), ("token_embeddings", TokenEmbeddings)):
+        for name, kinds in (("mrl", Mrl), ("precision", Precision)):
             if getattr(self, name) not in get_args(kinds):
                 raise InputError(f"{name} is one of {', '.join(get_args(kinds))}; got {getattr(self, name)!r}")
         if any(dim < 1 for dim in self.prefixes):
@@ -134,5 +128,56 @@ class DistillConfig:
         return max(whole, self.min_steps) if self.max_steps is None else self.max_steps
 
     def to_dict(self) -> dict[str, Any]:
-        """For ``leaf.json``."""
+        """Returns the JSON form, as ``leaf.json`` keeps it."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> DistillConfig:
+        """Returns the recipe in a JSON object, such as ``recipe.config`` of ``leaf.json``; missing fields are defaults.
+
+        Args:
+            value: The fields by name. Options that this version no longer has are accepted where they are off.
+
+        Raises:
+            InputError: An unknown field, a value of the wrong type or out of range, or a removed option that is on.
+        """
+        if not isinstance(value, Mapping):
+            raise InputError(f"a recipe is a JSON object of fields by name; got {type(value).__name__}")
+        hints = get_type_hints(cls)
+        for name, given in value.items():
+            if name in REMOVED and given != REMOVED[name]:
+                raise InputError(
+                    f"the recipe sets {name} to {given!r}, an option that was removed because it did not help; leave "
+                    f"{name} out"
+                )
+            if name not in hints and name not in REMOVED:
+                raise InputError(f"the recipe has the unknown field {name!r}; expected some of {', '.join(hints)}")
+        known: dict[str, Any] = {name: given for name, given in value.items() if name in hints}
+        for name, given in known.items():
+            if not _is_of(given, hints[name]):
+                raise InputError(f"{name} in the recipe is {given!r}; expected {_spelled(hints[name])}")
+        if "prefixes" in known:
+            known["prefixes"] = tuple(known["prefixes"])
+        return cls(**known)
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Whether a JSON value fits the type of a field; which words a Literal allows is checked by the recipe itself."""
+    options = get_args(hint)
+    if hint is int or hint is float:
+        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+    if get_origin(hint) is tuple:
+        return isinstance(value, (list, tuple)) and all(_is_of(item, int) for item in value)
+    if get_origin(hint) is Literal:
+        return isinstance(value, str)
+    return value is None or _is_of(value, options[0])  # an optional number
+
+
+def _spelled(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(get_args(hint))
+    if get_origin(hint) is tuple:
+        return "a list of whole numbers"
+    if hint in (int, float):
+        return "a whole number" if hint is int else "a number"
+    return f"{_spelled(get_args(hint)[0])}, or null"

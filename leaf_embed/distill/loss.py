@@ -35,22 +35,15 @@ class Objective:
     Attributes:
         prefixes: Dimensions whose leading parts are aligned too, each scaled to unit norm on both sides, with the
             weight of the whole vector (Matryoshka, arXiv 2205.13147).
-        focal: Exponent of the weights ``d_i^focal`` of the texts' distances, scaled to a mean of 1: texts that are
-            fitted badly count more (focal reweighting, KaLM-Embedding-V2, arXiv 2506.20923). 0 leaves all alike.
         rotation: Shape ``(dim, dim)``; the prefixes are those of the rotated vectors.
     """
 
     prefixes: tuple[int, ...] = ()
-    focal: float = 0.0
     rotation: Tensor | None = None
 
     def __call__(self, student: Tensor, teacher: Tensor) -> Tensor:
         """The loss of a batch, a scalar; arguments as for :func:`squared_l2`."""
-        distances = self.distances(student, teacher)
-        if self.focal:
-            weights = distances.detach().clamp_min(1e-12) ** self.focal
-            distances = distances * weights / weights.mean()
-        return distances.mean()
+        return self.distances(student, teacher).mean()
 
     def distances(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Squared distance of each text, shape ``(n,)``: the mean of its whole vector's and its prefixes'."""
@@ -65,8 +58,8 @@ class Objective:
         from torch.nn.functional import normalize
 
         if self.rotation is not None:
-            turn = self.rotation.to(student.device)
-            student, teacher = student @ turn, teacher @ turn
+            axes = self.rotation.to(student.device)
+            student, teacher = student @ axes, teacher @ axes
         total = torch.zeros(len(student), device=student.device)
         for dim in self.prefixes:
             total = total + _distances(normalize(student[:, :dim]), normalize(teacher[:, :dim]))

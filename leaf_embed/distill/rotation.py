@@ -19,7 +19,7 @@ from leaf_embed.vectors import FloatArray, principal_axes, truncate
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["Truncation", "compare_truncation", "fit_rotation", "fold"]
+__all__ = ["Truncation", "compare_truncation", "fit_cached_rotation", "fold"]
 
 BLOCK = 8192
 NEIGHBOURS = 10
@@ -42,8 +42,8 @@ class Truncation:
     texts: int
 
 
-def fit_rotation(cache: TeacherCache, rows: Rows) -> Rotation:
-    """:func:`leaf_embed.vectors.fit_rotation` over cached vectors, in memory that does not depend on their number.
+def fit_cached_rotation(cache: TeacherCache, rows: Rows) -> Rotation:
+    """Returns :func:`leaf_embed.vectors.fit_rotation` of cached vectors, in memory independent of their number.
 
     Args:
         cache: Holds the teacher's vectors.
@@ -63,28 +63,25 @@ def fit_rotation(cache: TeacherCache, rows: Rows) -> Rotation:
 
 
 def fold(model: SentenceTransformer, rotation: Rotation) -> None:
-    """Put the rotation into a student's last layer, in place: its Dense, or the table of a static student."""
+    """Folds a rotation into the layer that writes a student's vectors, in place: its last Dense, or its token table.
+
+    Raises:
+        InputError: There is no such layer.
+    """
     import torch
 
-    turn = torch.from_numpy(rotation.matrix).double()
-    with torch.no_grad():
-        for module in _linear_parts(model):
-            if hasattr(module, "linear"):
-                module.linear.weight.copy_(turn.T @ module.linear.weight.double().cpu())
-                if module.linear.bias is not None:
-                    module.linear.bias.copy_(module.linear.bias.double().cpu() @ turn)
-            else:
-                module.embedding.weight.copy_(module.embedding.weight.double().cpu() @ turn)
-
-
-def _linear_parts(model: SentenceTransformer) -> list[Any]:
-    """The modules whose sum is the student's vector: the last Dense, and tables that no Dense reads."""
-    modules: list[Any] = list(model)
-    dense = max((place for place, module in enumerate(modules) if hasattr(module, "linear")), default=0)
-    parts = [one for one in modules[dense:] if hasattr(one, "linear") or hasattr(one, "embedding")]
-    if not parts:
+    layers: list[Any] = [module for module in model if hasattr(module, "linear") or hasattr(module, "embedding")]
+    if not layers:
         raise InputError("this student ends in no layer that could take a rotation; distil without --mrl rotate")
-    return parts
+    last = layers[-1]
+    axes = torch.from_numpy(rotation.matrix).double()
+    with torch.no_grad():
+        if hasattr(last, "linear"):
+            last.linear.weight.copy_(axes.T @ last.linear.weight.double().cpu())
+            if last.linear.bias is not None:
+                last.linear.bias.copy_(last.linear.bias.double().cpu() @ axes)
+        else:
+            last.embedding.weight.copy_(last.embedding.weight.double().cpu() @ axes)
 
 
 def compare_truncation(vectors: FloatArray, rotation: Rotation) -> tuple[Truncation, ...]:
@@ -98,14 +95,14 @@ def compare_truncation(vectors: FloatArray, rotation: Rotation) -> tuple[Truncat
     wanted = min(NEIGHBOURS, count - 1)
     if wanted < 1:
         return ()
-    turned = rotation.apply(vectors)
+    rotated = rotation.apply(vectors)
     exact = _neighbours(vectors, dim, wanted)
     dims = [size for size in (32, 64, 128, 256, 512, 1024, 2048) if size < dim]
     return tuple(
         Truncation(
             size,
             _shared(exact, _neighbours(vectors, size, wanted)),
-            _shared(exact, _neighbours(turned, size, wanted)),
+            _shared(exact, _neighbours(rotated, size, wanted)),
             count,
         )
         for size in dims

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import re
@@ -29,9 +28,16 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["Declared", "Precision", "SentenceTransformerEncoder", "load_modules", "wants_bfloat16", "weights_digest"]
+__all__ = [
+    "Declared",
+    "Precision",
+    "SentenceTransformerEncoder",
+    "load_modules",
+    "refuse_shallow",
+    "wants_bfloat16",
+    "weights_digest",
+]
 
-STATIC_SUM = "leaf_embed.distill.shallow.StaticSum"
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 PAD_MULTIPLE = 16  # bfloat16 on CPU keeps one compiled kernel per shape: few lengths bound memory and time
@@ -223,8 +229,8 @@ def _load(
         raise InputError(f"{name} holds no model (no modules.json, no config.json); is the path right?")
     try:
         if local.is_dir():
-            ours = _needs_only_us(local)
-            return SentenceTransformer(name, device=device, trust_remote_code=ours).eval(), str(local.resolve())
+            refuse_shallow(local)
+            return SentenceTransformer(name, device=device).eval(), str(local.resolve())
         return SentenceTransformer(name, device=device, revision=revision).eval(), name
     except (OSError, ValueError) as error:
         raise InputError(
@@ -233,17 +239,19 @@ def _load(
         ) from error
 
 
-def _needs_only_us(directory: Path) -> bool:
-    """Whether a leaf directory names our own module beside sentence-transformers' and brings no code of its own.
+def refuse_shallow(directory: Path) -> None:
+    """Refuses a shallow leaf, a kind of student that is no longer made: its torch module is gone.
 
-    sentence-transformers imports a class of another package only if it may also run what lies in the directory.
+    Raises:
+        InputError: The directory holds one.
     """
     file = directory / "modules.json"
-    if not file.is_file():
-        return False
-    foreign = {m["type"] for m in json.loads(file.read_bytes()) if not m["type"].startswith("sentence_transformers.")}
-    code = any(directory.rglob("*.py")) or any(b"auto_map" in f.read_bytes() for f in directory.rglob("*config.json"))
-    return foreign == {STATIC_SUM} and not code
+    if file.is_file() and b"leaf_embed.distill.shallow" in file.read_bytes():
+        raise InputError(
+            f"{directory} is a shallow leaf, a kind of student that was removed, so torch cannot load it. "
+            f"leaf_embed.load({str(directory)!r}) still answers queries by its ONNX graph; to train, export or "
+            "truncate, distil a new leaf, such as with --layers none --head 1536,1536"
+        )
 
 
 def load_modules(directory: Path, parts: Sequence[tuple[str, str]]) -> SentenceTransformer:

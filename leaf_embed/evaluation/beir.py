@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from leaf_embed._records import read_lines
 from leaf_embed.errors import CorpusError
 from leaf_embed.evaluation.streaming import FileTexts, PackedStrings
 
@@ -139,7 +140,7 @@ def _open_texts(file: Path) -> tuple[Sequence[str], Sequence[str]]:
 
 def _decoded(line: bytes, file: Path) -> str:
     try:
-        return line.decode("utf-8")
+        return line.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CorpusError(f"{file} is no UTF-8 text ({error}); convert it first") from error
 
@@ -161,10 +162,10 @@ def _parse(line: str, place: str) -> tuple[str, str]:
 def _read_texts(file: Path) -> dict[str, str]:
     """Id -> title and text of a corpus or query file."""
     texts: dict[str, str] = {}
-    for place, line in _lines(file):
-        name, text = _parse(line, place)
+    for number, line in read_lines(file, CorpusError):
+        name, text = _parse(line, f"{file}:{number}")
         if name in texts:
-            raise CorpusError(f"{place}: the id {name!r} occurs twice; ids must differ")
+            raise CorpusError(f"{file}:{number}: the id {name!r} occurs twice; ids must differ")
         texts[name] = text
     if not texts:
         raise CorpusError(f"{file} is empty; expected one JSON object a line")
@@ -174,13 +175,13 @@ def _read_texts(file: Path) -> dict[str, str]:
 def _read_qrels(file: Path) -> dict[str, dict[str, int]]:
     """Query id -> document id -> grade, with or without a header line."""
     qrels: dict[str, dict[str, int]] = {}
-    for number, (place, line) in enumerate(_lines(file)):
+    for place, (number, line) in enumerate(read_lines(file, CorpusError)):
         try:
             query, document, grade = _judgement(line)
         except ValueError as error:
-            if number == 0 and not line.split()[-1].isdecimal():  # the header
+            if place == 0 and not line.split()[-1].isdecimal():  # the header
                 continue
-            raise CorpusError(f"{place}: {line!r:.80}: {error}; expected {JUDGEMENT}") from error
+            raise CorpusError(f"{file}:{number}: {line!r:.80}: {error}; expected {JUDGEMENT}") from error
         qrels.setdefault(query, {})[document] = grade
     if not qrels:
         raise CorpusError(f"{file} holds no judgement; expected {JUDGEMENT}")
@@ -194,14 +195,3 @@ def _judgement(line: str) -> tuple[str, str, int]:
     if len(fields) != 4 and not (tabs and len(fields) == 3):
         raise ValueError(f"{len(fields)} columns between {'tabs' if tabs else 'blanks'}")
     return fields[0], fields[-2], int(fields[-1])
-
-
-def _lines(file: Path) -> Iterator[tuple[str, str]]:
-    """(``file:line``, text) of every line that is not blank."""
-    try:
-        with file.open(encoding="utf-8") as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield f"{file}:{number}", line.rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{file} is no UTF-8 text ({error}); convert it first") from error

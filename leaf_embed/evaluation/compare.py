@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from leaf_embed.errors import InputError
 from leaf_embed.evaluation.bootstrap import Difference, Pair, mean_difference
-from leaf_embed.evaluation.report.report import FORMAT, VERSION
-from leaf_embed.evaluation.tables import markdown
+from leaf_embed.reports import markdown
 
-__all__ = ["Comparison", "Delta", "PointDelta", "compare_reports", "read_report"]
+__all__ = ["Comparison", "Delta", "PointDelta", "compare_reports"]
 
 Json: TypeAlias = Mapping[str, Any]
 
@@ -97,7 +93,7 @@ def compare_reports(first: Json, second: Json) -> Comparison:
     """Compare two reports over the same sets.
 
     Args:
-        first: The JSON form of a report, from :func:`read_report`.
+        first: The JSON form of a report, from :func:`leaf_embed.reports.read_report`.
         second: The same of another leaf.
 
     Raises:
@@ -109,35 +105,6 @@ def compare_reports(first: Json, second: Json) -> Comparison:
         names = (f"{names[0]} (A)", f"{names[1]} (B)")
     deltas = [delta for mode in MODES for delta in _deltas(first, second, mode)]
     return Comparison(names, tuple(deltas), tuple(_points(first, second)), tuple(_notes(first, second, names)))
-
-
-def read_report(path: str | os.PathLike[str]) -> Json:
-    """Read a report's JSON file, or the one that lies in a directory, such as a leaf's.
-
-    Raises:
-        InputError: There is none, there are several, or it is of another version.
-    """
-    place = Path(path)
-    found = [file for file in (sorted(place.glob("*.json")) if place.is_dir() else [place]) if _read(file)]
-    if len(found) != 1:
-        what = "no report" if not found else f"{len(found)} reports ({', '.join(file.name for file in found)})"
-        raise InputError(f"{what} of 'leaf-embed evaluate --output' at {place}; name the JSON file of one")
-    report = _read(found[0])
-    if report.get("version") != VERSION:
-        raise InputError(
-            f"{found[0]} is a report of version {report.get('version')!r}; this release compares {VERSION}; "
-            "evaluate again"
-        )
-    return report
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """A report's content, empty if the file is something else."""
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) and value.get("format") == FORMAT else {}
 
 
 def _check_same_sets(first: Json, second: Json) -> None:

@@ -1,4 +1,4 @@
-"""All vectors of a set, each text encoded once, in files that are read block by block."""
+"""The vectors of a set: each text is encoded once, into files that are read block by block."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 
@@ -15,11 +14,10 @@ from leaf_embed import vectors
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.evaluation.alignment import CosineCounter
 from leaf_embed.evaluation.beir import RetrievalSet
+from leaf_embed.progress import Progress, no_progress
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["EncodedSet", "Progress", "encode_set"]
-
-Progress: TypeAlias = Callable[[str, int, int], object]  # what is encoded, texts done, texts in all
+__all__ = ["EncodedSet", "encode_set"]
 
 ENCODE_BLOCK = 1024  # texts between two progress reports; also bounds what an encoder tokenises at a time
 
@@ -47,18 +45,18 @@ class EncodedSet:
 
 @contextmanager
 def encode_set(
-    student: Encoder, teacher: Encoder, dataset: RetrievalSet, progress: Progress | None = None
+    student: Encoder, teacher: Encoder, dataset: RetrievalSet, progress: Progress = no_progress
 ) -> Iterator[EncodedSet]:
-    """Encode everything once; the files are gone when the block ends.
+    """Encodes every text of a set once, by both encoders; the files are removed when the block ends.
 
     Args:
         student: Encodes both sides.
         teacher: Encodes both sides.
         dataset: Its documents may be read lazily.
-        progress: Hears ``(what is encoded, texts done, texts in all)``.
+        progress: Called after each block of texts; its stage names the set, the side and the encoder.
 
     Raises:
-        VectorError: An encoder gave something that is no vector; the message names it and the text's id.
+        VectorError: An encoder returned something that is no vector; the message names it and the text's id.
     """
     roles = (("queries", dataset.queries, dataset.query_ids), ("documents", dataset.documents, dataset.document_ids))
     with tempfile.TemporaryDirectory(prefix="leaf-embed-") as directory:
@@ -92,15 +90,14 @@ def _encode(
     texts: Sequence[str],
     ids: Sequence[str],
     label: str,
-    progress: Progress | None,
+    progress: Progress,
 ) -> FloatArray:
     """Vectors of all texts, shape ``(n, dim)``, a block at a time."""
     matrix = file.open()
     for start in range(0, len(texts), ENCODE_BLOCK):
         block = slice(start, start + ENCODE_BLOCK)
         matrix[block] = vectors.as_vectors(encode(texts[block]), file.shape[1], source=label, ids=ids[block])
-        if progress is not None:
-            progress(label, min(start + ENCODE_BLOCK, len(texts)), len(texts))
+        progress(label, min(start + ENCODE_BLOCK, len(texts)), len(texts), "")
     return matrix
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -16,25 +16,59 @@ from leaf_embed.errors import InputError
 from leaf_embed.evaluation.alignment import top_overlap
 from leaf_embed.evaluation.beir import RetrievalSet
 from leaf_embed.evaluation.bootstrap import Retention, retention
-from leaf_embed.evaluation.encoding import EncodedSet, Progress, encode_set
+from leaf_embed.evaluation.encoding import EncodedSet, encode_set
 from leaf_embed.evaluation.latency import measure_latency
 from leaf_embed.evaluation.report.report import EvaluationReport
-from leaf_embed.evaluation.report.results import Mode, Point, SetReport
-from leaf_embed.evaluation.retrieval import DEPTH
-from leaf_embed.evaluation.scoring import RetrievalResult, score
+from leaf_embed.evaluation.report.results import GridPoint, Mode, SetReport
+from leaf_embed.evaluation.retrieval import DEPTH, RetrievalResult, score
 from leaf_embed.evaluation.storage import EngineSearch, Quantization, Storage
-from leaf_embed.evaluation.task_sets import OtherSet
-from leaf_embed.evaluation.tasks import evaluate_task
+from leaf_embed.evaluation.tasks import OtherSet, evaluate_task
 from leaf_embed.evaluation.worst_queries import worst_queries
+from leaf_embed.progress import Progress, no_progress
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["Progress", "Rotation", "evaluate"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["EvaluateOptions", "Rotation", "evaluate"]
 
 Rotation: TypeAlias = Literal["none", "fitted"] | FloatArray
 
-LATENCY_QUERIES = 50
-WORST = 5
 ROTATION_SAMPLE = 16384  # documents to fit a rotation on
+
+
+class EvaluateOptions(TypedDict, total=False):
+    """Keywords of :func:`evaluate`.
+
+    Attributes:
+        rotation: Measure each point also with both sides rotated before truncation: ``"fitted"`` on the teacher's
+            vectors of each set's first 16,384 documents (no query or judgement is looked at), or by a matrix of
+            shape ``(dim, dim)`` from :func:`leaf_embed.vectors.fit_rotation`.
+        latency_queries: Number of queries of the first set to time; 0 for none.
+        timed_teacher: The teacher to time, if ``teacher`` is one behind a cache, which would answer at once.
+        worst: Number of queries per set to list in the report, those that lose most.
+        tasks: Similarity and classification sets, on which the leaf embeds both sides.
+        engines: What else ``quantization`` may name: functions that compress and search by themselves, such as
+            :func:`leaf_embed.qdrant.backends.edge_quantization.search_quantized`. They are called with the reduced
+            documents of a whole set.
+    """
+
+    rotation: Rotation
+    latency_queries: int
+    timed_teacher: Encoder | None
+    worst: int
+    tasks: Sequence[OtherSet]
+    engines: Mapping[str, EngineSearch] | None
+
+
+DEFAULTS: EvaluateOptions = {
+    "rotation": "none",
+    "latency_queries": 50,
+    "timed_teacher": None,
+    "worst": 5,
+    "tasks": (),
+    "engines": None,
+}
 
 
 def evaluate(
@@ -44,19 +78,13 @@ def evaluate(
     dims: Sequence[int] = (),
     quantization: Sequence[Quantization | str] = ("float32",),
     progress: Progress | None = None,
-    *,
-    rotation: Rotation = "none",
-    latency_queries: int = LATENCY_QUERIES,
-    timed_teacher: Encoder | None = None,
-    worst: int = WORST,
-    tasks: Sequence[OtherSet] = (),
-    engines: Mapping[str, EngineSearch] | None = None,
+    **options: Unpack[EvaluateOptions],
 ) -> EvaluationReport:
-    """Measure what a leaf keeps of its teacher's retrieval quality.
+    """Measures a leaf's retention: its retrieval quality as a share of its teacher's.
 
     Vectors of a set lie in a temporary file while it is measured, and documents are read block by block, so memory
-    does not grow with a corpus from ``load_beir(..., stream=True)``. Give a teacher behind a cache
-    (:class:`leaf_embed.distill.CachedEncoder`) to have its vectors kept for the next evaluation.
+    does not grow with a corpus from ``load_beir(..., stream=True)``. With a teacher behind a cache
+    (:class:`leaf_embed.distill.CachedEncoder`) the next evaluation needs no teacher pass.
 
     Args:
         leaf: The student. Of a :class:`LeafEncoder` the query encoder is taken, on both sides: documents by the
@@ -64,26 +92,21 @@ def evaluate(
         teacher: The teacher of the same space.
         sets: From :func:`load_beir`, or made in the process.
         dims: Matryoshka dimensions to measure besides the full ones.
-        quantization: What the document vectors are reduced to; each is combined with each of the dimensions.
-            Full dimensions in float32 are always measured, and come first.
-        progress: Hears ``(what is encoded, texts done, texts in all)``.
-        rotation: Measure each point also with both sides rotated before truncation: ``"fitted"`` on the teacher's
-            vectors of each set's first 16,384 documents (no query or judgement is looked at), or by a matrix of
-            shape ``(dim, dim)`` from :func:`leaf_embed.vectors.fit_rotation`.
-        latency_queries: How many queries of the first set to time; 0 for none.
-        timed_teacher: The teacher to time, if ``teacher`` is one behind a cache, which would answer at once.
-        worst: How many of the queries that lose most to show of each set.
-        engines: What else ``quantization`` may name: functions that compress and search by themselves, such as
-            :func:`leaf_embed.qdrant.backends.edge_quantization.search_codes`. They get the reduced documents of a
-            set whole.
-        tasks: Similarity and classification sets, on which the leaf embeds both sides.
+        quantization: Of the document vectors; each is combined with each of the dimensions. Full dimensions in
+            float32 are always measured, and come first.
+        progress: Called after each block of texts that one of the encoders has encoded.
+        **options: See :class:`EvaluateOptions`.
 
     Raises:
         SpaceMismatchError: Leaf and teacher live in different spaces.
         VectorError: A matrix that is no rotation of the space.
         InputError: No sets of any kind, two sets of one name, dimensions or a quantization that cannot be.
         MissingExtraError: The extra ``eval`` is not installed.
+        TypeError: An unknown keyword.
     """
+    if unknown := sorted(options.keys() - DEFAULTS.keys()):
+        raise TypeError(f"evaluate() has no option {', '.join(unknown)}; it has {', '.join(DEFAULTS)}")
+    chosen: EvaluateOptions = {**DEFAULTS, **options}
     leaf.space.require_same(
         teacher.space,
         mine="the leaf",
@@ -91,19 +114,18 @@ def evaluate(
         advice="Evaluate against the teacher that the leaf was distilled from, with the same prompts and length.",
     )
     student = leaf.query_encoder if isinstance(leaf, LeafEncoder) else leaf
-    engines = engines or {}
-    turned = not isinstance(rotation, str) or rotation == "fitted"
-    grid = _grid(leaf.space.dim, dims, quantization, turned, engines)
+    rotation, tasks, engines = chosen["rotation"], chosen["tasks"], chosen["engines"] or {}
+    grid = _grid(leaf.space.dim, dims, quantization, not isinstance(rotation, str) or rotation == "fitted", engines)
     _check_sets(sets, tasks)
     if not isinstance(rotation, str):
         vectors.rotate(np.zeros((1, leaf.space.dim)), rotation)  # refuses what is no rotation of this space
     require("ir_measures", "eval", "Measuring retrieval")  # before hours of encoding, not after
     reports = []
     for one in sets:
-        with encode_set(student, teacher, one, progress) as encoded:
-            reports.append(_measure_set(encoded, grid, rotation, engines, worst))
-    texts = (sets[0].queries if sets else tasks[0].texts)[:latency_queries]
-    latency = measure_latency(student, timed_teacher or teacher, texts) if texts else None
+        with encode_set(student, teacher, one, progress or no_progress) as encoded:
+            reports.append(_measure_set(encoded, grid, rotation, engines, chosen["worst"]))
+    texts = (sets[0].queries if sets else tasks[0].texts)[: chosen["latency_queries"]]
+    latency = measure_latency(student, chosen["timed_teacher"] or teacher, texts) if texts else None
     known = leaf.space.canaries
     return EvaluationReport(
         leaf.space,
@@ -133,11 +155,11 @@ def _grid(
     for name in quantization:
         Storage(full, name, engine=engines.get(name))  # refuses an unknown name
     wanted = [
-        _Wanted(dim, name, turned)
-        for turned in ((False, True) if rotated else (False,))
+        _Wanted(dim, name, rotate)
+        for rotate in ((False, True) if rotated else (False,))
         for dim in (full, *dims)
         for name in quantization
-        if not (turned and dim == full and name == "float32")  # a rotation changes nothing there
+        if not (rotate and dim == full and name == "float32")  # a rotation changes nothing there
     ]
     return list(dict.fromkeys([_Wanted(full, "float32", False), *wanted]))
 
@@ -160,14 +182,14 @@ def _measure_set(
     dataset, matrix = encoded.dataset, _rotation(rotation, encoded.teacher_documents)
     points = []
     for wanted in grid:
-        turned = matrix if wanted.rotated else None
-        storage = Storage(wanted.dim, wanted.quantization, turned, engines.get(wanted.quantization))
+        applied = matrix if wanted.rotated else None
+        storage = Storage(wanted.dim, wanted.quantization, applied, engines.get(wanted.quantization))
         results = _results(encoded, storage)
         teacher = results["teacher"].per_query
-        kept: dict[Mode, Retention | None] = {
+        shares: dict[Mode, Retention | None] = {
             mode: retention(result.per_query, teacher) for mode, result in results.items() if mode != "teacher"
         }
-        points.append(Point(wanted.dim, wanted.quantization, results, kept, wanted.rotated))
+        points.append(GridPoint(wanted.dim, wanted.quantization, results, shares, wanted.rotated))
     first = points[0].results
     modes: tuple[Mode, ...] = ("asymmetric", "symmetric")
     return SetReport(

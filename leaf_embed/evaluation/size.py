@@ -1,4 +1,4 @@
-"""What a model weighs: the files that have to be there, and the numbers in them."""
+"""The size of a model: bytes of the files that encoding needs, and the number of parameters."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from math import prod
 from pathlib import Path
 
 from leaf_embed.errors import InputError
+from leaf_embed.format import graphs_for
 
 __all__ = ["ModelSize", "measure_leaf", "measure_model"]
 
@@ -17,9 +18,11 @@ TOKENIZER = "tokenizer.json"
 
 @dataclass(frozen=True)
 class ModelSize:
-    """Attributes:
-    bytes: Of weights and tokenizer on disk, as they are loaded to encode.
-    parameters: Numbers in the weights, before any quantization.
+    """Size of a model.
+
+    Attributes:
+        bytes: Of weights and tokenizer on disk, as they are loaded to encode.
+        parameters: Number of weights, before any quantization.
     """
 
     bytes: int
@@ -34,7 +37,7 @@ class ModelSize:
 
 
 def measure_model(directory: Path) -> ModelSize:
-    """Size of a sentence-transformers directory as torch loads it.
+    """Returns the size of a sentence-transformers directory as torch loads it.
 
     Raises:
         InputError: There are no weights.
@@ -46,7 +49,7 @@ def measure_model(directory: Path) -> ModelSize:
 
 
 def measure_leaf(directory: Path, variant: str = "auto") -> ModelSize:
-    """Size of a leaf directory as queries load it.
+    """Returns the size of a leaf directory as queries load it.
 
     Args:
         directory: A leaf.
@@ -56,9 +59,7 @@ def measure_leaf(directory: Path, variant: str = "auto") -> ModelSize:
         InputError: There are no weights.
     """
     whole = measure_model(directory)
-    names = {"int8": ["model_quantized.onnx"], "float32": ["model.onnx"], "torch": []}
-    graphs = [directory / "onnx" / name for name in names.get(variant, ["model_quantized.onnx", "model.onnx"])]
-    graph = next((file for file in graphs if file.is_file()), None)
+    graph = next((directory / name for name in graphs_for(variant) if (directory / name).is_file()), None)
     if graph is None:  # torch, or a static leaf, whose table is read as it is
         return whole
     outside = sum(file.stat().st_size for file in graph.parent.glob(f"{graph.name}*data"))  # weights beside a big graph
@@ -71,7 +72,7 @@ def _tokenizer(directory: Path) -> int:
 
 
 def _parameters(file: Path) -> int:
-    """Numbers in a safetensors file, from its header: a length of 8 bytes, then JSON."""
+    """The number of values in a safetensors file, from its header: a length of 8 bytes, then JSON."""
     with file.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         header = json.loads(stream.read(length))

@@ -1,4 +1,4 @@
-"""The queries that a leaf loses most on, with both rankings, so that a person sees what went wrong."""
+"""The queries that lose most nDCG@10, with both rankings, so that a person sees what went wrong."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaf_embed.evaluation.beir import RetrievalSet
-from leaf_embed.evaluation.scoring import RetrievalResult
+from leaf_embed.evaluation.retrieval import RetrievalResult
 
-__all__ = ["Hit", "QueryLoss", "worst_queries"]
+__all__ = ["RankedDocument", "QueryLoss", "worst_queries"]
 
 SHOWN_HITS = 5
 SHOWN_CHARACTERS = 120
 
 
 @dataclass(frozen=True)
-class Hit:
-    """A place of a ranking.
+class RankedDocument:
+    """A document of a ranking.
 
     Attributes:
         id: Of the document.
         grade: Its judgement, 0 for none.
-        text: How it begins.
+        text: Its beginning.
     """
 
     id: str
@@ -43,7 +43,7 @@ class QueryLoss:
 
     Attributes:
         id: Of the query.
-        text: What was asked.
+        text: Of the query.
         teacher: nDCG@10 of the teacher.
         leaf: nDCG@10 of leaf queries on teacher documents.
         teacher_hits: The teacher's five best documents.
@@ -54,8 +54,8 @@ class QueryLoss:
     text: str
     teacher: float
     leaf: float
-    teacher_hits: tuple[Hit, ...]
-    leaf_hits: tuple[Hit, ...]
+    teacher_hits: tuple[RankedDocument, ...]
+    leaf_hits: tuple[RankedDocument, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -74,23 +74,23 @@ class QueryLoss:
         return "\n".join([head, "", *_list("Teacher", self.teacher_hits), *_list("Leaf", self.leaf_hits)]).rstrip()
 
 
-def _list(who: str, hits: Sequence[Hit]) -> list[str]:
+def _list(name: str, hits: Sequence[RankedDocument]) -> list[str]:
     lines = [
         f"{place}. {'**relevant** ' if hit.grade > 0 else ''}`{hit.id}` {hit.text}" for place, hit in enumerate(hits, 1)
     ]
-    return [f"{who}:", "", *lines, ""]
+    return [f"{name}:", "", *lines, ""]
 
 
 def worst_queries(
     dataset: RetrievalSet, leaf: RetrievalResult, teacher: RetrievalResult, count: int
 ) -> tuple[QueryLoss, ...]:
-    """The queries with the largest loss of nDCG@10, the worst first; only those that lose anything.
+    """Returns the queries with the largest loss of nDCG@10, the worst first; only those that lose anything.
 
     Args:
-        dataset: What both were scored on.
+        dataset: The set that both were scored on.
         leaf: Leaf queries on teacher documents.
         teacher: Teacher on both sides.
-        count: How many at most.
+        count: Number of queries at most.
     """
     loss = teacher.per_query - leaf.per_query
     worst = [int(place) for place in np.argsort(-loss, kind="stable")[:count] if loss[place] > 0]
@@ -107,12 +107,12 @@ def worst_queries(
     )
 
 
-def _hits(dataset: RetrievalSet, place: int, rows: NDArray[np.intp]) -> tuple[Hit, ...]:
+def _hits(dataset: RetrievalSet, place: int, rows: NDArray[np.intp]) -> tuple[RankedDocument, ...]:
     grades = dataset.qrels[dataset.query_ids[place]]
     shown: Sequence[int] = [int(row) for row in rows[:SHOWN_HITS] if row >= 0]
     names = [dataset.document_ids[row] for row in shown]
     return tuple(
-        Hit(name, grades.get(name, 0), _beginning(dataset.documents[row]))
+        RankedDocument(name, grades.get(name, 0), _beginning(dataset.documents[row]))
         for name, row in zip(names, shown, strict=True)
     )
 

@@ -3,12 +3,13 @@
 Each function takes a leaf directory.
 """
 
-from leaf_embed.export.card import read_report, write_card
+from leaf_embed.export.card import write_card
 from leaf_embed.export.onnx import export
 from leaf_embed.export.parity import Floor, Parity
 from leaf_embed.export.push import Upload, push_to_hub
 from leaf_embed.export.router import export_router
 from leaf_embed.export.truncate import truncate_leaf
+from leaf_embed.reports import read_report
 
 __all__ = [
     "Floor",

@@ -1,4 +1,4 @@
-"""The model card: what a leaf is, how exact its graphs are, what it keeps, and how each library loads it."""
+"""The model card: the leaf's space, the parity of its graphs, its retention, and how each library loads it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from leaf_embed._files import replacing_file, write_json
 from leaf_embed.errors import InputError
 from leaf_embed.export.card_snippets import usage
 from leaf_embed.format import GRAPHS, PARITY_FILE, LeafInfo, read_leaf
+from leaf_embed.reports import read_report
 
-__all__ = ["CARD_FILE", "EVALUATION_FILE", "read_report", "write_card"]
+__all__ = ["CARD_FILE", "EVALUATION_FILE", "write_card"]
 
 CARD_FILE = "README.md"
 EVALUATION_FILE = "evaluation.json"
 MARK = "<!-- written by leaf-embed; edits are lost unless this line goes -->"
-REPORT_FORMAT = "leaf-embed/evaluation"
 
 
 def write_card(
@@ -30,8 +30,8 @@ def write_card(
     Args:
         directory: A leaf directory.
         name: What the usage examples load: a path or a hub id.
-        report: An evaluation report's JSON form, see :func:`read_report`; it is kept in ``evaluation.json`` and shown
-            on later cards too. ``None`` takes the kept one.
+        report: An evaluation report's JSON form, see :func:`leaf_embed.reports.read_report`. It is written to
+            ``evaluation.json``, which later cards show too; ``None`` takes that file if it is there.
 
     Returns:
         The file; ``None`` if a README is there that leaf-embed did not write, which is left alone.
@@ -57,21 +57,6 @@ def write_card(
     with replacing_file(card) as temporary:
         temporary.write_text(_card(path, info, name, report), encoding="utf-8")
     return card
-
-
-def read_report(file: str | os.PathLike[str]) -> dict[str, Any]:
-    """An evaluation report written by ``leaf-embed evaluate --output``.
-
-    Raises:
-        InputError: The file is missing or holds something else.
-    """
-    try:
-        value = json.loads(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read an evaluation report from {file} ({error})") from error
-    if not isinstance(value, dict) or value.get("format") != REPORT_FORMAT:
-        raise InputError(f"{file} is no evaluation report; make one with: leaf-embed evaluate --output {file}")
-    return value
 
 
 def _card(path: Path, info: LeafInfo, name: str, report: Mapping[str, Any] | None) -> str:
@@ -138,6 +123,7 @@ def _parity_table(parity: Mapping[str, Mapping[str, Any]]) -> str:
             found.get("recipe", ""),
         )
         for variant, found in parity.items()
+        if variant in GRAPHS  # leaves of earlier code may have others
     ]
     texts = next(iter(parity.values()))["texts"]
     head = ("graph", "size", "mean cosine", "lowest", "same top 10", "made")
@@ -155,19 +141,20 @@ def _retention_table(report: Mapping[str, Any]) -> str:
             str(point["dim"]),
             point["quantization"],
             f"{point['modes']['teacher']['nDCG@10']:.4f}",
-            *(_kept(point["modes"][mode]) for mode in ("asymmetric", "symmetric")),
+            *(_score(point["modes"][mode]) for mode in ("asymmetric", "symmetric")),
         )
         for one in report["sets"]
         for point in one["points"]
     ]
     head = ("set", "dims", "documents as", "teacher, nDCG@10", "leaf queries, teacher documents", "leaf alone")
-    return f"## What it keeps\n\n{_table(head, rows)}\n\nShares of the teacher's nDCG@10, with 95 % intervals."
+    note = "nDCG@10 of the leaf = its share of the teacher's, with the 95 % interval."
+    return f"## Retention\n\n{_table(head, rows)}\n\n{note}"
 
 
-def _kept(mode: Mapping[str, Any]) -> str:
+def _score(mode: Mapping[str, Any]) -> str:
     share = mode.get("retention")
-    kept = "" if share is None else f" = {share['value']:.1%} ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
-    return f"{mode['nDCG@10']:.4f}{kept}"
+    part = "" if share is None else f" = {share['value']:.1%} ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
+    return f"{mode['nDCG@10']:.4f}{part}"
 
 
 def _recipe(info: LeafInfo) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -9,21 +10,21 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from leaf_embed._extras import require
-from leaf_embed._files import replacing_directory, write_json
+from leaf_embed._files import replacing_directory, replacing_file, write_json
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.static import StaticEncoder
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError
 from leaf_embed.export.graph import write_graph
 from leaf_embed.export.parity import FLOORS, GOAL, Floor, Parity, Proof, require_floor
-from leaf_embed.export.portable import write_tokenizer_files
-from leaf_embed.export.quantize import LADDER, Quantizer, write_float16
+from leaf_embed.export.quantize import LADDER, Quantizer
 from leaf_embed.format import GRAPHS, PARITY_FILE, read_leaf, write_leaf
 from leaf_embed.texts import Text
 
-__all__ = ["Floor", "Parity", "export", "write_measured"]
+__all__ = ["Floor", "Parity", "export", "write_measured", "write_tokenizer_files"]
 
 CALIBRATION = 32  # texts that int8 scales are set on
+SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,6 @@ def export(
     *,
     floors: Mapping[str, Floor] = FLOORS,
     goal: Floor = GOAL,
-    float16: bool = False,
 ) -> dict[str, Parity]:
     """Write a leaf's graphs and ``parity.json`` into its directory.
 
@@ -48,7 +48,6 @@ def export(
         texts: Real texts to compare on, queries and documents, some hundred. The first 32 also set the int8 scales.
         floors: The least parity of the graphs by their variants' names; below it the export fails.
         goal: What an int8 recipe has to reach.
-        float16: Whether to write ``onnx/model_fp16.onnx`` too: half the size of float32 at its speed.
 
     Returns:
         The parity of each graph by its variant's name.
@@ -76,11 +75,6 @@ def export(
         encoder = OnnxEncoder(path, graph=exact)
         parity["float32"] = proof.judge(encoder, exact)
         require_floor(parity["float32"], floors["float32"], "float32")
-        if float16:
-            half = folder / Path(GRAPHS["float16"]).name
-            write_float16(exact, half)
-            parity["float16"] = proof.judge(OnnxEncoder(path, graph=half), half, "weights in float16")
-            require_floor(parity["float16"], floors["float16"], "float16")
         feeds = [encoder.feed(text.text, text.kind) for text in texts[:CALIBRATION]]
         parity["int8"] = _best_int8(path, Quantizer(exact, feeds), folder / Path(GRAPHS["int8"]).name, proof, goal)
         require_floor(parity["int8"], floors["int8"], "int8")
@@ -130,3 +124,35 @@ def _best_int8(leaf: Path, quantizer: Quantizer, target: Path, proof: Proof, goa
         *(kept.recipe, kept.mean_cosine, kept.min_cosine, 100 * kept.top10_overlap),
     )
     return kept
+
+
+def write_tokenizer_files(directory: Path, max_tokens: int) -> None:
+    """Make every runtime cut texts where the leaf does, and write the map of special tokens.
+
+    A backbone's files often disagree: all-MiniLM-L6-v2's say 512 and 128 in ``tokenizer_config.json`` and 128 in
+    ``tokenizer.json``. fastembed takes the smaller number, tokenizers the last, transformers the first; their vectors
+    of long texts then differ without a word. fastembed and older readers of ``special_tokens_map.json`` get that too,
+    which transformers 5 no longer writes.
+
+    Args:
+        directory: A leaf directory with ``tokenizer.json``; changed in place. Without ``tokenizer_config.json`` only
+            the first is changed.
+        max_tokens: Number of tokens after which the leaf stops reading, special tokens included.
+    """
+    _cut_at(directory / "tokenizer.json", max_tokens)
+    file = directory / "tokenizer_config.json"
+    if not file.is_file():
+        return
+    config = json.loads(file.read_text(encoding="utf-8"))
+    kept = {name: value for name, value in config.items() if name not in ("max_length", "is_local", "local_files_only")}
+    write_json(file, kept | {"model_max_length": max_tokens})
+    write_json(directory / "special_tokens_map.json", {name: config[name] for name in SPECIAL if config.get(name)})
+
+
+def _cut_at(file: Path, max_tokens: int) -> None:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.enable_truncation(max_tokens)
+    with replacing_file(file) as temporary:
+        tokenizer.save(str(temporary))

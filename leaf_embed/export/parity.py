@@ -37,7 +37,6 @@ class Floor:
 
 FLOORS: Mapping[str, Floor] = {
     "float32": Floor(0.9999, 0.999),
-    "float16": Floor(0.9999, 0.999),
     "int8": Floor(0.98, 0.95),
 }
 """Below these an export fails."""

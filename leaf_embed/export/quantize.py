@@ -1,4 +1,4 @@
-"""Smaller graphs: int8 in several recipes from the fastest to the most exact, and float16."""
+"""Int8 graphs in several recipes, from the fastest to the most exact."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from leaf_embed.export.graph import quiet_exporters
 from leaf_embed.export.smoothquant import Feeds, Smoothed, smooth
 
-__all__ = ["LADDER", "Int8Recipe", "Quantizer", "write_float16"]
+__all__ = ["LADDER", "Int8Recipe", "Quantizer"]
 
-SMALL = 1024  # numbers; a tensor below it is not worth a Cast
+SMALL = 1024  # values; a smaller table is not worth the extra steps of the graph
 
 
 @dataclass(frozen=True)
@@ -91,39 +91,6 @@ class Quantizer:
             for name in tables:
                 _quantize_rows(written.graph, name)
             onnx.save(written, target)
-
-
-def write_float16(source: Path, target: Path) -> None:
-    """Write a graph with its weights in float16, half the size; everything is still computed in float32.
-
-    A CPU has no fast float16 kernels in ONNX Runtime, and float16 activations overflow in some models. Token vectors
-    are cast after they were looked up, so the table stays small in memory too; other weights are cast once, when the
-    session opens.
-    """
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    model = onnx.load(source)
-    tables = {node.input[0]: node for node in model.graph.node if node.op_type == "Gather"}
-    casts = []
-    for tensor in model.graph.initializer:
-        value = numpy_helper.to_array(tensor)
-        if value.dtype != np.float32 or value.size < SMALL or np.abs(value).max() > np.finfo(np.float16).max:
-            continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float16), f"{name}_float16"))
-        lookup = tables.get(name)
-        if lookup is not None and _users(model.graph, name) == 1:
-            lookup.input[0] = tensor.name
-            output = lookup.output[0]
-            lookup.output[0] = f"{output}_float16"
-            cast = helper.make_node("Cast", [lookup.output[0]], [output], name=f"cast_{output}", to=TensorProto.FLOAT)
-            _insert_after(model.graph, lookup, [cast])
-        else:
-            casts.append(helper.make_node("Cast", [tensor.name], [name], name=f"cast_{name}", to=TensorProto.FLOAT))
-    for cast in casts:
-        model.graph.node.insert(0, cast)
-    onnx.save(model, target)
 
 
 def _tables(graph: Any) -> list[str]:

@@ -39,8 +39,7 @@ def export_router(
 
     Raises:
         NotALeafError: No leaf there.
-        InputError: ``output`` exists, the teacher cannot be loaded, or the leaf is a shallow one, whose own module
-            sentence-transformers would not load inside a router.
+        InputError: ``output`` exists, or the teacher or the leaf cannot be loaded.
         SpaceMismatchError: It is not the teacher of the leaf's space.
     """
     info, target = read_leaf(directory), Path(output)
@@ -53,8 +52,6 @@ def export_router(
     space = info.space
     leaf = LeafEncoder(SentenceTransformerEncoder(directory, device="cpu"), rotation=Rotation.load(directory, space))
     asked: Any = list(leaf.query_encoder.model.children())  # type: ignore[attr-defined]
-    if any(type(module).__name__ == "StaticSum" for module in asked):
-        raise InputError("a shallow leaf cannot be part of a router; use leaf_embed.load(leaf, document='teacher')")
     if isinstance(teacher, SentenceTransformerEncoder):
         documents = teacher
     else:

@@ -86,8 +86,6 @@ def _cut_last_layer(model: SentenceTransformer, dim: int) -> None:
     for module in reversed(list(model)):
         layer: Any = module
         kind = type(module).__name__
-        if kind == "StaticSum":
-            raise InputError("a shallow leaf normalises its static part whole; keep it, and truncate where you search")
         if kind == "Dense":
             layer.linear.weight = torch.nn.Parameter(layer.linear.weight[:dim].detach().clone())
             if layer.linear.bias is not None:

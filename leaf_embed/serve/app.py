@@ -1,4 +1,4 @@
-"""Routes, key and limits of the endpoint."""
+"""Routes, key, limits and metrics of the endpoint."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -17,25 +18,25 @@ from starlette.routing import Route
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError, LeafEmbedError, MissingExtraError
 from leaf_embed.serve.batcher import Batcher, OverloadError
-from leaf_embed.serve.metrics import Metrics
-from leaf_embed.serve.protocol import error_json, parse_request, response_json
-from leaf_embed.serve.tokens import decode_tokens
+from leaf_embed.serve.protocol import decode_tokens, error_json, parse_request, response_json
 from leaf_embed.texts import Role
 
 __all__ = ["ServeConfig", "create_app"]
 
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """Limits of a server.
+    """Key and limits of a server.
 
     Attributes:
-        api_key: What clients must send as ``Authorization: Bearer``; ``None`` for nothing.
+        api_key: Key that clients must send as ``Authorization: Bearer``; ``None`` asks for none.
         input_type: Role of texts that come without ``input_type``, as OpenAI's clients send them.
-        max_texts: Texts of one request.
-        max_bytes: Bytes of one request's body.
-        max_waiting: Texts that may wait; beyond them a request gets 503 with ``Retry-After``.
-        retry_after: Seconds to tell clients to wait then.
+        max_texts: Texts per request.
+        max_bytes: Bytes per request body.
+        max_waiting: Texts that may wait; beyond them a request is answered by 503 with ``Retry-After``.
+        retry_after: Seconds of that header.
 
     Raises:
         InputError: A limit below 1, or an unknown role.
@@ -56,33 +57,40 @@ class ServeConfig:
 
 
 def create_app(encoder: Encoder, config: ServeConfig | None = None) -> Starlette:
-    """An ASGI application: ``POST /v1/embeddings``, ``GET /health``, ``GET /metrics``.
+    """Returns an ASGI application: ``POST /v1/embeddings``, ``GET /health``, ``GET /metrics``.
 
     Args:
         encoder: A leaf. Documents need one with a document encoder.
         config: Limits.
     """
-    endpoint = Endpoint(encoder, config or ServeConfig())
+    service = EmbeddingService(encoder, config or ServeConfig())
     routes = [
-        Route("/v1/embeddings", endpoint.embeddings, methods=["POST"]),
-        Route("/health", endpoint.health),
-        Route("/metrics", endpoint.metrics_page),
+        Route("/v1/embeddings", service.embeddings, methods=["POST"]),
+        Route("/health", service.health),
+        Route("/metrics", service.metrics),
     ]
-    return Starlette(routes=routes, lifespan=endpoint.lifespan)
+    return Starlette(routes=routes, lifespan=service.lifespan)
 
 
 class TooLargeError(Exception):
     """A body above the limit."""
 
 
-class Endpoint:
-    """Answers requests over one encoder."""
+class EmbeddingService:
+    """Answers requests over one encoder, and counts them in a registry of its own."""
 
     def __init__(self, encoder: Encoder, config: ServeConfig) -> None:
         self._space = encoder.space
         self._encoder = encoder
         self._config = config
-        self._metrics = Metrics()
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter("leaf_embed_requests_total", "Requests", ["status"], registry=registry)
+        self._texts = Counter("leaf_embed_texts_total", "Embedded texts", ["input_type"], registry=registry)
+        self._seconds = Histogram(
+            "leaf_embed_request_seconds", "From arrival to answer", registry=registry, buckets=SECONDS
+        )
+        waiting = Gauge("leaf_embed_waiting_texts", "Texts that wait to be encoded", registry=registry)
+        waiting.set_function(lambda: self._batcher.waiting)
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -94,20 +102,19 @@ class Endpoint:
         await worker
 
     async def health(self, request: Request) -> Response:
-        """Which space is served."""
+        """The space that is served."""
         space = self._space
         values = {"status": "ok", "teacher": space.teacher, "dim": space.dim, "fingerprint": space.fingerprint}
         return JSONResponse(values)
 
-    async def metrics_page(self, request: Request) -> Response:
-        """Prometheus text."""
-        text = self._metrics.render(waiting=self._batcher.waiting)
-        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+    async def metrics(self, request: Request) -> Response:
+        """Counters in Prometheus' text format."""
+        return PlainTextResponse(generate_latest(self._registry), media_type="text/plain; version=0.0.4")
 
     async def embeddings(self, request: Request) -> Response:
         """Vectors, or an error in OpenAI's form."""
         response = await self._answer(request)
-        self._metrics.request(response.status_code)
+        self._requests.labels(response.status_code).inc()
         return response
 
     async def _answer(self, request: Request) -> Response:
@@ -124,15 +131,16 @@ class Endpoint:
             made = await self._batcher.encode(asked.texts, asked.role)
         except TooLargeError:
             return _error(413, f"the body is larger than {config.max_bytes} bytes; send fewer texts", "invalid_request")
-        except (InputError, MissingExtraError) as error:  # the latter: token numbers, and nothing to read them by
+        except (InputError, MissingExtraError) as error:  # the latter: token ids, and nothing to read them by
             return _error(400, str(error), "invalid_request_error")
         except LeafEmbedError as error:  # such as a teacher that does not belong to the leaf
             return _error(500, str(error), "server_error")
         except OverloadError:
-            response = _error(503, f"too much waits; try again in {config.retry_after} s", "overloaded_error")
+            response = _error(503, f"too many texts wait; try again in {config.retry_after} s", "overloaded_error")
             response.headers["Retry-After"] = str(config.retry_after)
             return response
-        self._metrics.embedded(asked.role, len(asked.texts), time.perf_counter() - started)
+        self._texts.labels(asked.role).inc(len(asked.texts))
+        self._seconds.observe(time.perf_counter() - started)
         return JSONResponse(response_json(asked, made.rows, made.tokens))
 
     def _allowed(self, request: Request) -> bool:

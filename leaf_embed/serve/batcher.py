@@ -14,12 +14,12 @@ __all__ = ["Batcher", "Embedded", "OverloadError"]
 
 
 class OverloadError(Exception):
-    """As many texts wait as may."""
+    """Raised when as many texts wait as may."""
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """What became of one request's texts.
+    """The vectors of one request's texts.
 
     Attributes:
         rows: Vectors, shape ``(n, dim)``, float32.
@@ -40,7 +40,7 @@ class Job:
 
 
 class Batcher:
-    """Gives each request its vectors.
+    """Encodes the texts of several requests together.
 
     While a batch is encoded, requests gather; the next batch takes those of one role together. A request that would
     make more than ``max_waiting`` texts wait is refused at once.
@@ -56,7 +56,7 @@ class Batcher:
         self.waiting = 0
 
     async def encode(self, texts: Sequence[str], role: Role) -> Embedded:
-        """Vectors of texts, and the tokens that they took.
+        """Returns the vectors of texts, and the number of tokens read for them.
 
         Raises:
             OverloadError: The queue is full. A request larger than the whole queue is taken when nothing waits.

@@ -7,35 +7,39 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from leaf_embed import vectors
+from leaf_embed._extras import require
 from leaf_embed.errors import InputError
 from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
 
 Encoding: TypeAlias = Literal["float", "base64"]
 
-__all__ = ["EmbedRequest", "error_json", "parse_request", "response_json"]
+__all__ = ["EmbedRequest", "decode_tokens", "error_json", "parse_request", "response_json"]
 
 T = TypeVar("T")
 
 ROLES: tuple[Role, ...] = ("query", "document")
 ENCODINGS: tuple[Encoding, ...] = ("float", "base64")
+FALLBACK = "cl100k_base"  # of OpenAI's embedding models, and what LangChain takes for a model that it does not know
+ADVICE = "Send texts instead: in LangChain's OpenAIEmbeddings set check_embedding_ctx_length=False."
 
 
 @dataclass(frozen=True)
 class EmbedRequest:
-    """What was asked for, checked.
+    """A checked request.
 
     Attributes:
         texts: At least one, unless there are ``tokens``.
-        tokens: Token numbers in the place of texts, one row a text; see :mod:`leaf_embed.serve.tokens`.
-        role: Who encodes them.
+        tokens: Token ids in the place of texts, one row per text; see :func:`decode_tokens`.
+        role: Of the texts: which side of the leaf encodes them.
         dimensions: Dimensions to keep; ``None`` for all.
         encoding: Lists of floats, or base64 of little-endian float32, which OpenAI's own client asks for.
-        model: Given back as it came.
+        model: Returned as it came.
     """
 
     texts: tuple[str, ...] = ()
@@ -85,7 +89,7 @@ def _choice(value: dict[str, Any], key: str, choices: tuple[T, ...], default: T)
 
 
 def _inputs(value: Any, limit: int) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
-    """Texts, or rows of token numbers: a text, a list of texts, one row, or a list of rows."""
+    """Texts, or rows of token ids: a text, a list of texts, one row, or a list of rows."""
     items = (value,) if isinstance(value, str) or _is_tokens(value) else value
     if not isinstance(items, list | tuple) or not items:
         raise InputError(f"input must be a text or a list of texts; got {value!r:.40}")
@@ -95,7 +99,7 @@ def _inputs(value: Any, limit: int) -> tuple[tuple[str, ...], tuple[tuple[int, .
         return tuple(items), ()
     if all(_is_tokens(item) for item in items):
         return (), tuple(tuple(item) for item in items)
-    raise InputError(f"input must hold texts alone, or lists of token numbers alone; got {value!r:.60}")
+    raise InputError(f"input must hold texts alone, or lists of token ids alone; got {value!r:.60}")
 
 
 def _is_tokens(value: Any) -> bool:
@@ -103,10 +107,10 @@ def _is_tokens(value: Any) -> bool:
 
 
 def response_json(request: EmbedRequest, rows: FloatArray, tokens: int) -> dict[str, Any]:
-    """OpenAI's answer.
+    """Returns the response in OpenAI's form.
 
     Args:
-        request: What was asked for.
+        request: The request.
         rows: Vectors, shape ``(n, dim)``, float32. Cut to fewer dimensions they get unit norm again.
         tokens: Tokens that the encoder read.
     """
@@ -122,5 +126,44 @@ def _base64(row: FloatArray) -> str:
 
 
 def error_json(message: str, kind: str) -> dict[str, Any]:
-    """OpenAI's form of an error."""
+    """Returns an error in OpenAI's form."""
     return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+
+
+def decode_tokens(rows: Sequence[Sequence[int]], model: str) -> tuple[str, ...]:
+    """Returns the texts that token ids stand for.
+
+    Some of OpenAI's clients send token ids instead of texts: LangChain's ``OpenAIEmbeddings`` does unless told
+    otherwise, by the tokenizer (tiktoken) of the model that it believes to be there. The text is the same again after
+    decoding; a leaf's own tokenizer then reads it.
+
+    Args:
+        rows: Token ids of each text.
+        model: The request's model, which names the tokenizer; :data:`FALLBACK` for a name that tiktoken does not know.
+
+    Raises:
+        InputError: No such token, or the tokenizer's vocabulary, which tiktoken fetches once, is out of reach.
+        MissingExtraError: tiktoken is not installed.
+    """
+    encoding = _encoding(model)
+    texts = []
+    for place, row in enumerate(rows):
+        try:
+            texts.append(encoding.decode(list(row)))
+        except (KeyError, OverflowError) as error:
+            raise InputError(f"input {place} holds an id that is no token of {encoding.name}. {ADVICE}") from error
+    return tuple(texts)
+
+
+def _encoding(model: str) -> Any:
+    tiktoken = require("tiktoken", "serve", "Reading token ids")
+    try:
+        try:
+            return tiktoken.encoding_for_model(model)
+        except KeyError:
+            return tiktoken.get_encoding(FALLBACK)
+    except Exception as error:  # a network error of requests, or a damaged download
+        raise InputError(
+            f"input holds token ids, and the vocabulary to read them by cannot be fetched here "
+            f"({type(error).__name__}). {ADVICE} Or give the server a copy in the directory TIKTOKEN_CACHE_DIR."
+        ) from error

@@ -3,6 +3,7 @@
 from leaf_embed.teacher.cache import CachedEncoder, TeacherCache
 from leaf_embed.teacher.contamination import EvaluationIndex, Overlap, count_overlap
 from leaf_embed.teacher.corpus import Corpus
+from leaf_embed.teacher.filled import FilledCache
 from leaf_embed.teacher.filtering import Exclusion
 from leaf_embed.teacher.stored_vectors import StoredVectors
 from leaf_embed.teacher.vector_files import VectorFiles
@@ -13,6 +14,7 @@ __all__ = [
     "Corpus",
     "EvaluationIndex",
     "Exclusion",
+    "FilledCache",
     "Overlap",
     "StoredVectors",
     "TeacherCache",

@@ -1,26 +1,23 @@
-"""Corpora: texts to distil on, from files and from data sets of the hub."""
+"""The texts of corpus files and of hub data sets."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
-from leaf_embed._extras import require
+from leaf_embed._records import check_file, format_of, read_records
 from leaf_embed.errors import CorpusError
 from leaf_embed.teacher.hub_dataset import PREFIX, HubSet
 from leaf_embed.texts import Role, Text, clean
 
-__all__ = ["Corpus", "Counted", "as_text", "read_records"]
+__all__ = ["Corpus", "Counted", "as_text"]
 
 T = TypeVar("T")
-SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")
+FORMATS = (".txt", ".jsonl", ".csv", ".parquet")
+COLUMNS = ("text", "title", "kind")
 
 
 class Corpus(Iterable[Text]):
@@ -42,7 +39,7 @@ class Corpus(Iterable[Text]):
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]], *, titles: bool = True) -> None:
-        """Find the files.
+        """Finds the files.
 
         Args:
             paths: Files, directories, and addresses of hub data sets.
@@ -55,10 +52,10 @@ class Corpus(Iterable[Text]):
         self._titles = titles
         self.skipped: Counter[str] = Counter()
         if not self.files:
-            raise CorpusError(f"no corpus file given; expected one or more of {', '.join(SUFFIXES)}")
+            raise CorpusError(f"no corpus file given; expected one or more of {', '.join(FORMATS)}")
 
     def __iter__(self) -> Iterator[Text]:
-        """Read all files in order.
+        """Reads all files in order.
 
         Raises:
             CorpusError: A file is damaged or not of its format; the message names the line.
@@ -66,19 +63,17 @@ class Corpus(Iterable[Text]):
         self.skipped.clear()
         for file in self.files:
             default: Role = "query" if file.name.startswith("queries") else "document"
-            try:
-                for place, record in file.records() if isinstance(file, HubSet) else read_records(file):
-                    text = as_text(record, default, f"{file}:{place}", title=self._titles)
-                    if text.text:
-                        yield text
-                    else:
-                        self.skipped["empty text"] += 1
-            except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-                raise CorpusError(f"cannot read {file}: {error}. Is it whole, and UTF-8?") from error
+            records = file.records() if isinstance(file, HubSet) else read_records(file, CorpusError, COLUMNS)
+            for number, record in records:
+                text = as_text(record, default, f"{file}:{number}", title=self._titles)
+                if text.text:
+                    yield text
+                else:
+                    self.skipped["empty text"] += 1
 
 
 class Counted(Iterable[T]):
-    """Items, counted in :attr:`count` while they are read."""
+    """Items that are counted as they are read."""
 
     def __init__(self, items: Iterable[T]) -> None:
         self._items = items
@@ -97,67 +92,16 @@ def _sources(path: str | os.PathLike[str]) -> list[Path | HubSet]:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        found = sorted(f for f in path.iterdir() if _format(f))
+        found = sorted(file for file in path.iterdir() if format_of(file, FORMATS))
         if not found:
-            raise CorpusError(f"{path} holds no corpus file; expected one of {', '.join(SUFFIXES)}")
+            raise CorpusError(f"{path} holds no corpus file; expected one of {', '.join(FORMATS)}")
         return found
-    if not path.is_file():
-        raise CorpusError(f"there is no corpus file {path}")
-    if not _format(path):
-        raise CorpusError(f"{path} is of an unknown format; expected {', '.join(SUFFIXES)}, or one of these with .gz")
+    check_file(path, FORMATS, CorpusError)
     return [path]
 
 
-def _format(path: Path) -> str | None:
-    name = path.name.removesuffix(".gz")
-    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
-
-
-def read_records(file: Path) -> Iterator[tuple[int, Any]]:
-    """Line or row numbers from 1, with what stands there: a ``str`` or a mapping."""
-    kind = _format(file)
-    if kind == ".parquet":
-        yield from _parquet_rows(file)
-        return
-    with _open(file) as stream:
-        if kind == ".csv":
-            csv.field_size_limit(1 << 30)
-            yield from enumerate(csv.DictReader(line.replace("\0", "") for line in stream), 2)
-            return
-        for place, line in enumerate(stream, 1):
-            stripped = line.strip()
-            if kind == ".txt" or not stripped:
-                yield place, stripped
-                continue
-            try:
-                yield place, json.loads(stripped)
-            except (ValueError, RecursionError) as error:
-                raise CorpusError(f"{file}:{place} is no JSON: {error}") from error
-
-
-def _open(file: Path) -> IO[str]:
-    if file.suffix == ".gz":
-        return io.TextIOWrapper(gzip.open(file), encoding="utf-8-sig", newline="\n")
-    return file.open(encoding="utf-8-sig", newline="" if _format(file) == ".csv" else "\n")
-
-
-def _parquet_rows(file: Path) -> Iterator[tuple[int, Any]]:
-    pyarrow = require("pyarrow", "train", "Reading parquet")
-    parquet = require("pyarrow.parquet", "train", "Reading parquet")
-    try:
-        source = parquet.ParquetFile(file)
-        columns = [c for c in ("text", "title", "kind") if c in source.schema_arrow.names]
-        place = 0
-        for batch in source.iter_batches(batch_size=4096, columns=columns):
-            for row in batch.to_pylist():
-                place += 1
-                yield place, row
-    except (pyarrow.ArrowException, OSError) as error:
-        raise CorpusError(f"cannot read {file} as parquet: {error}") from error
-
-
 def as_text(record: Any, default: Role, where: str, *, title: bool = True) -> Text:
-    """A line or record as a text, its title before it.
+    """Returns a line or record as a text, its title before it.
 
     Raises:
         CorpusError: It has none; the message says where.

@@ -16,6 +16,7 @@ from leaf_embed.progress import Progress, no_progress
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
 from leaf_embed.teacher.corpus import Corpus, Counted
+from leaf_embed.teacher.filled import remember
 from leaf_embed.teacher.filtering import Exclusion, Without
 from leaf_embed.teacher.stored_vectors import StoredVectors
 from leaf_embed.texts import Text
@@ -97,6 +98,7 @@ def gather(
     if not len(rows):
         left_out = "".join(f"; {count} left out: {reason}" for reason, count in skipped.items())
         raise CorpusError(f"the corpus holds no text; expected at least one that is not empty{left_out}")
+    remember(cache, rows, max_tokens if len(asked) else None)
     return rows, dict(skipped)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from leaf_embed import vectors
-from leaf_embed._records import ParquetVectors
+from leaf_embed._records import ParquetVectors, format_of, read_records
 from leaf_embed.errors import CorpusError, VectorError
-from leaf_embed.teacher.corpus import as_text, read_records
+from leaf_embed.teacher.corpus import COLUMNS, as_text
 from leaf_embed.texts import Role, Text
 from leaf_embed.vectors import FloatArray
 
@@ -116,8 +116,8 @@ def _load(file: Path) -> Any:
 
 def _numbered(file: Path) -> Iterator[tuple[int, Any]]:
     """Every line of a .txt, every record of the rest."""
-    lines = file.name.removesuffix(".gz").endswith(".txt")
-    return ((place, record) for place, record in read_records(file) if lines or record != "")
+    lines = format_of(file) == ".txt"
+    return ((place, record) for place, record in read_records(file, CorpusError) if lines or record != "")
 
 
 def _npy(file: Path) -> Iterator[tuple[list[Any], list[int], Any]]:
@@ -141,6 +141,6 @@ def _open_parquet(file: Path) -> ParquetVectors:
 
 def _parquet(file: Path) -> Iterator[tuple[list[Any], list[int], Any]]:
     start = 0
-    for records, rows in _open_parquet(file).batches(BLOCK, ("text", "title", "kind")):
+    for records, rows in _open_parquet(file).batches(BLOCK, COLUMNS):
         yield records, list(range(start + 1, start + 1 + len(records))), rows
         start += len(records)

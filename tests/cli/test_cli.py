@@ -58,9 +58,18 @@ def test_a_wrong_command_line_exits_with_2(capsys, arguments):
 
 
 def test_spread():
-    assert spread(["--corpus", "a", "b", "--seed", "1"]) == ["--corpus", "a", "--corpus", "b", "--seed", "1"]
-    assert spread(["search", "a", "b", "--corpus", "c"]) == ["search", "a", "b", "--corpus", "c"]
-    assert spread(["--data", "a", "--data", "b", "c"]) == ["--data", "a", "--data", "b", "--data", "c"]
+    assert spread(["cache", "--corpus", "a", "b", "--budget", "1"]) == [
+        *("cache", "--corpus", "a", "--corpus", "b", "--budget", "1")
+    ]
+    assert spread(["search", "a", "b", "--where", "c", "d"]) == ["search", "a", "b", "--where", "c", "--where", "d"]
+    assert spread(["evaluate", "--data", "a", "--data", "b", "c"]) == [
+        *("evaluate", "--data", "a", "--data", "b", "--data", "c")
+    ]
+    assert spread(["index", "--mrl", "8", "4", "--preset", "a", "b"]) == [
+        *("index", "--mrl", "8", "--mrl", "4", "--preset", "a", "b")
+    ]
+    assert spread(["nothing", "--corpus", "a", "b"]) == ["nothing", "--corpus", "a", "b"]
+    assert spread([]) == []
 
 
 def test_every_option_has_help():
@@ -85,7 +94,19 @@ def test_the_whole_line(capsys, teacher_path, corpus, beir, tmp_path):
     distilled = call(
         capsys,
         *("distill", "--teacher", teacher_path, "--student", teacher_path, "--layers", "0,3"),
-        *("--corpus", corpus, beir, "--output", leaf, "--recipe", "quick", "--max-steps", 60, "--learning-rate", 2e-3),
+        *(
+            "--corpus",
+            corpus,
+            beir,
+            "--output",
+            leaf,
+            "--recipe",
+            "quick",
+            "--max-steps",
+            60,
+            "--set",
+            "learning_rate=2e-3",
+        ),
     )
     assert distilled[0] == 0, distilled[2]
     assert "fingerprint" in distilled[1]
@@ -143,12 +164,12 @@ def test_the_whole_line(capsys, teacher_path, corpus, beir, tmp_path):
     assert "int8" in out
 
 
-def test_cache_then_distill_asks_the_teacher_only_once(capsys, teacher_path, corpus, tmp_path):
+def test_what_is_cached_is_not_embedded_again(capsys, teacher_path, corpus, tmp_path):
     code, out, _ = call(capsys, "cache", "--teacher", teacher_path, "--corpus", corpus, "--output", tmp_path / "cache")
     assert code == 0
-    assert "80 of this corpus, 80 of them new" in out
+    assert "80 of these, 80 of them new" in out
     code, out, _ = call(capsys, "cache", "--teacher", teacher_path, "--corpus", corpus, "--output", tmp_path / "cache")
-    assert "80 of this corpus, 0 of them new" in out
+    assert "80 of these, 0 of them new" in out
 
 
 def test_bad_input_is_one_clear_line_and_exit_code_1(capsys, teacher_path, leaf_path, corpus, tmp_path):
@@ -159,7 +180,10 @@ def test_bad_input_is_one_clear_line_and_exit_code_1(capsys, teacher_path, leaf_
             ["distill", "--teacher", "/none", "--corpus", corpus, "--output", tmp_path / "x"],
             "there is no model at /none",
         ),
-        (["distill", "--teacher", teacher_path, "--corpus", "/none.txt", "--output", tmp_path / "x"], "no corpus file"),
+        (
+            ["distill", "--teacher", teacher_path, "--corpus", "/none.txt", "--output", tmp_path / "x"],
+            "there is no file",
+        ),
         (["distill", "--teacher", teacher_path, "--corpus", empty, "--output", tmp_path / "x"], "holds no text"),
         (["distill", "--teacher", teacher_path, "--corpus", corpus, "--output", leaf_path], "exists already"),
         (

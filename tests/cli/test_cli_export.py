@@ -21,19 +21,23 @@ def corpus(tmp_path):
     return file
 
 
-def test_float16_and_a_report_on_the_card(leaf_path, corpus, tmp_path, capsys):
+def test_a_report_on_the_card(leaf_path, corpus, tmp_path, capsys):
     copy = shutil.copytree(leaf_path, tmp_path / "copy")
     point = {"dim": 32, "quantization": "float32"}
     modes = {mode: {"nDCG@10": 0.5} for mode in ("teacher", "asymmetric", "symmetric")}
-    head = {"format": "leaf-embed/evaluation", "fingerprint": read_leaf(copy).space.fingerprint, "teacher": "t"}
+    head = {
+        "format": "leaf-embed/evaluation",
+        "version": 2,
+        "fingerprint": read_leaf(copy).space.fingerprint,
+        "teacher": "t",
+    }
     report = tmp_path / "report.json"
     report.write_text(json.dumps(head | {"sets": [{"name": "rivers", "points": [point | {"modes": modes}]}]}))
-    assert run(["export", str(copy), "--float16", "--report", str(report), "--corpus", str(corpus)]) == 0
+    assert run(["export", str(copy), "--report", str(report), "--corpus", str(corpus)]) == 0
     out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.splitlines()] == ["float32", "float16", "int8"]
+    assert [line.split()[0] for line in out.splitlines()] == ["float32", "int8"]
     assert "same top ten" in out
     assert "| rivers | 32 |" in (copy / "README.md").read_text()
-    assert leaf_embed.load(copy, variant="float16").encode_query("red stone").shape == (32,)
 
 
 def test_fewer_dimensions_and_a_router(leaf_path, corpus, tmp_path):

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from leaf_embed.cli import run
-from leaf_embed.cli.conditions import conditions
-from leaf_embed.cli.plot import tune_svg, tune_text
+from leaf_embed.cli.commands.tune import tune_svg, tune_text
+from leaf_embed.cli.options import conditions
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant import TuneReport, TuneRow
 from tests.conftest import sentences
@@ -67,13 +67,16 @@ def test_a_dry_run_makes_nothing(
     assert code == 0
     assert plain.startswith("80 documents: about ")
     _, small, _ = call(capsys, "index", *place, "--dry-run", "--mrl", 16, "--quantization", "turbo4", "--hybrid")
-    assert "words" in small
-    assert "words" not in plain
+    assert "BM25" in small
+    assert "BM25" not in plain
     assert not (tmp_path / "none").exists()
-    for wrong in (["--preset", "best"], ["--mrl", 32], ["--quantization", "int3"]):
+    for wrong in (["--mrl", 32], ["--quantization", "int3"]):
         code, _, err = call(capsys, "index", *place, "--dry-run", *wrong)
         assert code == 1, wrong
         assert "error:" in err
+    code, _, err = call(capsys, "index", *place, "--dry-run", "--preset", "best")
+    assert code == 2
+    assert "'best' is not one of 'balanced', 'small', 'exact'" in " ".join(err.replace("│", " ").split())
 
 
 def test_words_filters_and_tuning(
@@ -120,13 +123,20 @@ def test_the_pictures_show_every_setting() -> None:
     rows = (row(1.0, 9.0, None), row(0.9, 1.0, 20), row(0.99, 2.0, 50))
     report = TuneReport(rows, rows[2], 60, 0.95)
     image = ElementTree.fromstring(tune_svg(report))
-    circles = [part for part in image.iter() if part.tag.endswith("circle")]
-    assert len(circles) == 3
-    assert [circle.get("stroke") for circle in circles] == [None, None, "black"]
-    heights = [float(circle.get("cy") or 0) for circle in circles]
+    svg = "{http://www.w3.org/2000/svg}"
+    groups = {title.text: group for group in image.iter(f"{svg}g") if (title := group.find(f"{svg}title")) is not None}
+    assert [name.partition(":")[0] for name in map(str, groups)] == [
+        "exact",
+        "20 candidates",
+        "50 candidates",
+        "marked",
+    ]
+    circles = [next(group.iter(f"{svg}use")) for group in groups.values()]
+    heights = [float(circle.get("y") or 0) for circle in circles]
     assert heights[0] < heights[2] < heights[1]  # the better recall stands higher
-    places = [float(circle.get("cx") or 0) for circle in circles]
+    places = [float(circle.get("x") or 0) for circle in circles]
     assert places[1] < places[2] < places[0]
+    assert (places[3], heights[3]) == (places[2], heights[2])  # the ring
     text = tune_text(report)
     assert "<mine>: mrl_16 int8" in text
     lines = text.splitlines()

@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import leaf_embed.distill
+import leaf_embed.evaluation
+import leaf_embed.export
 from leaf_embed.errors import InputError
 from leaf_embed.evaluation import RetrievalSet, evaluate
 from leaf_embed.evaluation.bootstrap import difference
-from leaf_embed.evaluation.compare import compare_reports, read_report
+from leaf_embed.evaluation.compare import compare_reports
+from leaf_embed.reports import read_report
 from tests.conftest import sentences
 from tests.evaluation.words import Words
 
@@ -85,5 +89,10 @@ def test_reports_are_found_in_a_directory(tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text(json.dumps({**value, "version": 1}))
     with pytest.raises(InputError, match=r"2 reports \(old.json, report.json\)"):
         read_report(tmp_path)
-    with pytest.raises(InputError, match="version 1; this release compares 2"):
+    with pytest.raises(InputError, match="version 1; this release reads 2"):
         read_report(tmp_path / "old.json")
+
+
+def test_every_package_reads_reports_by_the_same_function() -> None:
+    for package in (leaf_embed.distill, leaf_embed.evaluation, leaf_embed.export):
+        assert package.read_report is read_report

@@ -64,7 +64,7 @@ def test_three_modes_by_hand() -> None:
     assert point.results["teacher"].per_query == pytest.approx([1, 1, 1])
     assert point.results["asymmetric"].per_query == pytest.approx([1, 1 / 2, 1], abs=1e-4)
     assert point.results["symmetric"].per_query == pytest.approx([1, 1 / np.log2(3), 1], abs=1e-4)
-    kept = point.kept["asymmetric"]
+    kept = point.retention["asymmetric"]
     assert kept is not None
     assert kept.value == pytest.approx(2.5 / 3, abs=1e-4)
     assert kept.low <= kept.value <= kept.high == pytest.approx(1)
@@ -99,13 +99,13 @@ def test_of_a_leaf_encoder_the_student_is_measured_on_both_sides() -> None:
 
 
 def test_progress_is_reported() -> None:
-    heard: list[tuple[str, int, int]] = []
+    heard: list[tuple[str, int, int | None, str]] = []
     evaluate(Letters(), Letters(), [SET], progress=lambda *values: heard.append(values), latency_queries=0)
     assert heard == [
-        ("letters: queries, leaf", 3, 3),
-        ("letters: queries, teacher", 3, 3),
-        ("letters: documents, leaf", 5, 5),
-        ("letters: documents, teacher", 5, 5),
+        ("letters: queries, leaf", 3, 3, ""),
+        ("letters: queries, teacher", 3, 3, ""),
+        ("letters: documents, leaf", 5, 5, ""),
+        ("letters: documents, teacher", 5, 5, ""),
     ]
 
 
@@ -169,8 +169,8 @@ def test_a_teacher_that_finds_nothing() -> None:
     """The only relevant document is not in the corpus, so there is no score to keep a share of."""
     lost = RetrievalSet("lost", DOCUMENTS, DOCUMENTS, ("q",), ("dd",), {"q": {"gone": 1}})
     report = evaluate(Letters(), Letters(), [lost], latency_queries=0)
-    assert report.sets[0].points[0].kept == {"asymmetric": None, "symmetric": None}
-    assert report.kept("asymmetric") is None
+    assert report.sets[0].points[0].retention == {"asymmetric": None, "symmetric": None}
+    assert report.retention("asymmetric") is None
     assert "NaN" not in json.dumps(report.to_dict())
     assert lost.name in str(report)
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_the_page_is_whole_and_needs_nothing(report: EvaluationReport) -> None:
 
 def test_the_page_says_what_was_measured(report: EvaluationReport) -> None:
     page = html_page(report.to_dict())
-    kept = report.kept("asymmetric")
+    kept = report.retention("asymmetric")
     assert kept is not None
     assert f"<b>{kept.value:.1%}</b>" in page
     assert f"95 % interval {kept.low:.1%} to {kept.high:.1%}" in page
@@ -91,15 +92,42 @@ def test_a_page_without_the_optional_parts() -> None:
 def test_points_stand_where_they_belong() -> None:
     one = [Series("a", [(1.0, 0.2), (100.0, 0.8)], "teacher")]
     for picture in (scatter(one, "t", "x", "y"), lines(one, "t", "x", "y")):
-        dots = [
-            (float(dot.get("cx", 0)), float(dot.get("cy", 0))) for dot in ElementTree.fromstring(picture).iter("circle")
-        ]
+        dots = [(float(dot.get("x", 0)), float(dot.get("y", 0))) for dot in shown(picture, "use")]
         assert len(dots) == 2
         assert dots[0][1] > dots[1][1]  # a higher value stands higher
         assert (dots[0][0] < dots[1][0]) == (picture == scatter(one, "t", "x", "y"))  # lines: the largest x first
-    picture = bars([Series("a", [(0.5, 0.25), (0.75, 0.75)], "query")], "t", "x", "y", 0.25)
-    heights = [float(bar.get("height", 0)) for bar in ElementTree.fromstring(picture).iter("rect")]
+    picture = bars([Series("a", [(0.5, 0.25), (0.75, 0.75)], "document")], "t", "x", "y", 0.25)
+    corners = [[float(y) for y in re.findall(r"[ML] \S+ (\S+)", bar.get("d", ""))] for bar in shown(picture, "path")]
+    heights = [max(ys) - min(ys) for ys in corners]
     assert heights[1] == pytest.approx(3 * heights[0], abs=0.2)
+
+
+def shown(picture: str, kind: str) -> list[ElementTree.Element]:
+    """The elements of a kind that say what they are when a pointer rests on them, without definitions."""
+    groups = [group for group in ElementTree.fromstring(picture).iter("g") if group.find("title") is not None]
+    return [found for group in groups for found in [*group.findall(kind), *group.findall(f"g/{kind}")]]
+
+
+def test_a_point_says_what_it_is() -> None:
+    one = [Series("a & b", [(1.0, 0.25)], "teacher"), Series("c", [(2.0, 0.5)], tips=["<mine>"])]
+    picture = ElementTree.fromstring(lines(one, "t", "x", "y"))
+    assert [title.text for title in picture.iter("title")] == ["t", "a & b, 1: 0.2500", "<mine>"]
+
+
+def test_the_same_report_gives_the_same_page(report: EvaluationReport) -> None:
+    """In another process too, which has other hashes and another time."""
+    value = json.dumps(report.to_dict())
+    code = (
+        "import json, sys; from leaf_embed.evaluation.report.page import html_page; "
+        "sys.stdout.reconfigure(encoding='utf-8'); print(html_page(json.load(sys.stdin)), end='')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=value, capture_output=True, check=True, text=True)
+    assert done.stdout == html_page(json.loads(value))
+
+
+def test_ids_of_a_page_differ(report: EvaluationReport) -> None:
+    ids = re.findall(r' id="([^"]*)"', html_page(report.to_dict()))
+    assert len(ids) == len(set(ids))
 
 
 def test_everything_is_written_beside_the_json(report: EvaluationReport, tmp_path: Path) -> None:

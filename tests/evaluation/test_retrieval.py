@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from leaf_embed import vectors
 from leaf_embed.errors import InputError, VectorError
 from leaf_embed.evaluation import RetrievalSet, evaluate_retrieval, load_beir, retention
-from leaf_embed.evaluation.storage import quantize
-from leaf_embed.evaluation.topk import search
+from leaf_embed.evaluation.storage import quantize, search
 
 RANDOM = np.random.default_rng(7)
 

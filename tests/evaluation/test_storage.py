@@ -7,8 +7,7 @@ import pytest
 
 from leaf_embed import vectors
 from leaf_embed.errors import InputError
-from leaf_embed.evaluation import topk
-from leaf_embed.evaluation.storage import OVERSAMPLING, Quantization, Storage
+from leaf_embed.evaluation.storage import OVERSAMPLING, Quantization, Storage, search, search_rescored
 
 RANDOM = np.random.default_rng(11)
 DOCUMENTS = vectors.normalize(RANDOM.standard_normal((900, 16)) * np.linspace(3, 0.2, 16))
@@ -18,7 +17,7 @@ ROTATION = vectors.fit_rotation(DOCUMENTS)
 
 @pytest.fixture(params=[64, 8192], ids=["many blocks", "one block"])
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    for function in (topk.search, topk.search_rescored):
+    for function in (search, search_rescored):
         monkeypatch.setitem(function.__kwdefaults__, "block", request.param)
     monkeypatch.setattr("leaf_embed.evaluation.storage.DOCUMENT_BLOCK", request.param)
 

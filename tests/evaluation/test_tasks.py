@@ -15,8 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from leaf_embed import vectors
 from leaf_embed.encoders import LeafEncoder
 from leaf_embed.errors import CorpusError
-from leaf_embed.evaluation.task_sets import ClassificationSet, SimilaritySet, load_classification, load_sts
-from leaf_embed.evaluation.tasks import evaluate_task
+from leaf_embed.evaluation.tasks import ClassificationSet, SimilaritySet, evaluate_task, load_classification, load_sts
 from tests.conftest import sentences
 from tests.evaluation.words import Words
 
@@ -35,9 +34,9 @@ def test_similarity_by_hand() -> None:
     assert found.kind == "spearman"
     assert found.teacher == pytest.approx(spearmanr(cosines, human).statistic)
     assert found.leaf == pytest.approx(spearmanr(ours, human).statistic)
-    assert found.kept is not None
-    assert found.kept.value == pytest.approx(found.leaf / found.teacher)
-    assert found.kept.low < found.kept.value < found.kept.high < 1
+    assert found.retention is not None
+    assert found.retention.value == pytest.approx(found.leaf / found.teacher)
+    assert found.retention.low < found.retention.value < found.retention.high < 1
     assert "spearman of the teacher" in str(found)
 
 
@@ -88,7 +87,8 @@ def test_a_line_of_another_form_is_named(tmp_path: Path, suffix: str, bad: tuple
     rows = [("sentence1", "sentence2", "score"), ("a", "b", "1"), bad, ("e", "f", "3")]
     file = tmp_path / f"sts{suffix}"
     file.write_text("".join(("\t" if suffix == ".tsv" else ",").join(row) + "\n" for row in rows))
-    with pytest.raises(CorpusError, match=r"record 2 of .*(score is no number|field too many, too few)"):
+    reasons = r"(the score is no number|has more fields|lacks \['score'\])"
+    with pytest.raises(CorpusError, match=rf"sts{suffix}:3:? {reasons}"):
         load_sts(file)
 
 
@@ -103,12 +103,20 @@ def test_without_a_split_the_same_texts_are_kept_every_time(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("load", "rows", "message"),
     [
-        (load_sts, [{"sentence1": "a", "score": 1}], r"record 1 of .*KeyError: 'sentence2'"),
-        (load_sts, [{"sentence1": "a", "sentence2": "b", "score": "high"}], "record 1 of .*: the score is no number"),
-        (load_sts, [{"sentence1": "a", "sentence2": None, "score": 1}], "record 1 of .* or null"),
+        (
+            load_sts,
+            [{"sentence1": "a", "score": 1}],
+            r":1 lacks \['sentence2'\]; expected the fields sentence1, sentence2",
+        ),
+        (load_sts, [{"sentence1": "a", "sentence2": "b", "score": "high"}], r"set\.jsonl:1: the score is no number"),
+        (
+            load_sts,
+            [{"sentence1": "a", "sentence2": None, "score": 1}],
+            r":1 lacks \['sentence2'\]; expected .* none of them null",
+        ),
         (load_sts, [{"sentence1": "a", "sentence2": "b", "score": 1}], "at least two different scores"),
         (load_classification, [{"text": "a", "label": 1}] * 20, "has 1 classes to learn"),
-        (load_classification, [{"text": "a"}], "expected .jsonl, .csv or .tsv with the fields text, label"),
+        (load_classification, [{"text": "a"}], r"set\.jsonl:1 lacks \['label'\]; expected the fields text, label"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, load: object, rows: list[dict[str, object]], message: str) -> None:

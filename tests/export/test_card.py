@@ -23,7 +23,7 @@ def report(space, value=0.5):
     kept = {"nDCG@10": value, "retention": {"value": 0.9, "low": 0.85, "high": 0.95}}
     modes = {"teacher": {"nDCG@10": 0.6}, "asymmetric": kept, "symmetric": {"nDCG@10": 0.4}}
     point = {"dim": space.dim, "quantization": "int8", "modes": modes}
-    head = {"format": "leaf-embed/evaluation", "version": 1, "fingerprint": space.fingerprint, "teacher": space.teacher}
+    head = {"format": "leaf-embed/evaluation", "version": 2, "fingerprint": space.fingerprint, "teacher": space.teacher}
     return head | {"sets": [{"name": "rivers", "points": [point]}]}
 
 
@@ -35,7 +35,7 @@ def test_distill_writes_a_card_with_the_parity_of_its_graphs(leaf_path):
         assert f"{found['mean_cosine']:.4f} | {found['min_cosine']:.4f} | {found['top10_overlap']:.1%}" in card
         assert found["recipe"] in card
     assert str(leaf_path.parent) not in card  # nobody's directories
-    assert "What it keeps" not in card
+    assert "## Retention" not in card
 
 
 def test_front_matter_is_what_the_hub_reads(copy):
@@ -53,6 +53,7 @@ def test_a_report_gives_a_retention_table_and_is_kept(copy):
     write_card(copy, name="org/leaf")
     card = (copy / "README.md").read_text()
     assert "| rivers | 32 | int8 | 0.6000 | 0.5000 = 90.0% (85.0 to 95.0) | 0.4000 |" in card
+    assert "## Retention" in card
     assert "leaf_embed.load('org/leaf')" in card
     assert read_report(copy / "evaluation.json")["sets"][0]["name"] == "rivers"
 

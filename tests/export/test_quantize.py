@@ -1,5 +1,6 @@
 """Smaller graphs: what smoothing keeps and gains, by matrices one can check, and the ladder's choice."""
 
+import json
 import logging
 import shutil
 import sys
@@ -11,10 +12,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import leaf_embed
-from leaf_embed.distill import Floor, export
-from leaf_embed.export.quantize import LADDER, Int8Recipe, Quantizer, write_float16
+from leaf_embed.distill import Floor, export, write_card
+from leaf_embed.errors import InputError
+from leaf_embed.export.quantize import LADDER, Int8Recipe, Quantizer
 from leaf_embed.export.smoothquant import channel_scale, smooth
-from tests.conftest import sentences, texts
+from tests.conftest import texts
 
 RNG = np.random.default_rng(0)
 WEIGHT = RNG.normal(size=(32, 16)).astype(np.float32)
@@ -141,15 +143,6 @@ def test_a_product_with_a_bias_is_smoothed_too(tmp_path):
     assert errors[1] < errors[0] / 2
 
 
-def test_float16_is_half_as_large_and_computes_in_float32(source, tmp_path):
-    write_float16(source, tmp_path / "half.onnx")
-    assert (tmp_path / "half.onnx").stat().st_size < 0.7 * source.stat().st_size
-    found = run(str(tmp_path / "half.onnx"), IDS)
-    assert found.dtype == np.float32
-    rounded = TABLE.astype(np.float16).astype(np.float32)
-    np.testing.assert_allclose(found, (rounded * LOUD)[IDS] @ WEIGHT, rtol=1e-5, atol=1e-3)
-
-
 @pytest.fixture
 def copy(leaf_path, tmp_path):
     return shutil.copytree(leaf_path, tmp_path / "copy")
@@ -185,11 +178,15 @@ def test_an_unreachable_goal_keeps_the_best_and_warns(copy, caplog):
     assert sorted(f.name for f in (copy / "onnx").iterdir()) == ["model.onnx", "model_quantized.onnx"]
 
 
-def test_the_float16_graph_loads_by_its_name(copy):
-    parity = export(copy, texts(40), float16=True)
-    assert parity["float16"].bytes < parity["float32"].bytes
-    asked = sentences(20)
-    half = leaf_embed.load(copy, variant="float16").encode_query(asked)
-    whole = leaf_embed.load(copy, variant="float32").encode_query(asked)
-    np.testing.assert_allclose(half, whole, atol=2e-3)
-    assert not np.array_equal(half, whole)
+def test_a_float16_graph_of_earlier_code_is_refused_and_the_leaf_still_loads(copy):
+    old = copy / "onnx" / "model_fp16.onnx"
+    shutil.copy(copy / "onnx" / "model.onnx", old)
+    parity = json.loads((copy / "parity.json").read_text())
+    (copy / "parity.json").write_text(json.dumps(parity | {"float16": parity["float32"]}))
+    with pytest.raises(InputError, match="unknown graph variant 'float16'; expected auto, int8, float32"):
+        leaf_embed.load(copy, variant="float16")
+    assert leaf_embed.load(copy).encode_query("red stone").shape == (32,)
+    (copy / "README.md").unlink()
+    assert "model_fp16" not in write_card(copy).read_text()
+    export(copy, texts(40))
+    assert not old.exists()

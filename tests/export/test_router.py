@@ -79,10 +79,3 @@ def test_rotated_and_truncated_spaces(teacher_path, leaf_path, tmp_path):
         leaf = leaf_embed.load(leaf_directory, variant="torch", document="teacher")
         assert cosine(model.encode_query(ASKED), leaf.encode_query(ASKED)).min() > 0.999
         assert cosine(model.encode_document(ASKED), leaf.encode_document(ASKED)).min() > 0.999
-
-
-def test_a_shallow_leaf_is_refused(teacher_path, tmp_path):
-    config = DistillConfig.quick(max_steps=2, precision="float32")
-    distill(teacher_path, texts(100), "shallow", tmp_path / "leaf", config, export_graphs=False)
-    with pytest.raises(InputError, match="cannot be part of a router"):
-        export_router(tmp_path / "leaf", tmp_path / "pair")

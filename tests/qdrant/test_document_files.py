@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leaf_embed.errors import CacheError, InputError
+from leaf_embed.errors import CacheError, CorpusError, InputError
 from leaf_embed.qdrant import CollectionSpec, Document, LeafCollection, parquet_documents
+from leaf_embed.qdrant.document_files import check_documents, read_documents
 from leaf_embed.teacher.cache import TeacherCache
 from leaf_embed.texts import Text
 
@@ -55,3 +56,29 @@ def test_a_teacher_cache_becomes_a_collection(home: Any, leaf: Any, tmp_path: An
         with pytest.raises(CacheError, match=r"holds no document 'other' \(1 of 1 are missing\)"):
             docs.index_vectors([Document(99, "other")], cache.document_vectors)
         assert docs.count() == 40
+
+
+def test_documents_of_every_format_have_an_id(tmp_path: Any) -> None:
+    (tmp_path / "a.txt").write_text("\ufeffred stone\n\n blue \n", encoding="utf-8")
+    (tmp_path / "b.jsonl").write_text('{"_id": "x", "text": "a", "n": 1}\n\n{"text": "b"}\n{"id": 7, "text": "c"}\n')
+    (tmp_path / "c.csv").write_text('text,lang\n"two\nlines",en\nb,de\n')
+    assert list(read_documents(tmp_path / "a.txt")) == [
+        {"_id": "a.txt:1", "text": "red stone"},
+        {"_id": "a.txt:3", "text": "blue"},
+    ]
+    assert list(read_documents(tmp_path / "b.jsonl")) == [
+        {"_id": "x", "text": "a", "n": 1},
+        {"_id": "b.jsonl:3", "text": "b"},
+        {"id": 7, "text": "c"},
+    ]
+    assert list(read_documents(tmp_path / "c.csv")) == [
+        {"_id": "c.csv:2", "text": "two\nlines", "lang": "en"},
+        {"_id": "c.csv:3", "text": "b", "lang": "de"},
+    ]
+    (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n[1]\n')
+    with pytest.raises(CorpusError, match=r"bad\.jsonl:2 holds list; expected an object"):
+        list(read_documents(tmp_path / "bad.jsonl"))
+    pdf = tmp_path / "a.pdf"
+    pdf.write_text("")
+    with pytest.raises(CorpusError, match=r"unknown format; expected \.jsonl, \.csv, \.txt"):
+        check_documents(pdf)

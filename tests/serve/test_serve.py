@@ -129,7 +129,7 @@ def no_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("model", ["text-embedding-3-small", "leaf"])
 def test_langchains_openai_embeddings_as_they_are(address: str, bytes_as_tokens: None, model: str) -> None:
-    """They send token numbers, with the name of a model that tiktoken may not know."""
+    """They send token ids, with the name of a model that tiktoken may not know."""
     langchain = pytest.importorskip("langchain_openai", reason="pip install langchain-openai")
     embeddings = langchain.OpenAIEmbeddings(model=model, base_url=f"{address}/v1", api_key="any")
     texts = ["abba", "cab é日本"]
@@ -172,7 +172,7 @@ def test_numbers_that_are_no_tokens(address: str, bytes_as_tokens: None, bad: in
     assert post(address, {"input": [97, 98]})[1]["data"] == post(address, {"input": "ab"})[1]["data"]
     code, answer, _ = post(address, {"input": [[97], [bad]]})
     assert code == 400
-    assert "input 1 holds a number that is no token of cl100k_base" in answer["error"]["message"]
+    assert "input 1 holds an id that is no token of cl100k_base" in answer["error"]["message"]
 
 
 def test_usage_counts_what_the_encoder_reads(leaf_path: Path, teacher_path: Path) -> None:
@@ -207,9 +207,9 @@ def test_roles_go_to_their_encoders() -> None:
         ([], 400, "must be a JSON object"),
         ({}, 400, "input must be a text"),
         ({"input": []}, 400, "input must be a text"),
-        ({"input": ["a", [1, 2]]}, 400, "texts alone, or lists of token numbers alone"),
-        ({"input": [[1, 2], []]}, 400, "texts alone, or lists of token numbers alone"),
-        ({"input": [1, True]}, 400, "texts alone, or lists of token numbers alone"),
+        ({"input": ["a", [1, 2]]}, 400, "texts alone, or lists of token ids alone"),
+        ({"input": [[1, 2], []]}, 400, "texts alone, or lists of token ids alone"),
+        ({"input": [1, True]}, 400, "texts alone, or lists of token ids alone"),
         ({"input": ["a"] * 5}, 400, "up to 4 in a request"),
         ({"input": "a", "input_type": "passage"}, 400, "input_type must be"),
         ({"input": "a", "encoding_format": "hex"}, 400, "encoding_format must be"),
@@ -248,14 +248,21 @@ def test_health_and_metrics(pair: LeafEncoder) -> None:
         post(address, {})
         page = get(f"{address}/metrics").splitlines()
     for line in (
-        'leaf_embed_requests_total{status="200"} 1',
-        'leaf_embed_requests_total{status="400"} 1',
-        'leaf_embed_texts_total{input_type="query"} 2',
-        "leaf_embed_waiting_texts 0",
-        'leaf_embed_request_seconds_bucket{le="+Inf"} 1',
-        "leaf_embed_request_seconds_count 1",
+        'leaf_embed_requests_total{status="200"} 1.0',
+        'leaf_embed_requests_total{status="400"} 1.0',
+        'leaf_embed_texts_total{input_type="query"} 2.0',
+        "leaf_embed_waiting_texts 0.0",
+        'leaf_embed_request_seconds_bucket{le="+Inf"} 1.0',
+        "leaf_embed_request_seconds_count 1.0",
     ):
         assert line in page
+
+
+def test_two_apps_count_apart(pair: LeafEncoder) -> None:
+    with serving(pair) as first, serving(pair) as second:
+        post(first, {"input": "a"})
+        assert "leaf_embed_request_seconds_count 1.0" in get(f"{first}/metrics")
+        assert "leaf_embed_request_seconds_count 0.0" in get(f"{second}/metrics")
 
 
 def test_overload_is_answered_at_once_and_the_rest_is_encoded_together() -> None:

@@ -1,45 +1,147 @@
-"""``leaf-embed cache``: embed texts by the teacher, once."""
+"""``leaf-embed cache``: the teacher's side of a distillation."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from leaf_embed.cli.console import kilobytes, load_torch_encoder, output, progress_bar
+from leaf_embed.cli.options import (
+    API,
+    COLLECTION,
+    OUTPUT,
+    TEACHER,
+    TEXTS,
+    Corpus,
+    Exclude,
+    FromQdrant,
+    SourceCollection,
+    Teacher,
+    TextKey,
+    Where,
+)
+from leaf_embed.cli.teacher import TeacherOptions, open_teacher
+from leaf_embed.errors import InputError
+
+if TYPE_CHECKING:
+    from leaf_embed.encoders import Encoder
 
 __all__ = ["command"]
 
+MAX_TOKENS = 256
+
 
 def command(
-    teacher: Annotated[str, typer.Option(help="Teacher: a sentence-transformers directory or hub id.")],
-    corpus: Annotated[
-        list[str], typer.Option(help="Texts: .txt, .jsonl, .csv, .parquet, or hub:org/name?split=train; several.")
+    output_dir: Annotated[
+        Path,
+        typer.Option("--output", help="Cache directory; filled further if it exists.", rich_help_panel=OUTPUT),
     ],
-    output_dir: Annotated[Path, typer.Option("--output", help="Cache directory; filled further if it exists.")],
+    teacher: Teacher = None,
+    corpus: Corpus = None,
+    exclude: Exclude = None,
     max_tokens: Annotated[
-        int | None, typer.Option(help="Cut texts to this many tokens, as distill --max-tokens will.")
+        int | None, typer.Option(help="Cut texts to this many tokens. Default: 256.", rich_help_panel=TEXTS)
     ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            "--tokenizer",
+            "--student",
+            help="The student's model, whose tokens are counted. Default: the teacher.",
+            rich_help_panel=TEXTS,
+        ),
+    ] = None,
+    from_qdrant: FromQdrant = None,
+    collection: SourceCollection = None,
+    text_key: TextKey = "text",
+    title_key: Annotated[
+        str | None, typer.Option(help="Payload key of a title that was embedded before it.", rich_help_panel=COLLECTION)
+    ] = None,
+    vector_name: Annotated[
+        str | None, typer.Option(help="Name of the vector. Default: the only one.", rich_help_panel=COLLECTION)
+    ] = None,
+    where: Where = None,
+    vectors: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Vectors that exist: .parquet (text, vector), or text with a .npy beside it.",
+            rich_help_panel=TEACHER,
+        ),
+    ] = None,
+    query_prompt: Annotated[
+        str,
+        typer.Option(help="Put before queries by an API, or by what wrote the vectors.", rich_help_panel=TEACHER),
+    ] = "",
+    document_prompt: Annotated[str, typer.Option(help="The same for documents.", rich_help_panel=TEACHER)] = "",
+    api: Annotated[
+        str | None,
+        typer.Option(help="OpenAI-compatible endpoint, as in https://api.openai.com/v1.", rich_help_panel=API),
+    ] = None,
+    api_key_env: Annotated[
+        str, typer.Option(help="Environment variable that holds the key.", rich_help_panel=API)
+    ] = "OPENAI_API_KEY",
+    api_items: Annotated[
+        int, typer.Option(help="Texts per request at most; some services take 96.", rich_help_panel=API)
+    ] = 256,
+    budget: Annotated[int | None, typer.Option(help="Tokens to spend at most.", rich_help_panel=API)] = None,
+    dimensions: Annotated[int | None, typer.Option(help="Ask for shorter vectors.", rich_help_panel=API)] = None,
 ) -> None:
-    """Fill a teacher cache, for distill --cache. Texts that are there already cost nothing."""
-    encoder = load_torch_encoder(teacher)
-    from leaf_embed.distill import Corpus, TeacherCache
-    from leaf_embed.teacher.fill import cut_texts
+    """Keep the teacher's vectors of texts, for distill --cache. What the cache holds already costs nothing.
 
-    texts = Corpus(corpus)
-    space = encoder.space
-    limit = min(max_tokens or 256, space.max_tokens or 512)
+    Can be interrupted at any time; the same command goes on where it stopped.
+    """
+    options = TeacherOptions(
+        teacher,
+        bool(corpus),
+        from_qdrant=from_qdrant,
+        collection=collection,
+        text_key=text_key,
+        title_key=title_key,
+        vector_name=vector_name,
+        where=tuple(where or ()),
+        vectors=tuple(vectors or ()),
+        query_prompt=query_prompt,
+        document_prompt=document_prompt,
+        api=api,
+        api_key_env=api_key_env,
+        api_items=api_items,
+        budget=budget,
+        dimensions=dimensions,
+    )
+    from leaf_embed import distill
+
+    texts = distill.Corpus(corpus) if corpus else ()
+    encoder = open_teacher(options, texts, max_tokens or MAX_TOKENS)
+    source = tokenizer or (teacher if options.stored and api is None else None)
+    cutter, limit = _cutter(source, encoder, max_tokens or MAX_TOKENS) if corpus else (None, MAX_TOKENS)
+    _fill(output_dir, encoder, texts, cutter, limit, exclude or [])
+    if hasattr(encoder, "spent"):
+        output.print(f"spent       {encoder.spent:,} tokens now")
+
+
+def _cutter(model: str | None, teacher: Encoder, max_tokens: int) -> tuple[Any, int]:
+    """Returns the tokenizer that texts are cut with, and the number of its tokens that student and teacher read."""
+    reader: Any = getattr(teacher, "model", None) if model is None else load_torch_encoder(model).model
+    if not callable(getattr(reader, "tokenizer", None)):
+        raise InputError("the teacher has no tokenizer to cut texts with; name the student's model with --tokenizer")
+    return reader.tokenizer, min(max_tokens, reader.max_seq_length or 512, teacher.space.max_tokens or 512)
+
+
+def _fill(directory: Path, teacher: Encoder, texts: Any, tokenizer: Any, max_tokens: int, exclude: list[Path]) -> None:
+    """Fill the cache and print what was done."""
+    from leaf_embed.canaries import Canaries
+    from leaf_embed.distill import TeacherCache
+    from leaf_embed.teacher.fill import as_exclusion, gather
+
+    space = teacher.space.with_canaries(teacher.space.canaries or Canaries.of(teacher))
+    stored = TeacherCache(directory, space)
+    before = len(stored)
     with progress_bar() as progress:
-        stored = TeacherCache(output_dir, space)
-        before = len(stored)
-        rows = stored.fill(
-            cut_texts(texts, encoder.model.tokenizer, space, limit),
-            encoder,
-            progress,
-        )
-    output.print(f"cache       {output_dir}  ({kilobytes(output_dir) / 1000:.1f} MB)")
+        rows, skipped = gather(stored, texts, teacher, tokenizer, max_tokens, as_exclusion(exclude), progress)
+    output.print(f"cache       {directory}  ({kilobytes(directory) / 1000:.1f} MB)")
     output.print(f"space       {space.describe()}", highlight=False)
-    output.print(f"texts       {len(rows)} of this corpus, {len(stored) - before} of them new, {len(stored)} in all")
-    for name, count in texts.skipped.items():
+    output.print(f"texts       {len(rows)} of these, {len(stored) - before} of them new, {len(stored)} in all")
+    for name, count in skipped.items():
         output.print(f"skipped     {count} texts: {name}")

@@ -19,7 +19,7 @@ def command(
 ) -> None:
     """Differences of two leaves on the same sets, with the interval that tells them from chance."""
     from leaf_embed._files import write_json
-    from leaf_embed.evaluation.compare import compare_reports, read_report
+    from leaf_embed.evaluation import compare_reports, read_report
 
     found = compare_reports(read_report(first), read_report(second))
     if result is not None:

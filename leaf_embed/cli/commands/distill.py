@@ -1,203 +1,146 @@
-"""``leaf-embed distill``: make a leaf."""
+"""``leaf-embed distill``: the student's side of a distillation, from a filled cache or from a teacher."""
 
 from __future__ import annotations
 
+import json
 import os
-from enum import Enum
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from leaf_embed.cli.console import kilobytes, numbers, output, progress_bar
-from leaf_embed.cli.teacher import (
-    Api,
-    ApiItems,
-    ApiKeyEnv,
-    ApiModel,
-    Budget,
-    Collection,
-    Dimensions,
-    DocumentPrompt,
+from leaf_embed.canaries import CANARY_TEXTS
+from leaf_embed.cli.console import kilobytes, load_torch_encoder, numbers, output, progress_bar
+from leaf_embed.cli.options import (
+    OUTPUT,
+    STUDENT,
+    TRAINING,
+    Cache,
+    Corpus,
+    Exclude,
     FromQdrant,
-    QueryPrompt,
-    TeacherOptions,
+    SourceCollection,
+    Teacher,
     TextKey,
-    TitleKey,
-    VectorName,
-    Vectors,
-    Where,
-    open_teacher,
 )
+from leaf_embed.cli.teacher import TeacherOptions, open_teacher
 from leaf_embed.errors import InputError
+from leaf_embed.format import LEAF_FILE
 
 if TYPE_CHECKING:
-    from leaf_embed.distill import DistillReport
+    from leaf_embed.distill import DistillConfig, DistillReport
 
 __all__ = ["command"]
 
-
-class Mrl(str, Enum):
-    """How vectors become truncatable."""
-
-    none = "none"
-    rotate = "rotate"
-
-
-class Averaging(str, Enum):
-    """Of the weights."""
-
-    none = "none"
-    ema = "ema"
-    checkpoints = "checkpoints"
-
-
-class TokenEmbeddings(str, Enum):
-    """How they learn."""
-
-    lazy = "lazy"
-    dense = "dense"
-    frozen = "frozen"
-
-
-class Recipe(str, Enum):
-    """Named settings; see ``leaf_embed.distill.DistillConfig``."""
-
-    paper = "paper"
-    quick = "quick"
-    static = "static"
+RECIPES = ("paper", "quick", "static")
 
 
 def command(
-    output_dir: Annotated[Path, typer.Option("--output", help="Leaf directory to write; must not exist.")],
-    teacher: Annotated[
-        str | None,
-        typer.Option(help="Teacher: a sentence-transformers directory or hub id. Beside stored vectors, its name."),
-    ] = None,
-    corpus: Annotated[
-        list[str] | None,
-        typer.Option(help="Texts: .txt, .jsonl, .csv, .parquet, or hub:org/name?split=train&text=column; several."),
-    ] = None,
-    exclude: Annotated[
-        list[Path] | None, typer.Option(help="Files or BEIR directories whose texts must not be learned from.")
-    ] = None,
-    query_share: Annotated[
-        float | None, typer.Option(help="Share of queries in an epoch, by repeating the rarer role; 1: queries alone.")
-    ] = None,
+    output_dir: Annotated[
+        Path, typer.Option("--output", help="Leaf directory to write; must not exist.", rich_help_panel=OUTPUT)
+    ],
+    cache: Cache = None,
+    teacher: Teacher = None,
+    corpus: Corpus = None,
+    exclude: Exclude = None,
+    from_qdrant: FromQdrant = None,
+    collection: SourceCollection = None,
+    text_key: TextKey = "text",
     student: Annotated[
         str | None,
         typer.Option(
-            help="Model the student starts from; a leaf of this teacher is trained on; 'static': one vector a token; "
-            "'shallow': a layer on top of that. Default: the teacher with half its layers."
+            help="Model the student starts from; a leaf of this teacher is trained on; 'static': one vector per "
+            "token. Default: the teacher with half its layers.",
+            rich_help_panel=STUDENT,
         ),
     ] = None,
     layers: Annotated[
         str | None,
-        typer.Option(help="Layers of the student to keep, as in 0,2,5; none: no layer. Default: all of --student's."),
+        typer.Option(
+            help="Layers of the student to keep, as in 0,2,5; none: no layer. Default: all of --student's.",
+            rich_help_panel=STUDENT,
+        ),
     ] = None,
     head: Annotated[
         str | None,
-        typer.Option(help="Hidden layers between the mean of the tokens and the vector, as in 1536,1536."),
-    ] = None,
-    tokenizer: Annotated[
-        str | None, typer.Option(help="For a static student: the model of its tokenizer. Default: the teacher.")
-    ] = None,
-    recipe: Annotated[
-        Recipe | None,
         typer.Option(
-            help="paper: 30 epochs (default). quick: 3 epochs at a higher rate. static: for --student static."
+            help="Hidden layers between the mean of the tokens and the vector, as in 1536,1536.",
+            rich_help_panel=STUDENT,
         ),
     ] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Optimiser steps at most; the schedule fits itself.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Cut training texts to this many tokens.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Texts a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="At the start of a cycle.")] = None,
-    mrl: Annotated[
-        Mrl, typer.Option(help="rotate: turn the space so that any teacher's vectors can be truncated.")
-    ] = Mrl.none,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a static student: the model of its tokenizer. Default: the teacher.", rich_help_panel=STUDENT
+        ),
+    ] = None,
     space_of: Annotated[
         Path | None,
         typer.Option(
-            help="Write into the rotated space of this leaf, so that its collections serve. Default: a --student's."
+            help="Write into the rotated space of this leaf, so that its collections serve. Default: a --student's.",
+            rich_help_panel=STUDENT,
         ),
     ] = None,
-    prefixes: Annotated[
-        str | None, typer.Option(help="Align these leading dimensions too, as in 64,128 (Matryoshka loss).")
+    mrl: Annotated[
+        Literal["none", "rotate"] | None,
+        typer.Option(help="rotate: make any teacher's vectors truncatable.", rich_help_panel=STUDENT),
     ] = None,
-    focal: Annotated[float, typer.Option(help="Exponent by which badly fitted texts count more.")] = 0.0,
-    averaging: Annotated[Averaging, typer.Option(help="Average the weights over the training.")] = Averaging.none,
-    token_embeddings: Annotated[
-        TokenEmbeddings, typer.Option(help="Update a batch's tokens only, all tokens at each step, or none.")
-    ] = TokenEmbeddings.lazy,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="paper: 30 epochs. quick: 3 epochs at a higher rate. static. Or a JSON file, or a leaf.json. "
+            "Default: paper, or static for --student static.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Fields of the recipe, as in batch_size=64 query_share=0.5 (see DistillConfig); several may follow.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    max_steps: Annotated[
+        int | None,
+        typer.Option(help="Optimiser steps at most; the schedule adapts to it.", rich_help_panel=TRAINING),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the order of the texts.", rich_help_panel=TRAINING)] = None,
     track: Annotated[
-        list[str] | None, typer.Option(help="Log the training to tensorboard, wandb, ... (accelerate's trackers).")
+        list[str] | None,
+        typer.Option(help="Trackers of accelerate, such as tensorboard or wandb.", rich_help_panel=OUTPUT),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the order of the texts.")] = 0,
-    cache: Annotated[Path | None, typer.Option(help="Teacher cache to use. Default: OUTPUT.work/cache.")] = None,
-    export: Annotated[bool, typer.Option(help="Export ONNX graphs when done.")] = True,
-    from_qdrant: FromQdrant = None,
-    collection: Collection = None,
-    text_key: TextKey = "text",
-    title_key: TitleKey = None,
-    vector_name: VectorName = None,
-    where: Where = None,
-    vectors: Vectors = None,
-    query_prompt: QueryPrompt = "",
-    document_prompt: DocumentPrompt = "",
-    api: Api = None,
-    api_model: ApiModel = None,
-    api_key_env: ApiKeyEnv = "OPENAI_API_KEY",
-    api_items: ApiItems = 256,
-    budget: Budget = None,
-    dimensions: Dimensions = None,
+    export: Annotated[bool, typer.Option(help="Export ONNX graphs when done.", rich_help_panel=OUTPUT)] = True,
 ) -> None:
     """Distil a leaf: a small student aligned to a teacher by an L2 loss on plain text.
 
+    Give --cache alone, a directory that leaf-embed cache has filled; or --teacher and --corpus; or a collection.
     Can be interrupted at any time; the same command goes on where it stopped.
     """
-    given = {
-        "max_steps": max_steps,
-        "max_tokens": max_tokens,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "query_share": query_share,
-        "prefixes": numbers(prefixes, "--prefixes"),
-    }
-    options_of_training = {
-        "mrl": mrl.value,
-        "focal": focal,
-        "averaging": averaging.value,
-        "token_embeddings": token_embeddings.value,
-    }
+    changes = {"max_steps": max_steps, "seed": seed, "mrl": mrl}
+    config, cut = read_recipe(recipe, student, fields or (), changes)
     chosen = () if layers == "none" else numbers(layers, "--layers")
-    options = TeacherOptions(
-        teacher,
-        bool(corpus),
-        from_qdrant=from_qdrant,
-        collection=collection,
-        text_key=text_key,
-        title_key=title_key,
-        vector_name=vector_name,
-        where=tuple(where or ()),
-        vectors=tuple(vectors or ()),
-        query_prompt=query_prompt,
-        document_prompt=document_prompt,
-        api=api,
-        api_model=api_model,
-        api_key_env=api_key_env,
-        api_items=api_items,
-        budget=budget,
-        dimensions=dimensions,
-    )
-    if student is None and not options.is_model:
-        raise InputError("name a --student: this teacher is no model whose layers could become one")
-    from leaf_embed.distill import Corpus, DistillConfig, distill
+    from_cache = cache is not None and not corpus and from_qdrant is None
+    if student is None and (from_qdrant is not None or (from_cache and teacher is None)):
+        raise InputError("name a --student: without a --teacher on this machine there are no layers to start from")
+    if from_cache and exclude:
+        raise InputError(
+            f"--exclude compares whole texts, and cached ones may be cut. Delete {cache}/corpus.npz and run leaf-embed "
+            "cache with --exclude again: nothing is embedded twice"
+        )
+    from leaf_embed.distill import Corpus, distill
 
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    named = recipe or (Recipe.static if student == "static" else Recipe.paper)
-    config: DistillConfig = getattr(DistillConfig, named.value)(seed=seed, **(options_of_training | changes))
-    texts = Corpus(corpus) if corpus else None
-    encoder: Any = open_teacher(options, texts or (), config.max_tokens)
+    texts: Any
+    encoder: Any
+    if cache is not None and from_cache:
+        encoder, texts, limit = _filled(cache, teacher)
+        config = replace(config, max_tokens=config.max_tokens if cut else limit or config.max_tokens)
+    else:
+        options = TeacherOptions(teacher, bool(corpus), from_qdrant, collection, text_key)
+        texts = Corpus(corpus) if corpus else None
+        encoder = open_teacher(options, texts or (), config.max_tokens)
     if student is None and chosen is None:
         from leaf_embed.distill.students.backbone import half_the_layers
 
@@ -219,14 +162,78 @@ def command(
             track=track or (),
             progress=progress,
         )
-    if int(os.environ.get("RANK", "0")):
-        return  # of several processes one speaks
-    show(report)
-    if api is not None and hasattr(encoder, "spent"):
-        output.print(f"spent       {encoder.spent:,} tokens now")
-    if options.stored:
-        kept = len(report.space.canaries.texts) if report.space.canaries else 0
-        output.print(f"canaries    {kept} texts of yours, readable in leaf.json: they recognise the teacher")
+    if int(os.environ.get("RANK", "0")) == 0:  # of several processes one prints
+        show(report)
+
+
+def _filled(cache: Path, teacher: str | None) -> tuple[Any, Any, int | None]:
+    """Returns the teacher, the texts and where they were cut, of a cache that was filled before.
+
+    The teacher is the one that is named, for what the cache lacks; or the cached vectors, which need no texts beside
+    them.
+    """
+    from leaf_embed.distill import FilledCache
+
+    filled = FilledCache(cache)
+    if teacher is None:
+        return filled.teacher, None, filled.max_tokens
+    return load_torch_encoder(teacher), filled, filled.max_tokens
+
+
+def read_recipe(
+    recipe: str | None, student: str | None, fields: Sequence[str], changes: Mapping[str, Any]
+) -> tuple[DistillConfig, bool]:
+    """Returns the recipe that the options describe, and whether they say where texts are cut.
+
+    Args:
+        recipe: A name, a JSON file with fields of :class:`leaf_embed.distill.DistillConfig`, a ``leaf.json``, or a leaf
+            directory.
+        student: The student, which has a say in the default.
+        fields: ``NAME=VALUE`` each.
+        changes: Further fields by name; ``None`` leaves one as it is.
+
+    Raises:
+        InputError: No such recipe, or a field that cannot be.
+    """
+    from leaf_embed.distill import DistillConfig
+
+    if student == "shallow":
+        raise InputError(
+            "there is no shallow student: a model without layers is better and quicker. "
+            "Name one with --student, with --layers none --head 1536,1536"
+        )
+    name = recipe or ("static" if student == "static" else "paper")
+    known = getattr(DistillConfig, name)().to_dict() if name in RECIPES else _recipe_file(Path(name))
+    set_here = dict(map(_field, fields))
+    given = {field: value for field, value in changes.items() if value is not None}
+    return DistillConfig.from_dict(known | set_here | given), "max_tokens" in set_here
+
+
+def _recipe_file(file: Path) -> dict[str, Any]:
+    """Returns the fields of a recipe in a JSON file, or of that which a leaf was made by."""
+    file = file / LEAF_FILE if file.is_dir() else file
+    if not file.is_file():
+        raise InputError(f"--recipe is {', '.join(RECIPES)}, a JSON file, or a leaf; got {str(file)!r}")
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the recipe {file} ({error}); expected a JSON object") from error
+    if isinstance(value, dict) and "recipe" in value:  # a leaf.json
+        value = value["recipe"].get("config") if isinstance(value["recipe"], dict) else None
+    if not isinstance(value, dict):
+        raise InputError(f"{file} holds no recipe; expected an object with fields of DistillConfig, or a leaf.json")
+    return value
+
+
+def _field(text: str) -> tuple[str, Any]:
+    name, sign, value = text.partition("=")
+    if not name or not sign:
+        raise InputError(f"--set takes NAME=VALUE, as in batch_size=64; got {text!r}")
+    try:
+        read = json.loads(f"[{value}]" if "," in value and not value.startswith("[") else value)
+    except ValueError:
+        read = value
+    return name.replace("-", "_"), read
 
 
 def show(report: DistillReport) -> None:
@@ -245,7 +252,7 @@ def show(report: DistillReport) -> None:
         output.print(f"final       held-out cosine {report.final.cosine:.4f}, loss {report.final.loss:.4f}")
     for point in report.truncation:
         output.print(
-            f"{point.dim:>4} d      {point.rotated:.1%} of the ten nearest neighbours kept; "
+            f"{point.dim:>4} d      {point.rotated:.1%} of the ten nearest neighbours retained; "
             f"{point.plain:.1%} without the rotation"
         )
     for variant, parity in report.parity.items():
@@ -253,3 +260,7 @@ def show(report: DistillReport) -> None:
             f"{variant:<11} {parity.bytes / 1e6:.0f} MB, cosine with the torch model: "
             f"mean {parity.mean_cosine:.4f}, lowest {parity.min_cosine:.4f}"
         )
+    canaries = report.space.canaries
+    if canaries is not None and canaries.texts != CANARY_TEXTS:
+        count = len(canaries.texts)
+        output.print(f"canaries    {count} texts of yours, readable in leaf.json: they recognise the teacher")

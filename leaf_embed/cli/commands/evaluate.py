@@ -1,16 +1,17 @@
-"""``leaf-embed evaluate``: what a leaf keeps of its teacher, measured."""
+"""``leaf-embed evaluate``: the quality and speed of a leaf, compared with its teacher."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
 from leaf_embed._extras import require
 from leaf_embed.cli.console import errors, many_numbers, output, progress_bar, quiet_transformers
+from leaf_embed.cli.options import Cache, Leaf, TeacherOfLeaf
 from leaf_embed.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,17 +19,17 @@ if TYPE_CHECKING:
     from leaf_embed.evaluation.pipeline import Rotation
     from leaf_embed.evaluation.size import ModelSize
     from leaf_embed.evaluation.storage import EngineSearch
-    from leaf_embed.evaluation.task_sets import OtherSet
+    from leaf_embed.evaluation.tasks import OtherSet
 
 __all__ = ["command"]
 
+Variant: TypeAlias = Literal["auto", "int8", "float32", "torch"]
+
 
 def command(
-    leaf: Annotated[Path, typer.Option(help="Leaf directory.")],
+    leaf: Leaf,
     data: Annotated[list[Path] | None, typer.Option(help="Retrieval sets in BEIR layout; several may follow.")] = None,
-    teacher: Annotated[
-        str | None, typer.Option(help="Teacher's directory or hub id. Default: the one named in the leaf.")
-    ] = None,
+    teacher: TeacherOfLeaf = None,
     dims: Annotated[list[str] | None, typer.Option(help="Truncated dimensions to measure too, as in 128,64.")] = None,
     quantization: Annotated[
         list[str] | None,
@@ -40,16 +41,14 @@ def command(
     rotation: Annotated[
         Path | None, typer.Option(help="Measure also with this rotation: .npy, shape (dimensions, dimensions).")
     ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Keep the teacher's vectors here: the next evaluation costs no teacher pass.")
-    ] = None,
+    cache: Cache = None,
     sts: Annotated[
         list[Path] | None, typer.Option(help="Similarity set: .jsonl or .csv with sentence1, sentence2, score.")
     ] = None,
     classification: Annotated[
         list[Path] | None, typer.Option(help="Classification set: .jsonl or .csv with text, label, optional split.")
     ] = None,
-    variant: Annotated[str, typer.Option(help="Leaf to run: auto, int8, float32, float16 or torch.")] = "auto",
+    variant: Annotated[Variant, typer.Option(help="Which form of the leaf to measure.")] = "auto",
     report_file: Annotated[
         Path | None, typer.Option("--output", help="Write the report as JSON, and as .md and .html beside it.")
     ] = None,
@@ -61,7 +60,7 @@ def command(
 
     sets = [load_beir(directory, stream=True) for directory in data or ()]
     tasks = _tasks(sts or [], classification or [])
-    student = leaf_embed.load(leaf, variant=_variant(variant))
+    student = leaf_embed.load(leaf, variant=variant)
     quiet_transformers()
     encoder = load_teacher(teacher or student.space.teacher, student.teacher_space)
     kinds = [part for value in quantization or ["float32"] for part in value.split(",")]
@@ -103,18 +102,18 @@ def _rotation(fitted: bool, file: Path | None) -> Rotation:
 
 def _engines(kinds: list[str]) -> dict[str, EngineSearch]:
     """TurboQuant's codes exist in the engine alone."""
-    from leaf_embed.qdrant.backends.edge_quantization import search_codes
+    from leaf_embed.qdrant.backends.edge_quantization import search_quantized
     from leaf_embed.qdrant.schema.quantization import quantization
 
     turbo = [kind for kind in kinds if kind.startswith("turbo")]
     for kind in turbo:  # refused now, not after the encoding
         quantization(kind)
         require("qdrant_edge", "qdrant", "TurboQuant")
-    return {kind: partial(search_codes, quantization=kind) for kind in turbo}
+    return {kind: partial(search_quantized, quantization=kind) for kind in turbo}
 
 
 def _tasks(sts: list[Path], classification: list[Path]) -> list[OtherSet]:
-    from leaf_embed.evaluation.task_sets import load_classification, load_sts
+    from leaf_embed.evaluation.tasks import load_classification, load_sts
 
     return [*map(load_sts, sts), *map(load_classification, classification)]
 
@@ -133,9 +132,3 @@ def _cached(teacher: Encoder, directory: Path) -> Encoder:
     from leaf_embed.distill import CachedEncoder, TeacherCache
 
     return CachedEncoder(TeacherCache(directory, teacher.space), teacher)
-
-
-def _variant(name: str) -> Any:
-    if name not in ("auto", "int8", "float32", "float16", "torch"):
-        raise InputError(f"unknown --variant {name!r}; expected auto, int8, float32, float16 or torch")
-    return name

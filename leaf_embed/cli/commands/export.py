@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leaf_embed.cli.console import output, quiet_transformers
+from leaf_embed.cli.options import LeafArgument, Report, TeacherOfLeaf
 from leaf_embed.errors import InputError
 from leaf_embed.format import read_leaf
 
@@ -21,24 +22,19 @@ TEXTS = 1024
 
 
 def command(
-    leaf: Annotated[Path, typer.Argument(help="Leaf directory.", metavar="DIR")],
+    leaf: LeafArgument,
     corpus: Annotated[
         list[Path] | None,
         typer.Option(help="Texts to compare on. Default: the documentation of Python's standard library."),
     ] = None,
-    float16: Annotated[bool, typer.Option("--float16", help="A graph with float16 weights too.")] = False,
     dim: Annotated[
         int | None, typer.Option(help="First make a leaf of the first so many dimensions, in --output.")
     ] = None,
     router: Annotated[
-        bool, typer.Option("--router", help="Write leaf and teacher as one sentence-transformers Router to --output.")
+        bool, typer.Option("--router", help="Write leaf and --teacher as one sentence-transformers Router to --output.")
     ] = False,
-    teacher: Annotated[
-        str | None, typer.Option(help="With --router: the teacher's path. Default: the one named in the leaf.")
-    ] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Report of leaf-embed evaluate, for the table on the model card.")
-    ] = None,
+    teacher: TeacherOfLeaf = None,
+    report: Report = None,
     target: Annotated[Path | None, typer.Option("--output", help="Directory for --dim or --router.")] = None,
 ) -> None:
     """Export a leaf's float32 and int8 ONNX graphs and write parity.json and README.md, the model card.
@@ -60,7 +56,7 @@ def command(
     if dim is not None:
         leaf = truncate_leaf(leaf, target or leaf, dim)
     if info.kind == "transformer":
-        for variant, parity in export(leaf, _texts(corpus), float16=float16).items():
+        for variant, parity in export(leaf, _texts(corpus)).items():
             output.print(
                 f"{variant:<8} {parity.bytes / 1e6:6.1f} MB   cosine mean {parity.mean_cosine:.5f}, "
                 f"lowest {parity.min_cosine:.5f}, same top ten {parity.top10_overlap:.1%}, {parity.texts} texts, "

@@ -1,51 +1,69 @@
-"""``leaf-embed index``: documents into a collection, by the teacher."""
+"""``leaf-embed index``: documents, embedded by the teacher, into a collection."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from leaf_embed.cli.console import errors, output, progress_bar, quiet_transformers
-from leaf_embed.cli.place import CollectionName, Path_, Url, place
-from leaf_embed.cli.shape import Hybrid, Language, Mrl, Preset, Quantization, spec_from
-from leaf_embed.errors import CorpusError
+from leaf_embed.cli.options import (
+    CollectionName,
+    Leaf,
+    Path_,
+    PresetName,
+    TeacherOfLeaf,
+    Url,
+    place,
+    spec_from,
+)
+from leaf_embed.qdrant.document_files import check_documents, read_documents
 
 if TYPE_CHECKING:
     from leaf_embed.qdrant import CollectionSpec
     from leaf_embed.space import EmbeddingSpace
 
-__all__ = ["check_documents", "command", "read_documents"]
+__all__ = ["command"]
+
+NEW = "A new collection"
 
 
 def command(
-    leaf: Annotated[Path, typer.Option(help="Leaf directory.")],
+    leaf: Leaf,
     collection: CollectionName,
     documents: Annotated[
         list[Path], typer.Option("--input", help="Documents: .jsonl (BEIR), .csv or .txt; several may follow.")
     ],
     path: Path_ = None,
     url: Url = None,
-    teacher: Annotated[
-        str | None, typer.Option(help="Teacher's directory or hub id. Default: the one named in the leaf.")
+    teacher: TeacherOfLeaf = None,
+    preset: Annotated[
+        PresetName,
+        typer.Option(help="balanced, small (less memory) or exact (no memory, slow when large).", rich_help_panel=NEW),
+    ] = "balanced",
+    mrl: Annotated[
+        list[str] | None, typer.Option(help="Truncated dimensions to search first, as in 128.", rich_help_panel=NEW)
     ] = None,
-    preset: Preset = "balanced",
-    mrl: Mrl = None,
-    quantization: Quantization = None,
-    hybrid: Hybrid = False,
-    language: Language = "english",
+    quantization: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the truncated vectors, instead of the preset's: none, int8, turbo4, ...", rich_help_panel=NEW
+        ),
+    ] = None,
+    hybrid: Annotated[
+        bool, typer.Option("--hybrid", help="Keep bm25 vectors too, for search --hybrid.", rich_help_panel=NEW)
+    ] = False,
+    language: Annotated[
+        str, typer.Option(help="Language of the bm25 vectors: english, german, ...", rich_help_panel=NEW)
+    ] = "english",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only estimate memory and disk.")] = False,
 ) -> None:
-    """Embed documents by the teacher and store them.
+    """Embed documents with the teacher and store them.
 
-    Makes the collection if it is not there, and says before what it will take. Documents that are there unchanged are
-    not embedded again, so an interrupted run goes on where it stopped.
+    Creates the collection if it does not exist, and prints before how much memory and disk it will take. Unchanged
+    documents are not embedded again, so an interrupted run goes on where it stopped.
     """
     where = place(path, url)
     for file in documents:
@@ -71,7 +89,7 @@ def command(
         with found:
             report = found.index(
                 (record for file in documents for record in read_documents(file)),
-                progress=lambda done, total: progress("index", done, total),
+                progress=progress,
             )
             count = found.count()
     output.print(
@@ -86,62 +104,3 @@ def _estimate(spec: CollectionSpec, space: EmbeddingSpace, files: list[Path]) ->
 
     sizes = [len(json.dumps(record, default=str)) for file in files for record in read_documents(file)]
     return str(estimate(spec, space, max(1, len(sizes)), text_bytes=sum(sizes) // max(1, len(sizes))))
-
-
-def read_documents(file: Path) -> Iterator[dict[str, Any]]:
-    """Documents of a file as mappings with ``_id``, ``text`` and what else stands there.
-
-    Lines of a .txt file, and records without ``_id`` or ``id``, get ``<file name>:<line>`` as id.
-
-    Raises:
-        CorpusError: A line that cannot be read; the message names it.
-    """
-    with _open(file) as stream:
-        try:
-            for number, record in _records(file, stream):
-                if not isinstance(record, dict):
-                    raise CorpusError(f"{file}:{number} is no object with a 'text'; got {type(record).__name__}")
-                if "_id" not in record and "id" not in record:
-                    record["_id"] = f"{file.name}:{number}"
-                yield record
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-            raise CorpusError(f"cannot read {file}: {error}. Is it whole, and UTF-8?") from error
-
-
-def _records(file: Path, stream: IO[str]) -> Iterator[tuple[int, Any]]:
-    if _suffix(file) == ".csv":
-        yield from enumerate(csv.DictReader(stream), 2)
-        return
-    for number, line in enumerate(stream, 1):
-        text = line.strip()
-        if not text:
-            continue
-        if _suffix(file) == ".txt":
-            yield number, {"text": text}
-            continue
-        try:
-            yield number, json.loads(text)
-        except ValueError as error:
-            raise CorpusError(f"{file}:{number} is no JSON: {error}") from error
-
-
-def _suffix(file: Path) -> str:
-    return Path(file.name.removesuffix(".gz")).suffix
-
-
-def check_documents(file: Path) -> None:
-    """Refuse a file that :func:`read_documents` cannot read, before anything else is done.
-
-    Raises:
-        CorpusError: It is not there, or of an unknown format.
-    """
-    if not file.is_file():
-        raise CorpusError(f"there is no file {file}")
-    if _suffix(file) not in (".jsonl", ".csv", ".txt"):
-        raise CorpusError(f"{file} is of an unknown format; expected .jsonl, .csv or .txt, or one of these with .gz")
-
-
-def _open(file: Path) -> IO[str]:
-    if file.suffix == ".gz":
-        return io.TextIOWrapper(gzip.open(file), encoding="utf-8-sig")
-    return file.open(encoding="utf-8-sig")

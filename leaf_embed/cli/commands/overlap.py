@@ -25,7 +25,7 @@ def command(
 
     from leaf_embed._files import write_json
     from leaf_embed.distill import Corpus, EvaluationIndex, count_overlap
-    from leaf_embed.evaluation.tables import markdown
+    from leaf_embed.reports import markdown
 
     sets = [EvaluationIndex(path.resolve().name, (text.text for text in Corpus([path]))) for path in data]
     found = []

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from leaf_embed.cli.console import output
+from leaf_embed.cli.options import LeafArgument, Report
 
 __all__ = ["command"]
 
 
 def command(
-    leaf: Annotated[Path, typer.Argument(help="Leaf directory.", metavar="DIR")],
+    leaf: LeafArgument,
     repository: Annotated[str, typer.Argument(help="Hub id, as in org/my-leaf.", metavar="ORG/NAME")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
-    report: Annotated[
-        Path | None, typer.Option(help="Report of leaf-embed evaluate, for the table on the model card.")
-    ] = None,
+    report: Report = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files; send and change nothing.")] = False,
 ) -> None:
     """Upload a leaf with its model card to the Hugging Face hub. The token comes from HF_TOKEN."""

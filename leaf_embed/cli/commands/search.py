@@ -1,16 +1,14 @@
-"""``leaf-embed search``: ask a collection through the leaf."""
+"""``leaf-embed search``: search a collection with queries that the leaf encodes."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leaf_embed.cli.conditions import Where, conditions
 from leaf_embed.cli.console import output
-from leaf_embed.cli.place import CollectionName, Path_, Url, place
+from leaf_embed.cli.options import AsJson, CollectionName, Leaf, Limit, Path_, Url, Where, conditions, place
 
 if TYPE_CHECKING:
     from leaf_embed.qdrant import Hit
@@ -19,18 +17,18 @@ __all__ = ["command", "show_hits"]
 
 
 def command(
-    query: Annotated[str, typer.Argument(help="The question.")],
-    leaf: Annotated[Path, typer.Option(help="Leaf directory.")],
+    query: Annotated[str, typer.Argument(help="The query.")],
+    leaf: Leaf,
     collection: CollectionName,
     path: Path_ = None,
     url: Url = None,
-    limit: Annotated[int, typer.Option(help="Answers to show.")] = 10,
+    limit: Limit = 10,
     where: Where = None,
-    hybrid: Annotated[bool, typer.Option("--hybrid", help="Look for the words too, if they are kept.")] = False,
-    explain: Annotated[bool, typer.Option("--explain", help="Show what is asked, and why; nothing is asked.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    hybrid: Annotated[bool, typer.Option("--hybrid", help="Search with bm25 too, if the collection has it.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show the request, and why; nothing is sent.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Ask a question. Only the leaf is loaded, never the teacher."""
+    """Search a collection. Only the leaf is loaded, never the teacher."""
     there, filters = place(path, url), conditions(where or ())
     import leaf_embed
     from leaf_embed.qdrant import LeafCollection
@@ -49,7 +47,7 @@ def command(
 
 
 def show_hits(hits: list[Hit]) -> None:
-    """One line an answer: score, id, the beginning of the text."""
-    for place_, hit in enumerate(hits, 1):
+    """Prints one line per hit: rank, score, id, the beginning of the text."""
+    for rank, hit in enumerate(hits, 1):
         text = " ".join(f"{hit.title} {hit.text}".split())
-        output.print(f"{place_:>3}  {hit.score:.3f}  {hit.id}  {text[:100]}", markup=False, highlight=False)
+        output.print(f"{rank:>3}  {hit.score:.3f}  {hit.id}  {text[:100]}", markup=False, highlight=False)

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from leaf_embed._extras import require
 from leaf_embed.cli.console import errors
-from leaf_embed.errors import InputError
+from leaf_embed.cli.options import Leaf
 
 __all__ = ["command"]
 
 
 def command(
-    leaf: Annotated[Path, typer.Option(help="Leaf directory.")],
+    leaf: Leaf,
     document: Annotated[
-        str | None, typer.Option(help="Who encodes documents: teacher, leaf, or a path. Default: queries only.")
+        str | None, typer.Option(help="Document encoder: teacher, leaf, or a path. Default: none, queries only.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8080,
-    input_type: Annotated[str, typer.Option(help="Role of texts without input_type: query or document.")] = "query",
+    input_type: Annotated[
+        Literal["query", "document"], typer.Option(help="Role of texts without input_type.")
+    ] = "query",
     threads: Annotated[int, typer.Option(help="Threads of ONNX Runtime.")] = 1,
-    max_texts: Annotated[int, typer.Option(help="Texts of one request.")] = 2048,
+    max_texts: Annotated[int, typer.Option(help="Texts per request at most.")] = 2048,
     max_waiting: Annotated[int, typer.Option(help="Texts that may wait before requests get 503.")] = 4096,
 ) -> None:
     """Serve POST /v1/embeddings as OpenAI does, GET /health and GET /metrics.
@@ -35,11 +36,9 @@ def command(
     import leaf_embed
     from leaf_embed.serve import ServeConfig, create_app
 
-    if input_type not in ("query", "document"):
-        raise InputError(f"--input-type must be query or document; got {input_type!r}")
     config = ServeConfig(
         api_key=os.environ.get("LEAF_EMBED_API_KEY") or None,
-        input_type="document" if input_type == "document" else "query",
+        input_type=input_type,
         max_texts=max_texts,
         max_waiting=max_waiting,
     )

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leaf_embed.distill.rotation import fold
-from leaf_embed.distill.students.backbone import build_student, choose_layers, dense_modules, hidden_widths
-from leaf_embed.distill.students.head import set_linear
+from leaf_embed.distill.students.backbone import build_student, choose_layers
+from leaf_embed.distill.students.head import dense_modules, hidden_widths, set_linear
 from leaf_embed.encoders.rotation import Rotation
+from leaf_embed.encoders.transformer import refuse_shallow
 from leaf_embed.errors import InputError, SpaceMismatchError
 from leaf_embed.format import LEAF_FILE, read_leaf
 from leaf_embed.space import EmbeddingSpace
@@ -55,6 +56,7 @@ def inherited_student(
     leaf = _leaf_of(source, space)
     if leaf is None or leaf.dim < space.dim:
         return None
+    refuse_shallow(leaf.path)
     model = SentenceTransformer(os.fspath(leaf.path), device="cpu")
     kinds = [type(module).__name__ for module in model if not hasattr(module, "linear")]
     if kinds[:2] != ["Transformer", "Pooling"] or kinds[2:] not in ([], ["Normalize"]):

@@ -1,4 +1,4 @@
-"""What an evaluation found, as numbers, as JSON and as text."""
+"""The report of an evaluation: values, JSON, Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -17,31 +17,29 @@ from leaf_embed.canaries import CanaryReport
 from leaf_embed.evaluation.bootstrap import Retention, mean_retention
 from leaf_embed.evaluation.latency import Latency
 from leaf_embed.evaluation.report.page import html_page
-from leaf_embed.evaluation.report.results import Mode, Point, SetReport
+from leaf_embed.evaluation.report.results import GridPoint, Mode, SetReport
 from leaf_embed.evaluation.size import ModelSize
-from leaf_embed.evaluation.tables import markdown
 from leaf_embed.evaluation.tasks import TaskReport
+from leaf_embed.reports import FORMAT, VERSION, markdown
 from leaf_embed.space import EmbeddingSpace
 
-__all__ = ["FORMAT", "VERSION", "EvaluationReport"]
+__all__ = ["EvaluationReport"]
 
-FORMAT = "leaf-embed/evaluation"
-VERSION = 2
 LONG = 24  # rows a person reads through
-HEADER = ("set", "dims", "stored as", "teacher", "asymmetric", "kept (95 %)", "symmetric", "kept (95 %)")
+HEADER = ("set", "dims", "stored as", "teacher", "asymmetric", "retention (95 %)", "symmetric", "retention (95 %)")
 
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """A leaf against its teacher.
+    """The report of a leaf against its teacher.
 
     Attributes:
         space: The space that both write into.
-        sets: One a retrieval set.
+        sets: One per retrieval set.
         latency: One query by leaf and teacher on this machine; ``None`` if it was not measured.
         canaries: The leaf's vectors of the space's canaries; ``None`` if the space has none.
         sizes: Of ``"leaf"`` and ``"teacher"`` on disk, as far as known.
-        name: What the leaf is called.
+        name: Of the leaf.
         tasks: Similarity and classification sets.
     """
 
@@ -57,8 +55,8 @@ class EvaluationReport:
         """Mean nDCG@10 over the sets, every set weighing the same."""
         return float(np.mean([one.points[point].results[mode].ndcg for one in self.sets]))
 
-    def kept(self, mode: Mode, point: int = 0) -> Retention | None:
-        """Mean nDCG@10 over the sets as a share of the teacher's, with a bootstrap interval.
+    def retention(self, mode: Mode, point: int = 0) -> Retention | None:
+        """Mean nDCG@10 over the sets divided by the teacher's, with a bootstrap interval.
 
         Queries are drawn again within each set. ``None`` if the teacher has 0.
         """
@@ -89,9 +87,9 @@ class EvaluationReport:
         modes: dict[str, dict[str, Any]] = {}
         for mode in point.results:
             modes[mode] = {"nDCG@10": round(self.mean(mode, place), 5)}
-            kept = None if mode == "teacher" else self.kept(mode, place)
-            if kept is not None:
-                modes[mode]["retention"] = kept.to_dict()
+            share = None if mode == "teacher" else self.retention(mode, place)
+            if share is not None:
+                modes[mode]["retention"] = share.to_dict()
         return {"dim": point.dim, "quantization": point.quantization, "rotated": point.rotated, "modes": modes}
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -117,7 +115,7 @@ class EvaluationReport:
         return target, text, page
 
     def markdown(self) -> str:
-        """What the terminal shows, and below it the cosines by length and the queries that lose most."""
+        """The text that the terminal shows, then the cosines by length and the queries that lose most."""
         found = [f"# {self.name or 'A leaf'} against its teacher", str(self)]
         found += ["## Every set at every point", self.table()] if self._is_long else []
         found += [one.details() for one in self.sets]
@@ -145,8 +143,7 @@ class EvaluationReport:
         cells = [f"mean of {len(self.sets)}", point.label, point.quantization, f"{self.mean('teacher', place):.4f}"]
         modes: tuple[Mode, ...] = ("asymmetric", "symmetric")
         for mode in modes:
-            kept = self.kept(mode, place)
-            cells += [f"{self.mean(mode, place):.4f}", "-" if kept is None else str(kept)]
+            cells += [f"{self.mean(mode, place):.4f}", str(self.retention(mode, place) or "-")]
         return cells
 
     def __str__(self) -> str:
@@ -163,12 +160,11 @@ class EvaluationReport:
         return "\n".join(lines)
 
 
-def _row(name: str, point: Point) -> Sequence[str]:
+def _row(name: str, point: GridPoint) -> Sequence[str]:
     cells = [name, point.label, point.quantization, f"{point.results['teacher'].ndcg:.4f}"]
     modes: tuple[Mode, ...] = ("asymmetric", "symmetric")
     for mode in modes:
-        kept = point.kept[mode]
-        cells += [f"{point.results[mode].ndcg:.4f}", "-" if kept is None else str(kept)]
+        cells += [f"{point.results[mode].ndcg:.4f}", str(point.retention[mode] or "-")]
     return cells
 
 

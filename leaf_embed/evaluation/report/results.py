@@ -1,4 +1,4 @@
-"""What was measured on one set: every point in all three modes, and how near the vectors are."""
+"""The results of one set: every point in all three modes, and how near the vectors are."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from leaf_embed.evaluation.alignment import CosineRow
 from leaf_embed.evaluation.bootstrap import Retention
-from leaf_embed.evaluation.scoring import METRICS, RetrievalResult
-from leaf_embed.evaluation.tables import markdown
+from leaf_embed.evaluation.retrieval import METRICS, RetrievalResult
 from leaf_embed.evaluation.worst_queries import QueryLoss
+from leaf_embed.reports import markdown
 from leaf_embed.texts import Role
 
-__all__ = ["Mode", "Point", "SetReport"]
+__all__ = ["GridPoint", "Mode", "SetReport"]
 
 Mode: TypeAlias = Literal["teacher", "asymmetric", "symmetric"]
 
 
 @dataclass(frozen=True)
-class Point:
+class GridPoint:
     """One number of dimensions and one quantization on one set, in all three modes.
 
     Attributes:
@@ -30,14 +30,14 @@ class Point:
         quantization: What the document vectors are stored as.
         results: By mode: ``teacher`` (teacher on both sides), ``asymmetric`` (leaf queries, teacher documents),
             ``symmetric`` (leaf on both sides).
-        kept: By leaf mode: the share of the teacher's nDCG@10 at the same point; ``None`` where the teacher has 0.
+        retention: By leaf mode: its nDCG@10 as a share of the teacher's; ``None`` where the teacher has 0.
         rotated: Whether both sides were rotated before truncation.
     """
 
     dim: int
     quantization: str
     results: Mapping[Mode, RetrievalResult]
-    kept: Mapping[Mode, Retention | None]
+    retention: Mapping[Mode, Retention | None]
     rotated: bool = False
 
     @property
@@ -50,15 +50,15 @@ class Point:
         modes: dict[str, dict[str, Any]] = {}
         for mode, result in self.results.items():
             modes[mode] = {name: round(result.metrics[name], 5) for name in METRICS}
-            kept = self.kept.get(mode)
-            if kept is not None:
-                modes[mode]["retention"] = kept.to_dict()
+            share = self.retention.get(mode)
+            if share is not None:
+                modes[mode]["retention"] = share.to_dict()
         return {"dim": self.dim, "quantization": self.quantization, "rotated": self.rotated, "modes": modes}
 
 
 @dataclass(frozen=True)
 class SetReport:
-    """Everything measured on one set.
+    """The results of one set.
 
     Attributes:
         name: Of the set.
@@ -76,7 +76,7 @@ class SetReport:
     query_ids: tuple[str, ...]
     documents: int
     unknown_documents: int
-    points: tuple[Point, ...]
+    points: tuple[GridPoint, ...]
     overlap: Mapping[Mode, float] = field(default_factory=dict)
     cosines: tuple[CosineRow, ...] = ()
     histograms: Mapping[Role, Sequence[float]] = field(default_factory=dict)

@@ -7,7 +7,6 @@ import pytest
 
 import leaf_embed
 from leaf_embed.distill import DistillConfig, distill, truncate_leaf
-from leaf_embed.distill.students.base import LayeredPlan, ShallowPlan
 from leaf_embed.distill.students.from_leaf import inherited_student, kept_rotation, rotation_of
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError, NotALeafError, SpaceMismatchError
@@ -127,15 +126,6 @@ def test_a_space_that_cannot_be_shared_is_named(rotated, teacher_path, tmp_path)
     distill(teacher_path, texts(100), "static", plain)
     with pytest.raises(InputError, match="is the teacher's own"):
         rotation_of(plain, space)
-
-
-def test_a_shallow_student_of_a_leaf_begins_anew(leaf, teacher_path):
-    folder, _ = leaf
-    teacher = SentenceTransformerEncoder(teacher_path)
-    assert LayeredPlan(folder, teacher.space, None, 0)._inherits
-    plan = ShallowPlan(folder, teacher.space, teacher, None, 0)
-    assert not plan._inherits
-    assert sum(hasattr(module, "linear") for module in plan.model) == 1
 
 
 def test_a_damaged_leaf_is_refused_not_begun_anew(leaf, teacher_path, tmp_path):

@@ -7,8 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy.special import erf
 from sentence_transformers import SentenceTransformer
 
-from leaf_embed.export.graph import plain_attention
-from leaf_embed.export.tidy import tidy
+from leaf_embed.export.graph import plain_attention, tidy
 
 
 def gelu_graph(file, *, shared=False):

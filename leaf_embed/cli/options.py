@@ -1,0 +1,212 @@
+"""The options that commands share, one definition each with its panel in the help text, and the values they become."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+import typer
+
+from leaf_embed._extras import require
+from leaf_embed.cli.console import many_numbers
+from leaf_embed.errors import InputError
+
+if TYPE_CHECKING:
+    from leaf_embed.qdrant import CollectionSpec
+    from leaf_embed.space import EmbeddingSpace
+
+__all__ = [
+    "API",
+    "COLLECTION",
+    "OUTPUT",
+    "STUDENT",
+    "TEACHER",
+    "TEXTS",
+    "TRAINING",
+    "AsJson",
+    "Cache",
+    "CollectionName",
+    "Corpus",
+    "Exclude",
+    "FromQdrant",
+    "Leaf",
+    "LeafArgument",
+    "Limit",
+    "Path_",
+    "PresetName",
+    "Report",
+    "SourceCollection",
+    "Teacher",
+    "TeacherOfLeaf",
+    "TextKey",
+    "Url",
+    "Where",
+    "conditions",
+    "place",
+    "spec_from",
+]
+
+TEACHER, TEXTS, API = "Teacher", "Texts", "Teacher behind an API"
+STUDENT, TRAINING, OUTPUT, COLLECTION = "Student", "Training", "Output", "Collection"
+
+PresetName: TypeAlias = Literal["balanced", "small", "exact"]
+SIGNS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+
+Leaf = Annotated[Path, typer.Option(help="Leaf directory.")]
+LeafArgument = Annotated[Path, typer.Argument(help="Leaf directory.", metavar="DIR")]
+TeacherOfLeaf = Annotated[
+    str | None, typer.Option("--teacher", help="Teacher's directory or hub id. Default: the one named in the leaf.")
+]
+Report = Annotated[Path | None, typer.Option(help="Report of leaf-embed evaluate, for the table on the model card.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+Limit = Annotated[int, typer.Option(help="Number of hits.")]
+
+Teacher = Annotated[
+    str | None,
+    typer.Option(
+        help="Directory or hub id of a sentence-transformers model; for stored vectors, or an API, the model's name.",
+        rich_help_panel=TEACHER,
+    ),
+]
+Corpus = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Files (.txt, .jsonl, .csv, .parquet), directories, or hub:org/name?split=train&text=column; several.",
+        rich_help_panel=TEXTS,
+    ),
+]
+Exclude = Annotated[
+    list[Path] | None,
+    typer.Option(help="Files or BEIR directories whose texts must not be learned from.", rich_help_panel=TEXTS),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(help="Directory of teacher vectors: what it holds is not embedded again.", rich_help_panel=TEACHER),
+]
+FromQdrant = Annotated[
+    str | None,
+    typer.Option(
+        help="Take the vectors of a collection: URL (key: QDRANT_API_KEY) or directory.",
+        rich_help_panel=COLLECTION,
+    ),
+]
+SourceCollection = Annotated[
+    str | None, typer.Option("--collection", help="Name of the collection.", rich_help_panel=COLLECTION)
+]
+TextKey = Annotated[str, typer.Option(help="Payload key of the text, as in metadata.text.", rich_help_panel=COLLECTION)]
+
+CollectionName = Annotated[
+    str, typer.Option("--collection", help="Name of the collection.", rich_help_panel=COLLECTION)
+]
+Path_ = Annotated[
+    Path | None, typer.Option("--path", help="Directory of the embedded engine.", rich_help_panel=COLLECTION)
+]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", help="A Qdrant server; its key comes from QDRANT_API_KEY.", rich_help_panel=COLLECTION),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Conditions that must all hold: lang=en, lang!=en, 'year>=1990', 'day<2024-01-31', "
+        "'lang=[\"en\",\"de\"]', note (exists), '!note' (is missing); several may follow.",
+        rich_help_panel=COLLECTION,
+    ),
+]
+
+
+def place(path: Path | None, url: str | None) -> dict[str, Any]:
+    """Returns the keyword arguments that say where a collection lies.
+
+    Raises:
+        InputError: Not exactly one of the two.
+    """
+    if (path is None) == (url is None):
+        raise InputError("give either --path (a directory, for the embedded engine) or --url (a Qdrant server)")
+    if path is not None:
+        return {"path": path}
+    client = require("qdrant_client", "qdrant", "A Qdrant server")
+    return {"client": client.QdrantClient(url=url, api_key=os.environ.get("QDRANT_API_KEY"))}
+
+
+def spec_from(
+    space: EmbeddingSpace,
+    preset: PresetName,
+    mrl: list[str] | None,
+    quantization: str | None,
+    *,
+    hybrid: bool,
+    language: str,
+) -> CollectionSpec:
+    """Returns the spec of a new collection that the options of ``index`` ask for.
+
+    Raises:
+        InputError: A value that no collection of this space can have.
+    """
+    from leaf_embed.qdrant import CollectionSpec
+
+    # A small space needs no first stage, whatever its preset would say.
+    base = CollectionSpec.for_space(space) if preset == "balanced" else CollectionSpec.preset(preset, space)
+    changes: dict[str, Any] = {}
+    if mrl:
+        changes["mrl"] = many_numbers(mrl, "--mrl")
+    if quantization is not None:
+        changes["quantization"] = quantization
+    if hybrid:
+        changes.update(sparse="bm25", language=language)
+    spec = replace(base, **changes)
+    spec.require_fit(space)
+    return spec
+
+
+def conditions(given: Sequence[str]) -> dict[str, Any]:
+    """Returns ``--where`` as a filter of :mod:`leaf_embed.qdrant.query.filters`; ``{}`` for no condition.
+
+    Raises:
+        InputError: Something that is no condition.
+    """
+    parts = [_condition(text) for text in given]
+    keys = [key for part in parts for key in part]
+    if len(set(keys)) == len(keys):
+        return {key: value for part in parts for key, value in part.items()}
+    return {"$and": parts}
+
+
+def _condition(text: str) -> dict[str, Any]:
+    found = re.fullmatch(r"(!?)([^=<>!]+?)(?:(!=|>=|<=|=|>|<)(.*))?", text, re.DOTALL)
+    absent, key, sign, value = found.groups() if found else ("", "", "", "")
+    if not key or (absent and sign):
+        raise InputError(
+            "--where takes key=value, as in lang=en, or != > >= < <=, or a key alone, which must be there, "
+            f"or !key, which must not; got {text!r}"
+        )
+    if sign is None:
+        return {key: None if absent else {"not": None}}
+    read = _value(value)
+    if sign in SIGNS:
+        return {key: {SIGNS[sign]: read}}
+    if isinstance(read, float):
+        read = {"gte": read, "lte": read}
+        return {key: read} if sign == "=" else {"$not": {key: read}}
+    return {key: read if sign == "=" else {"not": read}}
+
+
+def _value(text: str) -> Any:
+    """Returns numbers, true, false and lists as what they look like; a text in quotes stays one."""
+    if text in ("true", "false"):
+        return text == "true"
+    if re.fullmatch(r"-?\d+", text):
+        return int(text)
+    if re.fullmatch(r"-?\d*\.\d+", text):
+        return float(text)
+    if text[:1] in ("[", '"'):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise InputError(f'--where: {text!r} is no JSON ({error}); expected such as ["en", "de"]') from error
+    return text

@@ -1,0 +1,123 @@
+"""A cache that was filled before, as the source of a distillation: no teacher is loaded, nothing is paid again.
+
+A cache may hold more than texts to learn from: those of an evaluation, or single tokens. So what was gathered to learn
+from is named in ``corpus.npz`` beside ``cache.json``:
+
+    rows         the cache's rows of these texts, in their order, shape (n,), int64
+    max_tokens   where they were cut, 0 if they are whole
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from leaf_embed._extras import require
+from leaf_embed._files import replacing_file
+from leaf_embed.errors import CacheError
+from leaf_embed.teacher.cache import Rows, TeacherCache
+from leaf_embed.teacher.stored_vectors import StoredVectors
+from leaf_embed.texts import Text
+from leaf_embed.vectors import FloatArray
+
+__all__ = ["FilledCache", "remember"]
+
+FILE = "corpus.npz"
+BLOCK = 2048  # texts in memory at a time
+
+
+class FilledCache(Iterable[Text]):
+    """The texts that were gathered into a cache to learn from, in bounded memory; can be read more than once.
+
+    Give :attr:`teacher` to :func:`leaf_embed.distill.distill`, with the cache's directory as ``cache=``, to distil
+    without the teacher; or the teacher itself, with this object as its corpus, if it can still be asked.
+
+    Attributes:
+        cache: The cache.
+        rows: Its rows of these texts, shape ``(n,)``. Of a cache that does not name them: all rows.
+        max_tokens: Where the texts were cut; ``None`` if they are whole, or the cache does not say.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Opens the cache in a directory.
+
+        Raises:
+            CacheError: There is no cache, or it is damaged.
+        """
+        self.cache = TeacherCache.stored(path)
+        self.rows, self.max_tokens = _read(self.cache)
+
+    def __len__(self) -> int:
+        """Number of texts."""
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Text]:
+        """Yields the texts, as they were embedded."""
+        for rows in self.blocks():
+            yield from self.cache.texts(rows)
+
+    def blocks(self) -> Iterator[Rows]:
+        """Yields :attr:`rows` block by block."""
+        return (self.rows[start : start + BLOCK] for start in range(0, len(self), BLOCK))
+
+    @property
+    def teacher(self) -> StoredVectors:
+        """The texts with their vectors, in the place of the teacher.
+
+        Raises:
+            CorpusError: The cache holds no text.
+        """
+        return StoredVectors(_Pairs(self), self.cache.space)
+
+
+class _Pairs(Iterable[tuple[Text, FloatArray]]):
+    """The texts of a cache with their vectors ``(dim,)``."""
+
+    def __init__(self, filled: FilledCache) -> None:
+        self._filled = filled
+
+    def __len__(self) -> int:
+        return len(self._filled)
+
+    def __str__(self) -> str:
+        return f"the cache {self._filled.cache.path}"
+
+    def __iter__(self) -> Iterator[tuple[Text, FloatArray]]:
+        cache = self._filled.cache
+        for rows in self._filled.blocks():
+            yield from zip(cache.texts(rows), cache.vectors(rows), strict=True)
+
+
+def remember(cache: TeacherCache, rows: Rows, max_tokens: int | None) -> None:
+    """Adds rows to those that a cache names as texts to learn from.
+
+    Args:
+        cache: The cache.
+        rows: The rows, all different, shape ``(n,)``.
+        max_tokens: Where their texts were cut; ``None`` if they are whole.
+    """
+    filelock = require("filelock", "train", "A teacher cache")
+    with filelock.FileLock(cache.path / ".corpus.lock"):
+        known, limit = _read(cache) if (cache.path / FILE).is_file() else (rows[:0], None)
+        new = rows[~np.isin(rows, known)]
+        if not len(new) and (cache.path / FILE).is_file():
+            return
+        with replacing_file(cache.path / FILE) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, rows=np.concatenate([known, new]), max_tokens=max_tokens or limit or 0)
+
+
+def _read(cache: TeacherCache) -> tuple[Rows, int | None]:
+    file = Path(cache.path) / FILE
+    if not file.is_file():
+        return np.arange(len(cache), dtype=np.int64), None
+    try:
+        with np.load(file, allow_pickle=False) as found:
+            rows, limit = found["rows"].astype(np.int64), int(found["max_tokens"])
+    except (OSError, ValueError, KeyError) as error:
+        raise CacheError(f"cannot read {file} ({error}); delete it, and all texts of the cache are taken") from error
+    if len(rows) and int(rows.max()) >= len(cache):
+        raise CacheError(f"{file} names more texts than the cache holds; delete it, and fill the cache again")
+    return rows, limit or None
