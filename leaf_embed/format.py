@@ -56,14 +56,14 @@ GRAPHS: Mapping[str, str] = {  # preferred first; the names are those that trans
 
 @dataclass(frozen=True)
 class LeafInfo:
-    """What ``leaf.json`` says.
+    """The content of ``leaf.json``.
 
     Attributes:
         space: The space that the leaf writes into.
-        max_tokens: Number of tokens after which the leaf stops reading, special tokens included.
-        recipe: How it was made: student, layers, optimiser settings, number of texts.
+        max_tokens: Number of tokens that the leaf reads, special tokens included.
+        recipe: The settings that it was made with: student, layers, optimizer, number of texts.
         metrics: What was measured while it was made.
-        kind: ``"transformer"`` or ``"static"`` (one vector a token, no graph).
+        kind: ``"transformer"`` or ``"static"`` (one vector per token, no graph).
         canary_cosines: Mean cosine with the space's canaries by role when it was made; empty in older leaves.
     """
 
@@ -75,7 +75,7 @@ class LeafInfo:
     canary_cosines: Mapping[Role, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The versioned JSON form."""
+        """Returns the versioned JSON form."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -109,12 +109,12 @@ def _kind(name: Any) -> Kind:
 
 
 def write_leaf(directory: str | os.PathLike[str], info: LeafInfo) -> None:
-    """Write ``leaf.json`` into a model directory."""
+    """Writes ``leaf.json`` into a model directory."""
     write_json(Path(directory) / LEAF_FILE, info.to_dict())
 
 
 def read_leaf(directory: str | os.PathLike[str]) -> LeafInfo:
-    """Read ``leaf.json`` of a model directory.
+    """Reads ``leaf.json`` of a model directory.
 
     Raises:
         NotALeafError: The directory is missing, holds no leaf, or one of an unknown version.
@@ -147,4 +147,4 @@ def read_leaf(directory: str | os.PathLike[str]) -> LeafInfo:
         kind, limit = _kind(value["kind"]), int(value["max_tokens"])
         return LeafInfo(space, limit, value["recipe"], value["metrics"], kind, cosines)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise NotALeafError(f"{file} lacks or spoils a field ({error!r}); the file is damaged") from error
+        raise NotALeafError(f"{file} lacks a field or holds a wrong one ({error!r}); the file is damaged") from error

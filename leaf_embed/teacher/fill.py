@@ -91,12 +91,10 @@ def gather(
         whole = teacher.total
         rows = cache.fill_pairs(pairs, lambda stage, seen, _, note: progress(stage, seen, whole, note))
         skipped += teacher.skipped + Counter({SAME_TEXT: pairs.count - len(rows), EXCLUDED: chosen.count})
-    embedded = cache.fill(cut, teacher, lambda stage, seen, _, note: progress(stage, seen, total, note))
+    asked = cache.fill(cut, teacher, lambda stage, seen, _, note: progress(stage, seen, total, note))
     skipped += Counter(getattr(texts, "skipped", {}))
-    skipped += Counter(
-        {EMPTY_TEXT: given.count - cut.count, SAME_TEXT: cut.count - len(embedded), EXCLUDED: kept.count}
-    )
-    rows = np.concatenate([rows, embedded[~np.isin(embedded, rows)]])
+    skipped += Counter({EMPTY_TEXT: given.count - cut.count, SAME_TEXT: cut.count - len(asked), EXCLUDED: kept.count})
+    rows = np.concatenate([rows, asked[~np.isin(asked, rows)]])
     if not len(rows):
         left_out = "".join(f"; {count} left out: {reason}" for reason, count in skipped.items())
         raise CorpusError(f"the corpus holds no text; expected at least one that is not empty{left_out}")

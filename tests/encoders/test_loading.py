@@ -65,9 +65,16 @@ def test_leaf_json_of_a_leaf_on_the_hub_is_read_once(leaf_path, reads, monkeypat
     assert reads == [leaf_path / LEAF_FILE]
 
 
-def test_an_unknown_variant_is_refused_before_anything_is_read(leaf_path, reads):
-    with pytest.raises(InputError, match="unknown graph variant 'int4'; expected auto, int8, float32"):
-        load(leaf_path, variant="int4")
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        ("int4", "unknown graph variant 'int4'; expected auto, int8, float32"),
+        ("float16", "float16 weights are no longer"),
+    ],
+)
+def test_an_unknown_variant_is_refused_before_anything_is_read(leaf_path, reads, variant, message):
+    with pytest.raises(InputError, match=message):
+        load(leaf_path, variant=variant)
     assert not reads
 
 

@@ -56,6 +56,15 @@ def test_a_text_is_embedded_once(tmp_path):
     assert [t.text for t in again.texts(rows)] == ["c", "d", "a"]
 
 
+def test_a_cache_knows_its_own_space(tmp_path):
+    TeacherCache(tmp_path / "full", SPACE).fill(some("a"), Counting())
+    found = TeacherCache.stored(tmp_path / "full")
+    assert (found.space, len(found)) == (SPACE, 1)
+    with pytest.raises(CacheError, match=r"no cache\.json"):
+        TeacherCache.stored(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
 def test_the_prompt_is_part_of_the_content(tmp_path):
     teacher = Counting()
     cache = TeacherCache(tmp_path, SPACE)

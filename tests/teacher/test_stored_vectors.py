@@ -143,7 +143,7 @@ def test_an_iterator_is_read_once_and_whole():
 
 
 def test_nobody_is_there_to_embed():
-    with pytest.raises(InputError, match="nobody to embed 'a question'"):
+    with pytest.raises(InputError, match="no encoder is given to embed 'a question'"):
         StoredVectors(pairs("a", "b"), "org/model").encode_query("a question")
 
 
@@ -281,6 +281,6 @@ def test_further_texts_by_the_teacher_behind_the_vectors(teacher_path, stored_ro
 def test_texts_without_anybody_to_embed_them(teacher_path, stored_rows, tmp_path):
     words, rows = stored_rows
     stored = StoredVectors(list(zip(words, rows, strict=True)), "org/teacher")
-    with pytest.raises(InputError, match="nobody to embed"):
+    with pytest.raises(InputError, match="no encoder is given"):
         distill(stored, [Text("where", "query")], teacher_path, tmp_path / "leaf", CONFIG)
     assert not (tmp_path / "leaf").exists()
