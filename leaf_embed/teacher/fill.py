@@ -98,7 +98,7 @@ def gather(
     if not len(rows):
         left_out = "".join(f"; {count} left out: {reason}" for reason, count in skipped.items())
         raise CorpusError(f"the corpus holds no text; expected at least one that is not empty{left_out}")
-    remember(cache, rows, max_tokens if len(embedded) else None)
+    remember(cache, rows, max_tokens if len(asked) else None)
     return rows, dict(skipped)
 
 

@@ -63,7 +63,7 @@ def command(
     quiet_transformers()
     encoder = load_teacher(teacher or student.space.teacher, student.teacher_space)
     kinds = [part for value in quantization or ["float32"] for part in value.split(",")]
-    turned, engines = _rotation(rotate, rotation), _engines(kinds)
+    fitted, engines = _rotation(rotate, rotation), _engines(kinds)
     with progress_bar() as progress:
         report = evaluate(
             student,
@@ -72,7 +72,7 @@ def command(
             many_numbers(dims, "--dims"),
             kinds,
             progress,
-            rotation=turned,
+            rotation=fitted,
             timed_teacher=encoder,
             tasks=tasks,
             engines=engines,
@@ -100,7 +100,7 @@ def _rotation(fitted: bool, file: Path | None) -> Rotation:
 
 
 def _engines(kinds: list[str]) -> dict[str, EngineSearch]:
-    """TurboQuant's codes exist in the engine alone."""
+    """Returns the searches by TurboQuant, which only the engine implements."""
     from leaf_embed.qdrant.backends.edge_quantization import search_quantized
     from leaf_embed.qdrant.schema.quantization import quantization
 
@@ -118,7 +118,7 @@ def _tasks(sts: list[Path], classification: list[Path]) -> list[OtherSet]:
 
 
 def _sizes(leaf: Path, variant: str, teacher: str) -> dict[str, ModelSize]:
-    """What both weigh, as far as they lie on this machine."""
+    """Returns the sizes of leaf and teacher, of those that are directories of this machine."""
     from leaf_embed.evaluation.size import measure_leaf, measure_model
 
     found = {"leaf": measure_leaf(leaf, variant)} if leaf.is_dir() else {}
