@@ -25,8 +25,8 @@ from leaf_embed._files import write_json
 from leaf_embed.cli.console import load_torch_encoder
 from leaf_embed.distill import CachedEncoder, DistillConfig, TeacherCache
 from leaf_embed.distill.dataset import TokenizedTexts, weigh_roles
-from leaf_embed.distill.loss import Objective
-from leaf_embed.distill.students.base import Course, LayeredPlan
+from leaf_embed.distill.students.transformer import TransformerStudent
+from leaf_embed.distill.train import align
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.evaluation import load_beir
 from leaf_embed.evaluation.bootstrap import mean_difference, mean_retention
@@ -76,7 +76,7 @@ class Bench:
         assert share is not None
         return [share.value, share.low, share.high]
 
-    def texts(self, plan: LayeredPlan, config: DistillConfig) -> tuple[TokenizedTexts, TokenizedTexts]:
+    def texts(self, student: TransformerStudent, config: DistillConfig) -> tuple[TokenizedTexts, TokenizedTexts]:
         """Texts to learn from, as many as the steps take, and held-out ones."""
         needed = config.steps(0) * config.batch_size
         rows = np.random.default_rng(config.seed).permutation(self.learned)
@@ -84,19 +84,22 @@ class Bench:
             rows = weigh_roles_of(self.cache, rows, config, needed)
         chosen = np.sort(rows[:needed])
         return (
-            plan.tokenize(self.cache, chosen, config.max_tokens),
-            plan.tokenize(self.cache, self.held_out, config.max_tokens),
+            student.tokenize(self.cache, chosen, config.max_tokens),
+            student.tokenize(self.cache, self.held_out, config.max_tokens),
         )
 
     def run(self, layers: tuple[int, ...], config: DistillConfig, folder: Path) -> tuple[float, float, list[Any]]:
         """Loss before and after, and the scores of every query of every set."""
-        plan = LayeredPlan(self.teacher.model, self.teacher.space, layers, config.seed)
-        learned, held_out = self.texts(plan, config)
-        objective = Objective(config.prefixes)
-        done = plan.align(learned, held_out, Course(config, objective, folder))
+        student = TransformerStudent(self.teacher.model, self.teacher.space, config, layers=layers)
+        learned, held_out = self.texts(student, config)
+        done = align(student, learned, held_out, config, folder)
         assert done.warm_start is not None
         assert done.final is not None
-        return done.warm_start.loss, done.final.loss, self.scores(SentenceTransformerEncoder(plan.model).encode_query)
+        return (
+            done.warm_start.loss,
+            done.final.loss,
+            self.scores(SentenceTransformerEncoder(student.model).encode_query),
+        )
 
 
 def weigh_roles_of(cache: TeacherCache, rows: Any, config: DistillConfig, needed: int) -> Any:

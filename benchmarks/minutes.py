@@ -32,9 +32,10 @@ from training import their_options, their_trainer
 import leaf_embed
 from leaf_embed._files import write_json, write_text
 from leaf_embed.distill import DistillConfig
-from leaf_embed.distill.loss import Objective
-from leaf_embed.distill.students.backbone import warm_start
-from leaf_embed.distill.students.base import Course, LayeredPlan, StaticPlan, StudentPlan, first_batches
+from leaf_embed.distill.students.base import Student
+from leaf_embed.distill.students.static import StaticStudent
+from leaf_embed.distill.students.transformer import TransformerStudent
+from leaf_embed.distill.train import align
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder, wants_bfloat16
 from leaf_embed.evaluation.report.plots import Series, curves
 from leaf_embed.format import LEAF_FILE, read_leaf
@@ -90,8 +91,7 @@ def main(
         for steps in numbers:
             if str(steps) not in points:
                 with tempfile.TemporaryDirectory() as folder:
-                    plan = student(bench, name, sources)
-                    points[str(steps)] = measure(bench, name, plan, steps, Path(folder))
+                    points[str(steps)] = measure(bench, name, sources, steps, Path(folder))
                 write_json(output, result)
             print(name, steps, points[str(steps)], flush=True)
     for name, directory in leaves:
@@ -103,29 +103,30 @@ def main(
         draw(result["points"], plot)
 
 
-def measure(bench: Bench, name: str, plan: StudentPlan, steps: int, folder: Path) -> dict[str, Any]:
+def measure(bench: Bench, name: str, sources: dict[str, str], steps: int, folder: Path) -> dict[str, Any]:
     """One training, and what it keeps."""
     config = DistillConfig.quick(max_steps=steps)
     if name == "static":
         config = DistillConfig.static(max_steps=steps, learning_rate=1e-3)
     if name == NO_LAYER:
         config = DistillConfig.quick(max_steps=steps, learning_rate=1e-3, batch_size=256)
+    student = build(bench, name, sources, config)
+    bench.cache.fill(student.start_texts(), bench.teacher)
     rows = np.random.default_rng(config.seed).permutation(bench.learned)
     if name not in ALL_TEXTS:
         rows = rows[bench.cache.are_queries(rows)]
     rows = rows[: steps * config.batch_size]
     learned, held_out = (
-        plan.tokenize(bench.cache, np.sort(some), config.max_tokens) for some in (rows, bench.held_out)
+        student.tokenize(bench.cache, np.sort(some), config.max_tokens) for some in (rows, bench.held_out)
     )
     began = time.monotonic()
     if name == THEIRS:
-        texts = warm_and_train(bench, plan, learned, config, folder)
+        texts = warm_and_train(bench, student, learned, config, folder)
     else:
-        course = Course(config, Objective(), folder)
-        plan.align(learned, held_out, course)
+        align(student, learned, held_out, config, folder)
         texts = steps * config.batch_size
     minutes = (time.monotonic() - began) / 60
-    leaf = SentenceTransformerEncoder(plan.model)
+    leaf = SentenceTransformerEncoder(student.model)
     return {"minutes": round(minutes, 3), "texts": texts, "kept": bench.kept(bench.scores(leaf.encode_query))}
 
 
@@ -171,22 +172,22 @@ def chain(directory: Path) -> list[Path]:
     return [directory, *before] if whole and recipe.get("head", []) == first.get("head", []) else [directory]
 
 
-def student(bench: Bench, name: str, sources: dict[str, str]) -> StudentPlan:
+def build(bench: Bench, name: str, sources: dict[str, str], config: DistillConfig) -> Student:
     """A new student of that kind, from a bigger leaf or the teacher."""
     model, space = bench.teacher.model, bench.teacher.space
     if name == "static":
-        return StaticPlan(model, space, bench.teacher)
+        return StaticStudent(model, space)
     source = sources[SOURCES[name]] if name in SOURCES else model
-    return LayeredPlan(source, space, LAYERS[name], seed=0, head=HEADS.get(name, ()))
+    return TransformerStudent(source, space, config, layers=LAYERS[name], head=HEADS.get(name, ()))
 
 
-def warm_and_train(bench: Bench, plan: StudentPlan, learned: Any, config: DistillConfig, folder: Path) -> int:
+def warm_and_train(bench: Bench, student: Student, learned: Any, config: DistillConfig, folder: Path) -> int:
     """The same start, then the other trainer; returns the number of texts."""
-    bfloat16 = wants_bfloat16("auto", plan.model.device)
-    warm_start(plan.model, lambda: first_batches(learned, config, plan.model), bfloat16)
+    student.start(learned)
+    options = their_options(config.batch_size, wants_bfloat16("auto", student.model.device))
     shuffled = np.random.default_rng(config.seed).permutation(learned.rows)
-    their_trainer(plan.model, bench.cache, shuffled, folder, **their_options(config.batch_size, bfloat16)).train()
-    plan.model.eval()
+    their_trainer(student.model, bench.cache, shuffled, folder, **options).train()
+    student.model.eval()
     return len(learned.rows) // config.batch_size * config.batch_size
 
 

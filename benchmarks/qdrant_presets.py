@@ -120,9 +120,9 @@ def searches(docs: LeafCollection, queries: FloatArray) -> tuple[list[list[Any]]
     ``first_ms`` is the engine's time when a query comes for the first time and reads full vectors that are not yet in
     the page cache; ``engine_ms`` the same when they are; ``search_ms`` that of the whole ``search``.
     """
-    plans = [docs._plan(query, query, limit=LIMIT) for query in queries]
-    first = [timed(docs._points.query, plan)[1] for plan in plans]
-    engine = [timed(docs._points.query, plan)[1] for plan in plans]
+    plans = [docs._translator.plan(query, limit=LIMIT) for query in queries]
+    first = [timed(docs._points.query, [plan])[1] for plan in plans]
+    engine = [timed(docs._points.query, [plan])[1] for plan in plans]
     answers = [timed(docs.search, query) for query in queries]
     helper = [ms for _, ms in answers]
     times = {"first_ms": percentiles(first), "engine_ms": percentiles(engine), "search_ms": percentiles(helper)}

@@ -73,7 +73,7 @@ def measure(spec: CollectionSpec, data: RetrievalSet, space: Any, rows: FloatArr
         found, times = searches(docs, asked)
         result = {"recall_at_10": recall(found, truth), "identical": identical(found, truth, asked @ rows.T), **times}
         result["ndcg_at_10"] = quality(found, data)
-        for fusion in ("rrf", "dbsf") if spec.has_words else ():
+        for fusion in ("rrf", "dbsf") if spec.has_bm25 else ():
             hits = [
                 docs.search(row, limit=LIMIT, hybrid=fusion, words=words)
                 for row, words in zip(asked, data.queries, strict=True)

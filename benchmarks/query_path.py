@@ -61,7 +61,7 @@ def main(
     """Measure, print what was reached and what was aimed at, and write the result."""
     count, starts, blocks = (60, 2, 8) if quick else (600, 7, 100)
     corpus = load_demo_corpus()
-    queries = ([q.text for q in QUESTIONS] + list(corpus.evaluation.queries))[:count]
+    queries = [*QUESTIONS, *corpus.evaluation.queries][:count]
     mixed = _mixed(corpus, 1000 if quick else 10_000)
     one = _latency(leaf, static, queries)
     result = {

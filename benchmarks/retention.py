@@ -23,7 +23,7 @@ import leaf_embed
 from leaf_embed._files import write_json
 from leaf_embed.cli.console import numbers, progress_bar, quiet_transformers
 from leaf_embed.distill import CachedEncoder, TeacherCache
-from leaf_embed.encoders.leaf import load_teacher
+from leaf_embed.encoders.loading import load_teacher
 from leaf_embed.evaluation import RetrievalSet, evaluate, load_beir
 from leaf_embed.evaluation.size import measure_leaf, measure_model
 from leaf_embed.reports import markdown
@@ -75,7 +75,7 @@ def _measure(
     student = leaf_embed.load(directory, variant=variant)  # type: ignore[arg-type]
     quiet_transformers()
     bare = load_teacher(teacher or student.space.teacher, student.teacher_space)
-    cached = student.turned(CachedEncoder(TeacherCache(cache, bare.space), bare))
+    cached = student.rotated(CachedEncoder(TeacherCache(cache, bare.space), bare))
     rotation: Literal["none", "fitted"] = "fitted" if student.rotation is None else "none"  # once is enough
     wanted = [dim for dim in numbers(dims, "--dims") or () if dim < student.space.dim]
     with progress_bar() as progress:

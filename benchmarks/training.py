@@ -28,11 +28,11 @@ import typer
 
 from leaf_embed._files import write_json
 from leaf_embed.demo import load_demo_corpus
-from leaf_embed.distill import DistillConfig, TeacherCache, Text, build_student
-from leaf_embed.distill.dataset import TokenizedTexts, tokenize
-from leaf_embed.distill.students.backbone import warm_start
-from leaf_embed.distill.students.base import first_batches
-from leaf_embed.distill.train import Alignment, measure_alignment, train
+from leaf_embed.distill import DistillConfig, TeacherCache, Text
+from leaf_embed.distill.dataset import TokenizedTexts
+from leaf_embed.distill.progress import Alignment
+from leaf_embed.distill.students.transformer import TransformerStudent
+from leaf_embed.distill.train import measure_alignment, train
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder, wants_bfloat16
 from leaf_embed.vectors import cosine
 
@@ -45,7 +45,7 @@ HELD_OUT = 500
 class Work:
     """What both sides are given."""
 
-    student: Any
+    student: TransformerStudent
     texts: TokenizedTexts
     held_out: TokenizedTexts
     config: DistillConfig
@@ -128,37 +128,35 @@ def teacher_pass(teacher: SentenceTransformerEncoder, texts: list[Text], cache: 
 
 def prepare(teacher: SentenceTransformerEncoder, cache: TeacherCache, texts: list[Text], layers: int) -> Work:
     """A student with its warm start, and texts to learn from and to measure on."""
-    student = build_student(teacher.model, teacher.space, layers=layers)
-    student.max_seq_length = LONGEST
-    rows = np.random.default_rng(0).permutation(cache.rows(texts))
-    learned = tokenize(student.tokenizer, cache, np.sort(rows[HELD_OUT:]), LONGEST)
-    held_out = tokenize(student.tokenizer, cache, np.sort(rows[:HELD_OUT]), LONGEST)
     config = DistillConfig(
         learning_rate=RATE, final_learning_rate=0.0, cycles=1, epochs=1, warmup_steps=0, max_tokens=LONGEST
     )
-    bfloat16 = wants_bfloat16("auto", student.device)
-    warm_start(student, lambda: first_batches(learned, config, student), bfloat16)
-    return Work(student, learned, held_out, config, bfloat16)
+    student = TransformerStudent(teacher.model, teacher.space, config, layers=layers)
+    student.model.max_seq_length = LONGEST
+    rows = np.random.default_rng(0).permutation(cache.rows(texts))
+    learned = student.tokenize(cache, np.sort(rows[HELD_OUT:]), LONGEST)
+    held_out = student.tokenize(cache, np.sort(rows[:HELD_OUT]), LONGEST)
+    student.start(learned)
+    return Work(student, learned, held_out, config, wants_bfloat16("auto", student.model.device))
 
 
 def train_ours(work: Work, folder: Path) -> dict[str, Any]:
     """Our loop."""
-    model = copy.deepcopy(work.student)
-    before = measure_alignment(model, work.held_out, work.bfloat16)
+    student = copy.deepcopy(work.student)
+    before = measure_alignment(student, work.held_out)
     memory: dict[int, float] = {}
     began = time.perf_counter()
     steps = train(
-        model,
+        student,
         work.texts,
-        TokenizedTexts(np.empty(0, np.uint32), np.zeros(1, np.int64), work.texts.rows[:0], (), work.texts.cache, 0, ()),
+        TokenizedTexts(np.empty(0, np.uint32), np.zeros(1, np.int64), work.texts.rows[:0], work.texts.cache),
         work.config,
-        bfloat16=work.bfloat16,
         checkpoint=folder / "none.pt",
         identity="benchmark",
         progress=lambda at: memory.setdefault(at.step, private_mib()) if at.step % 10 == 0 else None,
     )
     seconds = time.perf_counter() - began
-    after = measure_alignment(model, work.held_out, work.bfloat16)
+    after = measure_alignment(student, work.held_out)
     result = _result(steps * work.config.batch_size, seconds, before, after)
     tenths = [min(memory, key=lambda step: abs(step - steps * tenth / 10)) for tenth in range(1, 11)]
     return result | {"memory_mib": {str(step): memory[step] for step in dict.fromkeys(tenths)}}
@@ -166,17 +164,17 @@ def train_ours(work: Work, folder: Path) -> dict[str, Any]:
 
 def train_theirs(work: Work, folder: Path, limit: int) -> dict[str, Any]:
     """sentence-transformers' trainer with its MSE distillation loss, all else at its defaults."""
-    model = copy.deepcopy(work.student)
-    before = measure_alignment(model, work.held_out, work.bfloat16)
+    student = copy.deepcopy(work.student)
+    before = measure_alignment(student, work.held_out)
     rows = work.texts.rows[:limit] if limit else work.texts.rows
     options = their_options(work.config.batch_size, work.bfloat16)
-    trainer = their_trainer(model, work.texts.cache, rows, folder / "theirs", **options)
+    trainer = their_trainer(student.model, work.texts.cache, rows, folder / "theirs", **options)
     began = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - began
     done = len(rows) // work.config.batch_size * work.config.batch_size
-    model.eval()
-    return _result(done, seconds, before, measure_alignment(model, work.held_out, work.bfloat16))
+    student.model.eval()
+    return _result(done, seconds, before, measure_alignment(student, work.held_out))
 
 
 def their_options(batch_size: int, bfloat16: bool) -> dict[str, Any]:
@@ -237,7 +235,9 @@ def peak_use(work: Work, speed: float) -> dict[str, float]:
         a @ b
         times.append(time.perf_counter() - began)
     peak = 2 * 2048**3 / min(times)
-    matrices = sum(p.numel() for name, p in work.student.named_parameters() if p.ndim == 2 and "embeddings" not in name)
+    matrices = sum(
+        p.numel() for name, p in work.student.model.named_parameters() if p.ndim == 2 and "embeddings" not in name
+    )
     used = (
         6 * matrices * float(work.texts.lengths.mean()) * speed
     )  # forward 2, backward 4 operations a weight and token

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files and directories atomically: under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["replacing_directory", "replacing_file", "write_json"]
+__all__ = ["replacing_directory", "replacing_file", "write_json", "write_text"]
 
 
 @contextmanager
 def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; rename it into place if the block succeeds."""
+    """Yields a temporary name beside ``path``, which is renamed into place if the block succeeds."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -30,22 +30,22 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text as UTF-8, atomically."""
+    """Writes a text as UTF-8, atomically."""
     with replacing_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically."""
+    """Writes ``value`` as indented JSON, atomically."""
     with replacing_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @contextmanager
 def replacing_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give an empty directory beside ``path``; put it in the place of ``path`` if the block succeeds.
+    """Yields an empty directory beside ``path``, which takes the place of ``path`` if the block succeeds.
 
-    An existing directory at ``path`` is kept until the new one is whole.
+    An existing directory at ``path`` stays until the new one is complete.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Canaries: a few fixed texts with the teacher's vectors, which recognise an encoder by what it computes.
 
-A fingerprint compares declarations. A model of the same size under the same name passes it; the canaries do not let
-it through. Idea: silent same-dimension model swaps reported by users of vector stores (MemPalace/mempalace#1730).
+A fingerprint compares declarations, so another model of the same size and name passes it; canaries detect it.
+Idea: silent same-dimension model swaps reported by users of vector stores (MemPalace/mempalace#1730).
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ DEVIATIONS = 3.0  # the cosine of two unrelated directions has a standard deviat
 
 @dataclass(frozen=True)
 class CanaryReport:
-    """What an encoder made of the canaries.
+    """An encoder's cosines with the teacher on the canaries.
 
     Attributes:
-        cosines: One a canary, against the teacher's vector, shape ``(n,)``.
-        floor: The mean that was asked for.
+        cosines: One per canary, with the teacher's vector, shape ``(n,)``.
+        floor: The mean that is required.
     """
 
     cosines: tuple[float, ...]
@@ -94,16 +94,16 @@ class Canaries:
 
     @classmethod
     def of(cls, teacher: TextEncoder, texts: Sequence[tuple[Role, str]] = CANARY_TEXTS) -> Canaries:
-        """Ask the teacher for the canaries' vectors."""
+        """Encodes the canaries with the teacher."""
         return cls(tuple(texts), _encode(teacher, texts))
 
     def check(self, encoder: TextEncoder, floor: float, roles: Sequence[Role] = ("query", "document")) -> CanaryReport:
-        """Compare an encoder's vectors of the canaries with the teacher's.
+        """Compares an encoder's vectors of the canaries with the teacher's.
 
         Args:
             encoder: Anything with ``encode_query`` and ``encode_document``.
             floor: The mean cosine it has to reach.
-            roles: Which canaries to try; a query-only leaf is asked for queries alone.
+            roles: Roles of the canaries to encode; of a query-only leaf, queries alone.
         """
         keep = [i for i, (role, _) in enumerate(self.texts) if role in roles]
         if not keep:
@@ -111,7 +111,7 @@ class Canaries:
         theirs = _encode(encoder, [self.texts[i] for i in keep])
         if theirs.shape[1] != self.dim:
             raise SpaceMismatchError(
-                f"the encoder gives vectors of {theirs.shape[1]} dimensions; the space has {self.dim}. "
+                f"the encoder returns vectors of {theirs.shape[1]} dimensions; the space has {self.dim}. "
                 "Use the model that belongs to this space."
             )
         return CanaryReport(tuple(map(float, vectors.cosine(theirs, self.vectors[keep]))), floor)
@@ -149,7 +149,7 @@ class Canaries:
         *,
         name: str = "the encoder",
     ) -> CanaryReport:
-        """:meth:`check`, and refuse an encoder that does not write into the space.
+        """Checks an encoder as :meth:`check` does, and refuses one that does not write into the space.
 
         Raises:
             SpaceMismatchError: The mean cosine is below ``floor``.
@@ -166,7 +166,7 @@ class Canaries:
         return report
 
     def to_list(self) -> list[dict[str, str]]:
-        """The JSON form: role, text, and the vector as base64 of little-endian float16."""
+        """Returns the JSON form: role, text, and the vector as base64 of little-endian float16."""
         return [
             {"role": role, "text": text, "vector": base64.b64encode(row.astype("<f2").tobytes()).decode("ascii")}
             for (role, text), row in zip(self.texts, self.vectors, strict=True)
@@ -174,7 +174,7 @@ class Canaries:
 
     @classmethod
     def from_list(cls, value: Any) -> Canaries:
-        """Read the JSON form back."""
+        """Reads the JSON form."""
         rows = [np.frombuffer(base64.b64decode(item["vector"]), dtype="<f2") for item in value]
         texts = tuple((item["role"], item["text"]) for item in value)
         return cls(texts, vectors.as_vectors(rows, source="the canaries"))

@@ -7,7 +7,7 @@
     │   └── VectorError                        a vector of the wrong size, or holding NaN or only zeros
     ├── NotALeafError                          a directory or file that is no leaf, or of an unknown format
     ├── SpaceMismatchError                     two things that live in different embedding spaces meet
-    ├── TeacherError                           a teacher (an API, a function) that failed or answered nonsense
+    ├── TeacherError                           a teacher (an API, a function) that failed or whose vectors do not match
     │   └── BudgetError                        the next call would cost more tokens than are left
     ├── CacheError                             a teacher cache that is locked, damaged or of another space
     ├── TrainingError                          a distillation that cannot go on
@@ -69,11 +69,11 @@ class SpaceMismatchError(LeafEmbedError):
 
 
 class TeacherError(LeafEmbedError):
-    """A teacher that failed, or whose answer does not fit the question."""
+    """A teacher that failed, or whose vectors do not match its texts."""
 
 
 class BudgetError(TeacherError):
-    """The next call would cost more tokens than the budget has left; what was paid for is kept in the cache."""
+    """The next call would cost more tokens than the budget has left; vectors that were paid for are in the cache."""
 
 
 class CacheError(LeafEmbedError):

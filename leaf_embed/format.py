@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from leaf_embed._files import write_json
-from leaf_embed.errors import NotALeafError
+from leaf_embed.errors import InputError, NotALeafError
 from leaf_embed.space import EmbeddingSpace, Role
 
 __all__ = [
@@ -28,14 +28,18 @@ __all__ = [
     "PARITY_FILE",
     "ROUTER_FILE",
     "TOKEN_OUTPUT",
+    "GraphVariant",
     "Kind",
     "LeafInfo",
+    "Variant",
     "graphs_for",
     "read_leaf",
     "write_leaf",
 ]
 
 Kind: TypeAlias = Literal["transformer", "static"]
+GraphVariant: TypeAlias = Literal["auto", "int8", "float32"]
+Variant: TypeAlias = Literal["auto", "int8", "float32", "torch"]
 
 FORMAT = "leaf-embed/leaf"
 VERSION = 1
@@ -52,14 +56,14 @@ GRAPHS: Mapping[str, str] = {  # preferred first; the names are those that trans
 
 @dataclass(frozen=True)
 class LeafInfo:
-    """What ``leaf.json`` says.
+    """The content of ``leaf.json``.
 
     Attributes:
         space: The space that the leaf writes into.
-        max_tokens: Number of tokens after which the leaf stops reading, special tokens included.
-        recipe: How it was made: student, layers, optimiser settings, number of texts.
+        max_tokens: Number of tokens that the leaf reads, special tokens included.
+        recipe: The settings that it was made with: student, layers, optimizer, number of texts.
         metrics: What was measured while it was made.
-        kind: ``"transformer"`` or ``"static"`` (one vector a token, no graph).
+        kind: ``"transformer"`` or ``"static"`` (one vector per token, no graph).
         canary_cosines: Mean cosine with the space's canaries by role when it was made; empty in older leaves.
     """
 
@@ -71,7 +75,7 @@ class LeafInfo:
     canary_cosines: Mapping[Role, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The versioned JSON form."""
+        """Returns the versioned JSON form."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -85,9 +89,16 @@ class LeafInfo:
 
 
 def graphs_for(variant: str) -> list[str]:
-    """Graph files that serve a variant, ``"auto"`` or a key of :data:`GRAPHS`; best first."""
+    """Returns the graph files that serve a variant, ``"auto"`` or a key of :data:`GRAPHS`; preferred first.
+
+    Raises:
+        InputError: An unknown variant.
+    """
     names = ("int8", "float32") if variant == "auto" else (variant,)
-    return [GRAPHS[name] for name in names if name in GRAPHS]
+    if not set(names) <= set(GRAPHS):
+        old = "; graphs of float16 weights are no longer read, take int8 or float32" if variant == "float16" else ""
+        raise InputError(f"unknown graph variant {variant!r}; expected auto, {', '.join(GRAPHS)}{old}")
+    return [GRAPHS[name] for name in names]
 
 
 def _kind(name: Any) -> Kind:
@@ -98,12 +109,12 @@ def _kind(name: Any) -> Kind:
 
 
 def write_leaf(directory: str | os.PathLike[str], info: LeafInfo) -> None:
-    """Write ``leaf.json`` into a model directory."""
+    """Writes ``leaf.json`` into a model directory."""
     write_json(Path(directory) / LEAF_FILE, info.to_dict())
 
 
 def read_leaf(directory: str | os.PathLike[str]) -> LeafInfo:
-    """Read ``leaf.json`` of a model directory.
+    """Reads ``leaf.json`` of a model directory.
 
     Raises:
         NotALeafError: The directory is missing, holds no leaf, or one of an unknown version.
@@ -136,4 +147,4 @@ def read_leaf(directory: str | os.PathLike[str]) -> LeafInfo:
         kind, limit = _kind(value["kind"]), int(value["max_tokens"])
         return LeafInfo(space, limit, value["recipe"], value["metrics"], kind, cosines)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise NotALeafError(f"{file} lacks or spoils a field ({error!r}); the file is damaged") from error
+        raise NotALeafError(f"{file} lacks a field or holds a wrong one ({error!r}); the file is damaged") from error

@@ -1,4 +1,4 @@
-"""The embedding space: what must agree before two vectors may be compared.
+"""The embedding space: the facts that must agree before two vectors may be compared.
 
 A space belongs to a teacher. Caches, leaves and collections carry it, and two things of different spaces refuse
 to meet. The **fingerprint** says that two spaces are declared the same; the **canaries** (see
@@ -33,18 +33,18 @@ class EmbeddingSpace:
     Attributes:
         teacher: Model id or path that the teacher is loaded from.
         dim: Number of dimensions of a vector.
-        revision: What exactly the teacher is: a hub commit, or ``"sha256:..."`` of the model's files. With a digest
+        revision: Hub commit of the teacher, or ``"sha256:..."`` of the model's files. With a digest
             the fingerprint does not depend on ``teacher``, which may then be a path that differs between machines.
         query_prompt: Text put before every query, ``""`` for none.
         document_prompt: Text put before every document, ``""`` for none.
         unit_norm: Whether the teacher's vectors have norm 1.
-        max_tokens: Number of tokens after which the teacher stops reading; ``None`` if unknown.
+        max_tokens: Number of tokens that the teacher reads; ``None`` if unknown.
         rotation: ``"sha256:..."`` of the orthogonal matrix applied to the teacher's vectors; ``None`` for none.
-        canaries: A few texts with the teacher's vectors. Not part of the fingerprint: the same model gives slightly
-            different numbers on different machines.
+        canaries: A few texts with the teacher's vectors. Not part of the fingerprint, since the same model returns
+            slightly different vectors on different machines.
 
     Raises:
-        InputError: A field holds a value that no space can have.
+        InputError: A field is out of range.
     """
 
     teacher: str
@@ -69,7 +69,7 @@ class EmbeddingSpace:
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that two spaces share exactly when they are declared the same."""
+        """16 hexadecimal digits that are equal for spaces that are declared the same, and only for these."""
         by_digest = self.revision is not None and self.revision.startswith("sha256:")
         identity = {
             "teacher": None if by_digest else self.teacher,
@@ -84,25 +84,25 @@ class EmbeddingSpace:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def prompt(self, role: Role) -> str:
-        """The text put before a query or a document."""
+        """Returns the text put before a query or a document."""
         return self.query_prompt if role == "query" else self.document_prompt
 
     def with_canaries(self, canaries: Canaries) -> EmbeddingSpace:
-        """The same space, able to recognise its encoders."""
+        """Returns the same space with canaries."""
         return replace(self, canaries=canaries)
 
     def describe(self) -> str:
-        """One line that names the space: ``teacher (384 d, fingerprint 0123456789abcdef)``."""
+        """Returns one line that names the space: ``teacher (384 d, fingerprint 0123456789abcdef)``."""
         return f"{self.teacher} ({self.dim} d, fingerprint {self.fingerprint})"
 
     def require_same(self, other: EmbeddingSpace, *, mine: str, theirs: str, advice: str) -> None:
-        """Refuse to let two things of different spaces meet.
+        """Refuses a space that is not declared the same.
 
         Args:
-            other: The space of the other thing.
-            mine: What carries this space, for the message: ``"the collection 'docs'"``.
-            theirs: What carries the other one: ``"the leaf"``.
-            advice: What to do next.
+            other: The other space.
+            mine: Name of the owner of this space in the message: ``"the collection 'docs'"``.
+            theirs: Name of the owner of the other one: ``"the leaf"``.
+            advice: What to do next, as a sentence.
 
         Raises:
             SpaceMismatchError: The fingerprints differ; the message names both spaces and each field that differs.
@@ -137,14 +137,14 @@ class EmbeddingSpace:
         roles: Sequence[Role] = ("query", "document"),
         name: str = "the encoder",
     ) -> CanaryReport:
-        """Prove with the canaries that an encoder writes into this space.
+        """Checks with the canaries that an encoder writes into this space.
 
         Args:
             encoder: Anything with ``encode_query`` and ``encode_document``.
             floor: Mean cosine with the teacher's vectors that it has to reach: the default fits the teacher itself,
                 :meth:`verify_leaf` knows that of a leaf.
-            roles: Which canaries to try.
-            name: What the encoder is called in the message.
+            roles: Roles of the canaries to encode.
+            name: Name of the encoder in the message.
 
         Raises:
             InputError: The space has no canaries.
@@ -162,7 +162,7 @@ class EmbeddingSpace:
         return self.verify(leaf, floor=floor, roles=roles, name=name)
 
     def to_dict(self) -> dict[str, Any]:
-        """The versioned JSON form, fingerprint and canaries included."""
+        """Returns the versioned JSON form, fingerprint and canaries included."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -180,7 +180,7 @@ class EmbeddingSpace:
 
     @classmethod
     def from_dict(cls, value: Any, *, source: str = "the space") -> EmbeddingSpace:
-        """Read the JSON form back.
+        """Reads the JSON form.
 
         Raises:
             NotALeafError: Not this format, a version this release does not know, a missing field, or a stored
@@ -202,18 +202,18 @@ class EmbeddingSpace:
             raise NotALeafError(f"{source} holds a damaged embedding space ({error!r})") from error
         if space.fingerprint != stored:
             raise NotALeafError(
-                f"{source} was changed by hand: its fingerprint is {stored}, its fields give {space.fingerprint}. "
+                f"{source} was changed by hand: its fingerprint is {stored}, its fields have {space.fingerprint}. "
                 "Restore the file, or make the artefact again."
             )
         return space
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the JSON form to a file, atomically."""
+        """Writes the JSON form to a file, atomically."""
         write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> EmbeddingSpace:
-        """Read a space from a file written by :meth:`save`.
+        """Reads a space from a file written by :meth:`save`.
 
         Raises:
             NotALeafError: The file is missing, is no JSON or holds no space.

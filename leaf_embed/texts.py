@@ -1,4 +1,4 @@
-"""Texts and their roles, and the least that an encoder of texts can do."""
+"""Texts and their roles, and the protocol of anything that encodes them."""
 
 from __future__ import annotations
 

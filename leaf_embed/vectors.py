@@ -35,13 +35,13 @@ UNIT_NORM_TOLERANCE = 1e-2  # bfloat16 has 8 bits of mantissa: a unit vector's n
 def as_vectors(
     values: ArrayLike, dim: int | None = None, *, source: str, ids: Sequence[Any] | None = None
 ) -> FloatArray:
-    """Check a batch of vectors once, at the door.
+    """Checks a batch of vectors.
 
     Args:
         values: Anything that NumPy reads as shape ``(n, dim)``.
         dim: The expected number of dimensions; ``None`` accepts any.
-        source: Who made the vectors, for the error message.
-        ids: One name a row, for the error message; the row number by default.
+        source: Name of the vectors' origin, for the error message.
+        ids: One name per row, for the error message; the row number by default.
 
     Returns:
         Shape ``(n, dim)``, float32.
@@ -52,14 +52,14 @@ def as_vectors(
     try:
         matrix = np.asarray(values, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise VectorError(f"{source} gave vectors of unequal size or no numbers at all ({error})") from error
+        raise VectorError(f"vectors from {source} are of unequal size or no numbers ({error})") from error
     if matrix.ndim != 2:
         raise VectorError(
-            f"{source} gave an array of shape {matrix.shape}; expected (n, {dim or 'dim'}), one row a text"
+            f"vectors from {source} have the shape {matrix.shape}; expected (n, {dim or 'dim'}), one row per text"
         )
     if dim is not None and matrix.shape[1] != dim:
         raise VectorError(
-            f"{source} gave vectors of {matrix.shape[1]} dimensions; expected {dim}. "
+            f"vectors from {source} have {matrix.shape[1]} dimensions; expected {dim}. "
             "Is this the model that the space was made with?"
         )
     largest = np.abs(matrix).max(axis=1, initial=0.0)  # NaN and infinity survive the maximum
@@ -68,12 +68,12 @@ def as_vectors(
         row = int(bad[0])
         name = ids[row] if ids is not None else f"row {row}"
         what = "only zeros" if largest[row] == 0 else "NaN or infinity"
-        raise VectorError(f"{source} gave a vector of {what} for {name!r} ({bad.size} of {len(matrix)} rows)")
+        raise VectorError(f"vectors from {source} hold {what} for {name!r} ({bad.size} of {len(matrix)} rows)")
     return matrix
 
 
 def normalize(vectors: ArrayLike) -> FloatArray:
-    """Scale each vector to unit norm; a zero vector stays zero."""
+    """Scales each vector to unit norm; a zero vector stays zero."""
     matrix: FloatArray = np.asarray(vectors, dtype=np.float32)
     norms = np.linalg.norm(matrix, axis=-1, keepdims=True)
     norms[norms == 0] = 1.0
@@ -82,13 +82,13 @@ def normalize(vectors: ArrayLike) -> FloatArray:
 
 
 def is_unit_norm(vectors: ArrayLike) -> bool:
-    """Whether every vector has norm 1, within what bfloat16 inference leaves of it."""
+    """Returns whether every vector has norm 1, within the error of bfloat16 inference."""
     norms = np.linalg.norm(np.asarray(vectors, dtype=np.float32), axis=-1)
     return bool(np.all(np.abs(norms - 1) <= UNIT_NORM_TOLERANCE))
 
 
 def truncate(vectors: ArrayLike, dim: int) -> FloatArray:
-    """Keep the first ``dim`` dimensions and renormalise, as Matryoshka retrieval does.
+    """Keeps the first ``dim`` dimensions and renormalises, as Matryoshka retrieval does.
 
     Source: Kusupati et al., Matryoshka Representation Learning, arXiv 2205.13147.
 
@@ -105,7 +105,7 @@ def truncate(vectors: ArrayLike, dim: int) -> FloatArray:
 
 
 def rotate(vectors: ArrayLike, rotation: ArrayLike) -> FloatArray:
-    """Multiply by an orthogonal matrix, which keeps every cosine and every norm.
+    """Multiplies by an orthogonal matrix, which keeps every cosine and every norm.
 
     Args:
         vectors: Shape ``(..., dim)``.
@@ -126,17 +126,17 @@ def rotate(vectors: ArrayLike, rotation: ArrayLike) -> FloatArray:
 
 
 def fit_rotation(vectors: ArrayLike) -> FloatArray:
-    """The rotation that gathers what vectors have in common in their first dimensions, so that they can be truncated.
+    """Returns the rotation to principal axes, after which vectors can be truncated.
 
-    The eigenvectors of the second moment XᵀX / n, by descending eigenvalue: of all rotations the one that keeps most
-    of the squared norm in every prefix. The mean is not taken off, as dot products are to stay what they are.
+    The axes are the eigenvectors of the second moment XᵀX / n, by descending eigenvalue: of all rotations the one that
+    keeps most of the squared norm in every prefix. The mean is not subtracted, so that dot products do not change.
 
     Args:
         vectors: Shape ``(n, dim)``; a few thousand rows are enough, those of documents before those of queries.
 
     Returns:
         Shape ``(dim, dim)``, float32, orthogonal, for ``rotate(vectors, rotation)``. The entry of largest absolute
-        value in each column is positive, so that the same vectors give the same matrix everywhere.
+        value in each column is positive, so that the same vectors have the same matrix everywhere.
 
     Raises:
         VectorError: No rows, or a row with NaN, infinity or only zeros.
@@ -149,20 +149,20 @@ def fit_rotation(vectors: ArrayLike) -> FloatArray:
 
 
 def principal_axes(moment: NDArray[np.float64]) -> FloatArray:
-    """The columns of :func:`fit_rotation`, from a second moment ``XᵀX`` of shape ``(dim, dim)``, whatever its scale."""
+    """Returns the matrix of :func:`fit_rotation` from a second moment ``XᵀX``, ``(dim, dim)``, at any scale."""
     axes = np.linalg.eigh(moment)[1][:, ::-1]  # eigh sorts ascending
     largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0)
     return np.ascontiguousarray(axes * np.sign(largest), dtype=np.float32)
 
 
 def cosine(a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """Cosine of each row of ``a`` with the same row of ``b``, shape ``(n,)`` for ``(n, dim)`` inputs."""
+    """Returns the cosine of each row of ``a`` with the same row of ``b``, shape ``(n,)`` for ``(n, dim)`` inputs."""
     product = normalize(a) * normalize(b)
     return np.asarray(product.sum(axis=-1), dtype=np.float32)
 
 
 def max_marginal_relevance(query: ArrayLike, candidates: ArrayLike, limit: int, diversity: float) -> list[int]:
-    """Choose rows that are near to the query and far from each other, one after the other.
+    """Chooses rows that are near to the query and far from each other, by maximal marginal relevance.
 
     Source: Carbonell and Goldstein, The Use of MMR, SIGIR 1998; similarities are cosines.
 

@@ -24,6 +24,7 @@ from leaf_embed.evaluation.compare import Comparison
 from leaf_embed.evaluation.mteb import MtebEncoder
 from leaf_embed.evaluation.pipeline import Rotation
 from leaf_embed.evaluation.tasks import OtherSet
+from leaf_embed.progress import no_progress
 from leaf_embed.qdrant import (
     AsyncLeafCollection,
     CollectionSpec,
@@ -33,10 +34,11 @@ from leaf_embed.qdrant import (
     Retry,
     StoredDocument,
     TuneReport,
+    connect,
     estimate,
     tune,
 )
-from leaf_embed.qdrant.backends.edge_quantization import search_codes
+from leaf_embed.qdrant.backends.edge_quantization import search_quantized
 from leaf_embed.vectors import FloatArray
 from leaf_embed_haystack import LeafDocumentEmbedder, LeafQdrantDocumentStore, LeafQdrantRetriever, LeafTextEmbedder
 from leaf_embed_langchain import LeafEmbeddings, LeafQdrantVectorStore
@@ -70,7 +72,7 @@ def train() -> DistillReport:
 
 def measure(rotation: FloatArray) -> Comparison:
     leaf, sets = leaf_embed.load("leaf"), [load_beir("scifact", stream=True)]
-    codes = {"turbo4": partial(search_codes, quantization="turbo4")}
+    codes = {"turbo4": partial(search_quantized, quantization="turbo4")}
     rotations: list[Rotation] = ["fitted", rotation]
     for turned in rotations:
         tasks: list[OtherSet] = [load_sts("pairs.csv"), load_classification("texts.csv")]
@@ -89,6 +91,7 @@ def search() -> list[Hit]:
 
 
 def documents(collection: LeafCollection) -> list[StoredDocument]:
+    collection.verify_vectors([Document("a", "text").with_vector([0.6, 0.8])])
     collection.delete(["a", 1])
     nearest: list[list[Hit]] = collection.search_batch(["one", np.zeros(2, np.float32)], limit=2, score_threshold=0.5)
     diverse: list[Hit] = collection.search_mmr("a question", fetch=20, where={"year": {"gte": 1990}})
@@ -96,10 +99,15 @@ def documents(collection: LeafCollection) -> list[StoredDocument]:
     return [*collection.get(["a"]), *collection.iter_documents(with_vectors=True)]
 
 
+def adopt() -> LeafCollection:
+    leaf = leaf_embed.load("leaf", document="teacher")
+    return LeafCollection.adopt("theirs", leaf, client=connect("http://localhost:6333"), text_key="body", sample=8)
+
+
 def operate(collection: LeafCollection) -> TuneReport:
     spec = CollectionSpec.preset("small", collection.space)
     print(estimate(spec, collection.space, 1_000_000), collection.explain("a question", limit=3))
-    collection.add_mrl(64, first=True)
+    collection.add_mrl(64, first=True, progress=no_progress)
     collection.change_quantization("turbo4")
     collection.index_vectors(collection.iter_documents(with_vectors=True), space=collection.space, optimize="child")
     return tune(collection, ["a question"], specs={"small": spec})

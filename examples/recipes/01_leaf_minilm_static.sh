@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One vector a token, no transformer at query time. Seconds of training.
+# One vector per token, no transformer at query time. Seconds of training.
 # Variables: TEACHER, CORPUS (a directory), EVAL (BEIR sets to keep out), OUT, CACHE. Arguments go to leaf-embed distill.
 source "$(dirname "$0")/common.sh"
-distil --student static --max-tokens 128 --learning-rate 1e-3 --query-share 1 "$@"
+distil --student static --set max_tokens=128 learning_rate=1e-3 query_share=1 "$@"

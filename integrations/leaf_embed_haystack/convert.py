@@ -1,4 +1,4 @@
-"""Between Haystack's documents and filters and ours."""
+"""Conversion between Haystack's documents and filters and those of a collection."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-import numpy as np
 from haystack import Document
 from haystack.errors import FilterError
 
 from leaf_embed.errors import InputError
-from leaf_embed.qdrant import Hit, StoredDocument
-from leaf_embed.qdrant.query.filters import Filter, comparison, parse_filter
-from leaf_embed.qdrant.schema.documents import PAYLOAD
+from leaf_embed.qdrant import Document as LeafDocument
+from leaf_embed.qdrant import Filter, Hit, StoredDocument, comparison, parse_filter
 
 __all__ = ["document_of", "leaf_document", "plain", "where_of"]
 
@@ -24,10 +22,10 @@ NEVER: Filter = {"$id": None}  # every document has an id
 
 
 def plain(value: Any) -> Any:
-    """A value of a pipeline file.
+    """Returns a value for a pipeline file.
 
     Raises:
-        InputError: An encoder, which no file can hold.
+        InputError: The value is an encoder, which no pipeline file can hold.
     """
     if isinstance(value, os.PathLike):
         return os.fspath(value)
@@ -39,24 +37,24 @@ def plain(value: Any) -> Any:
 
 
 def leaf_document(document: Any) -> StoredDocument:
-    """A document to index, with its vector if it has one.
+    """Returns a document to index, with its vector if it has one.
 
     Raises:
-        InputError: No ``Document``, or one without text or with what a collection does not keep.
+        InputError: No ``Document``, or one without text or with a field that a collection does not store.
     """
     if not isinstance(document, Document):
         raise InputError(f"expected a list of Haystack Documents; got {type(document).__name__} in it")
     if document.content is None or document.blob is not None or document.sparse_embedding is not None:
         raise InputError(
-            f"document {document.id!r:.80} has no text, or a blob or a sparse embedding; a leaf collection keeps "
+            f"document {document.id!r:.80} has no text, or a blob or a sparse embedding; a collection stores "
             "content, meta and embedding"
         )
-    vector = None if document.embedding is None else np.asarray(document.embedding, dtype=np.float32)
-    return StoredDocument(document.id, document.content, payload=_without_dates(document.meta), vector=vector)
+    payload = _without_dates(document.meta)
+    return LeafDocument(document.id, document.content, payload=payload).with_vector(document.embedding)
 
 
 def _without_dates(value: Any) -> Any:
-    """Dates as ISO texts, which JSON can hold and filters can compare; they come back as texts."""
+    """Returns a value with dates as ISO texts, which JSON can hold and filters can compare."""
     if isinstance(value, dict):
         return {key: _without_dates(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -65,23 +63,23 @@ def _without_dates(value: Any) -> Any:
 
 
 def document_of(found: Hit | StoredDocument) -> Document:
-    """Haystack's document, with its score if it was searched for; a title joins ``meta``."""
+    """Returns Haystack's document, with a hit's score; a title joins ``meta``."""
     title = {"title": found.title} if found.title else {}
     score = found.score if isinstance(found, Hit) else None
     return Document(id=str(found.id), content=found.text, meta={**title, **found.payload}, score=score)
 
 
 def where_of(filters: Mapping[str, Any] | None) -> Filter | None:
-    """Our filter; ``None`` for none.
+    """Returns the collection's filter; ``None`` for none.
 
     Raises:
-        FilterError: Something that a collection cannot express.
+        FilterError: A filter that a collection cannot express.
     """
     if not filters:
         return None
     try:
         where = _where(filters)
-        parse_filter(where, f"{PAYLOAD}.")
+        parse_filter(where)
     except InputError as error:
         raise FilterError(str(error)) from error
     return where

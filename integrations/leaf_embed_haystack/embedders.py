@@ -1,4 +1,4 @@
-"""Haystack's two embedders over a leaf: queries by the leaf, documents by the teacher."""
+"""Haystack's two embedders over a leaf: LeafTextEmbedder for queries, LeafDocumentEmbedder for documents."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from haystack import Document, component, default_to_dict
 
 from leaf_embed import Encoder
-from leaf_embed.encoders.loading import DocumentSource, LeafSource, Variant, encode_lists, open_leaf
+from leaf_embed.encoders import DocumentSource, LeafSource, Variant, encode_lists, open_leaf
 from leaf_embed_haystack.convert import plain
 
 __all__ = ["LeafDocumentEmbedder", "LeafTextEmbedder"]
 
 
 class Opening:
-    """Opens a leaf once, when it is needed."""
+    """Base of the embedders: loads the leaf once, on first use."""
 
     leaf: LeafSource
     document: DocumentSource = None
@@ -26,7 +26,7 @@ class Opening:
     _encoder: Encoder | None = None
 
     def warm_up(self) -> None:
-        """Open the leaf, if it is not open; a teacher waits for documents."""
+        """Loads the leaf, if it is not loaded; a teacher is loaded with the first documents."""
         self._open()
 
     def _open(self) -> Encoder:
@@ -41,12 +41,12 @@ class Opening:
 
 @component
 class LeafTextEmbedder(Opening):
-    """Embeds a query by the leaf; the teacher is never loaded."""
+    """Embedder of queries by the leaf; the teacher is never loaded."""
 
     def __init__(
         self, leaf: LeafSource, *, variant: Variant = "auto", threads: int = 1, revision: str | None = None
     ) -> None:
-        """Say which leaf; it is opened by :meth:`warm_up` or by the first query.
+        """Names a leaf, which is loaded by :meth:`warm_up` or the first query.
 
         Args:
             leaf: A leaf directory or hub id; or an encoder, which no pipeline file can hold.
@@ -57,14 +57,14 @@ class LeafTextEmbedder(Opening):
         self.leaf, self.variant, self.threads, self.revision = leaf, variant, threads, revision
 
     def to_dict(self) -> dict[str, Any]:
-        """The form in a pipeline file."""
+        """Returns the form for a pipeline file."""
         return default_to_dict(
             self, leaf=plain(self.leaf), variant=self.variant, threads=self.threads, revision=self.revision
         )
 
     @component.output_types(embedding=list[float])
     def run(self, text: str) -> dict[str, Any]:
-        """The query's vector, ``dim`` floats, as ``embedding``."""
+        """Returns the query's vector, ``dim`` floats, as ``embedding``."""
         if not isinstance(text, str):
             raise TypeError(
                 f"LeafTextEmbedder takes one text; got {type(text).__name__}. "
@@ -74,13 +74,13 @@ class LeafTextEmbedder(Opening):
 
     @component.output_types(embedding=list[float])
     async def run_async(self, text: str) -> dict[str, Any]:
-        """:meth:`run` in a thread, so that the event loop goes on."""
+        """:meth:`run` in a thread, so that the event loop is not blocked."""
         return await asyncio.to_thread(self.run, text)
 
 
 @component
 class LeafDocumentEmbedder(Opening):
-    """Embeds documents by the teacher, which is loaded when the first document comes."""
+    """Embedder of documents by the teacher, which is loaded with the first document."""
 
     def __init__(
         self,
@@ -95,25 +95,25 @@ class LeafDocumentEmbedder(Opening):
         meta_fields_to_embed: list[str] | None = None,
         embedding_separator: str = "\n",
     ) -> None:
-        """Say which leaf; it is opened by :meth:`warm_up` or by the first documents.
+        """Names a leaf, which is loaded by :meth:`warm_up` or the first documents.
 
         Args:
             leaf: A leaf directory or hub id; or an encoder, which no pipeline file can hold.
-            document: Who encodes documents: ``"teacher"``, ``"leaf"`` (symmetric use), the teacher's path or hub id.
+            document: The document encoder: ``"teacher"``, ``"leaf"`` (symmetric use), the teacher's path or hub id.
             variant: Graph to run; see :func:`leaf_embed.load`.
             threads: Threads of ONNX Runtime.
             revision: Hub commit, branch or tag.
-            batch_size: Documents of one call to the document encoder.
-            progress_bar: Whether to draw a bar on standard error.
+            batch_size: Documents per call of the document encoder.
+            progress_bar: Whether to show a progress bar on standard error.
             meta_fields_to_embed: Fields of ``meta`` that are put before the content.
-            embedding_separator: What stands between them.
+            embedding_separator: Text between them.
         """
         self.leaf, self.document, self.variant, self.threads, self.revision = leaf, document, variant, threads, revision
         self.batch_size, self.progress_bar = batch_size, progress_bar
         self.meta_fields_to_embed, self.embedding_separator = list(meta_fields_to_embed or []), embedding_separator
 
     def to_dict(self) -> dict[str, Any]:
-        """The form in a pipeline file."""
+        """Returns the form for a pipeline file."""
         return default_to_dict(
             self,
             leaf=plain(self.leaf),
@@ -129,7 +129,7 @@ class LeafDocumentEmbedder(Opening):
 
     @component.output_types(documents=list[Document])
     def run(self, documents: list[Document]) -> dict[str, Any]:
-        """New documents with their vectors, as ``documents``; those given are not changed."""
+        """Returns copies of the documents with their vectors, as ``documents``."""
         if not isinstance(documents, list) or not all(isinstance(item, Document) for item in documents):
             raise TypeError(
                 f"LeafDocumentEmbedder takes a list of Documents; got {type(documents).__name__}. "
@@ -142,7 +142,7 @@ class LeafDocumentEmbedder(Opening):
 
     @component.output_types(documents=list[Document])
     async def run_async(self, documents: list[Document]) -> dict[str, Any]:
-        """:meth:`run` in a thread, so that the event loop goes on."""
+        """:meth:`run` in a thread, so that the event loop is not blocked."""
         return await asyncio.to_thread(self.run, documents)
 
     def _text(self, document: Document) -> str:

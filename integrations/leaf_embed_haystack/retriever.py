@@ -1,4 +1,4 @@
-"""Haystack's retriever over a leaf collection."""
+"""LeafQdrantRetriever: Haystack's retriever over a collection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["LeafQdrantRetriever"]
 
 @component
 class LeafQdrantRetriever:
-    """Finds the documents nearest to a query, in two stages; the collection's own leaf encodes it, not the teacher."""
+    """Retriever of the documents nearest to a query, which the collection's own leaf encodes, not the teacher."""
 
     def __init__(
         self,
@@ -29,25 +29,25 @@ class LeafQdrantRetriever:
         filter_policy: FilterPolicy | str = FilterPolicy.REPLACE,
         search_options: dict[str, Any] | None = None,
     ) -> None:
-        """Say where and how.
+        """Sets the store and the options of every query.
 
         Args:
-            document_store: The store.
+            document_store: Document store to search.
             filters: Haystack's filters, for every query.
             top_k: Documents to return.
             filter_policy: Whether a query's own filters replace these or are merged with them.
-            search_options: Those of :meth:`leaf_embed.qdrant.LeafCollection.search`, such as ``{"exact": True}``.
+            search_options: Options of :meth:`leaf_embed.qdrant.LeafCollection.search`, such as ``{"exact": True}``.
         """
         self.document_store, self.filters, self.top_k = document_store, filters, top_k
         self.filter_policy = FilterPolicy.from_str(filter_policy) if isinstance(filter_policy, str) else filter_policy
         self.search_options = dict(search_options or {})
 
     def warm_up(self) -> None:
-        """Open the collection, if it is not open."""
+        """Opens the collection, if it is not open."""
         _ = self.document_store.collection
 
     def to_dict(self) -> dict[str, Any]:
-        """The form in a pipeline file."""
+        """Returns the form for a pipeline file."""
         return default_to_dict(
             self,
             document_store=self.document_store,
@@ -59,7 +59,7 @@ class LeafQdrantRetriever:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> LeafQdrantRetriever:
-        """Read the form in a pipeline file back."""
+        """Reads the form in a pipeline file."""
         return default_from_dict(cls, data)
 
     @component.output_types(documents=list[Document])
@@ -70,11 +70,11 @@ class LeafQdrantRetriever:
         filters: dict[str, Any] | None = None,
         top_k: int | None = None,
     ) -> dict[str, Any]:
-        """The nearest documents with their scores, as ``documents``.
+        """Returns the nearest documents with their scores, as ``documents``.
 
         Args:
-            query: A question; give it or ``query_embedding``.
-            query_embedding: A vector of the collection's space, as :class:`LeafTextEmbedder` gives it.
+            query: A text; pass it or ``query_embedding``.
+            query_embedding: A vector of the collection's space, as :class:`LeafTextEmbedder` returns it.
             filters: Haystack's filters.
             top_k: Documents to return.
 
@@ -98,5 +98,5 @@ class LeafQdrantRetriever:
         filters: dict[str, Any] | None = None,
         top_k: int | None = None,
     ) -> dict[str, Any]:
-        """:meth:`run` in a thread, so that the event loop goes on."""
+        """:meth:`run` in a thread, so that the event loop is not blocked."""
         return await asyncio.to_thread(self.run, query, query_embedding, filters, top_k)

@@ -1,4 +1,4 @@
-"""Haystack's ``DocumentStore`` over a leaf collection."""
+"""LeafQdrantDocumentStore: Haystack's ``DocumentStore`` over a collection."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ from haystack.document_stores.errors import DuplicateDocumentError
 from haystack.document_stores.types import DuplicatePolicy
 from haystack.utils import Secret
 
-from leaf_embed._extras import require
-from leaf_embed.encoders.loading import DocumentSource, LeafSource, open_leaf
+from leaf_embed.encoders import DocumentSource, LeafSource, open_leaf
 from leaf_embed.errors import InputError
-from leaf_embed.qdrant import CollectionSpec, LeafCollection, StoredDocument, open_or_create
-from leaf_embed.qdrant.adopt import prove_vectors
+from leaf_embed.qdrant import CollectionSpec, LeafCollection, StoredDocument, connect, open_or_create
 from leaf_embed_haystack.convert import document_of, leaf_document, plain, where_of
 
 __all__ = ["LeafQdrantDocumentStore"]
 
 
 class LeafQdrantDocumentStore:
-    """A Qdrant collection of one embedding space, for ``DocumentWriter`` and :class:`LeafQdrantRetriever`.
+    """A document store over a Qdrant collection of one embedding space, with :class:`LeafQdrantRetriever`.
 
-    It is opened, or made, on first use. Documents that come with vectors (from :class:`LeafDocumentEmbedder`) are
-    stored with them, after the leaf has told whether they can be of its space; the others are embedded by the teacher.
+    The collection is opened, or created, on first use. Documents with vectors (from :class:`LeafDocumentEmbedder`) are
+    stored with them, after a comparison of the first ones with the leaf's; the others are embedded by the teacher.
     Filters are Haystack's, over ``meta``.
     """
 
@@ -39,16 +37,16 @@ class LeafQdrantDocumentStore:
         api_key: Secret | None = None,
         spec: CollectionSpec | None = None,
     ) -> None:
-        """Say what and where.
+        """Names a collection and its leaf.
 
         Args:
-            collection_name: Its name.
+            collection_name: Name of the collection.
             leaf: A leaf directory or hub id; or an encoder, which no pipeline file can hold.
-            document: Who encodes documents without vectors; loaded when the first one comes.
-            path: Directory of the embedded engine; give it or ``url``.
-            url: A Qdrant server, or ``":memory:"``.
-            api_key: Of the server; the environment's ``QDRANT_API_KEY`` by default.
-            spec: Which vectors to store, if the collection is made here.
+            document: Encoder of documents without vectors, loaded with the first one.
+            path: Directory of the embedded engine; pass it or ``url``.
+            url: URL of a Qdrant server, or ``":memory:"``.
+            api_key: API key of the server; the environment's ``QDRANT_API_KEY`` by default.
+            spec: Vectors to store, if the collection is created here.
         """
         self.collection_name, self.leaf, self.document = collection_name, leaf, document
         self.path, self.url, self.spec = path, url, spec
@@ -58,23 +56,20 @@ class LeafQdrantDocumentStore:
 
     @property
     def collection(self) -> LeafCollection:
-        """The collection, opened or made now if it was not before."""
+        """The collection, opened or created if it was not before."""
         if self._collection is None:
             if (self.path is None) == (self.url is None):
                 raise InputError("give either path (a directory, for the embedded engine) or url (a Qdrant server)")
             encoder = open_leaf(self.leaf, document=self.document)
-            client = None if self.url is None else self._client(self.url)
+            key = None if self.url in (None, ":memory:") else self.api_key.resolve_value()
+            client = None if self.url is None else connect(self.url, key)
             self._collection = open_or_create(
                 self.collection_name, encoder, path=self.path, client=client, spec=self.spec
             )
         return self._collection
 
-    def _client(self, url: str) -> Any:
-        module = require("qdrant_client", "qdrant", "A Qdrant server")
-        return module.QdrantClient(url, api_key=None if url == ":memory:" else self.api_key.resolve_value())
-
     def to_dict(self) -> dict[str, Any]:
-        """The form in a pipeline file."""
+        """Returns the form for a pipeline file."""
         return default_to_dict(
             self,
             collection_name=self.collection_name,
@@ -88,30 +83,30 @@ class LeafQdrantDocumentStore:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> LeafQdrantDocumentStore:
-        """Read the form in a pipeline file back."""
+        """Reads the form in a pipeline file."""
         options = dict(data["init_parameters"])
         if options.get("spec") is not None:
             options["spec"] = CollectionSpec.from_dict(options["spec"])
         return default_from_dict(cls, {**data, "init_parameters": options})
 
     def count_documents(self) -> int:
-        """Number of documents."""
+        """Returns the number of documents."""
         return self.collection.count()
 
     def filter_documents(self, filters: dict[str, Any] | None = None) -> list[Document]:
-        """The documents that a filter lets through."""
+        """Returns the documents that match a filter."""
         return [document_of(found) for found in self.collection.iter_documents(where=where_of(filters))]
 
     def write_documents(self, documents: list[Document], policy: DuplicatePolicy = DuplicatePolicy.NONE) -> int:
-        """Store documents; how many were taken.
+        """Stores documents and returns how many were written.
 
         Args:
             documents: Documents with content; vectors and ``meta`` are optional.
-            policy: ``NONE`` is ``OVERWRITE``, where a document that is there unchanged costs nothing.
+            policy: ``NONE`` is ``OVERWRITE``, where an unchanged document is not embedded again.
 
         Raises:
-            DuplicateDocumentError: An id is there, and the policy is ``FAIL``.
-            InputError: Something else than documents with text.
+            DuplicateDocumentError: An id exists, and the policy is ``FAIL``.
+            InputError: A value that is no document with text.
             SpaceMismatchError: Their vectors are not of the collection's space.
         """
         if not isinstance(documents, list):
@@ -119,7 +114,7 @@ class LeafQdrantDocumentStore:
         rows = [leaf_document(document) for document in documents]
         there = {found.id: found for found in self.collection.get([row.id for row in rows])}
         if there and policy == DuplicatePolicy.FAIL:
-            raise DuplicateDocumentError(f"documents with these ids are there: {sorted(map(str, there))[:5]}")
+            raise DuplicateDocumentError(f"documents with these ids exist: {sorted(map(str, there))[:5]}")
         if policy == DuplicatePolicy.SKIP:
             rows = [row for row in rows if row.id not in there]
         self._write_given([row for row in rows if row.vector is not None], there)
@@ -131,12 +126,12 @@ class LeafQdrantDocumentStore:
         if not rows:
             return
         if not self._proven:
-            prove_vectors(rows, self.collection.leaf, self.collection.name)
+            self.collection.verify_vectors(rows)
             self._proven = True
-        # Fields of meta may have been embedded too, so a vector is kept only where meta is the same.
+        # Fields of meta may have been embedded too, so a stored vector stays only where meta is the same.
         self.collection.delete([r.id for r in rows if r.id in there and r.payload != there[r.id].payload])
         self.collection.index_vectors(rows)
 
     def delete_documents(self, document_ids: list[str]) -> None:
-        """Remove documents; one that is not there is no error."""
+        """Deletes documents; one that does not exist is no error."""
         self.collection.delete(document_ids)

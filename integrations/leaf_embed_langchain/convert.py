@@ -1,4 +1,4 @@
-"""Between LangChain's documents and ours."""
+"""Conversion between LangChain's documents and those of a collection."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["document_of", "encoder_of", "leaf_documents", "required", "scored"]
 
 
 def encoder_of(embedding: Embeddings | Encoder) -> Encoder:
-    """The encoder behind LangChain's object.
+    """Returns the encoder of LangChain's object.
 
     Raises:
-        InputError: Another model's: nobody could say which space it writes into.
+        InputError: The object is of another model, whose space is unknown.
     """
     if isinstance(embedding, LeafEmbeddings):
         return embedding.encoder
@@ -37,15 +37,15 @@ def encoder_of(embedding: Embeddings | Encoder) -> Encoder:
 def leaf_documents(
     texts: Iterable[str], metadatas: Sequence[dict[str, Any]] | None, ids: Sequence[str | None] | None
 ) -> list[LeafDocument]:
-    """Documents to index, with a random id where none is given.
+    """Returns documents to index, with a random id where none is passed.
 
     Raises:
-        InputError: Not one metadata or one id a text, or something that cannot be stored.
+        InputError: Not one metadata or one id per text, or a value that cannot be stored.
     """
     contents = [texts] if isinstance(texts, str) else list(texts)
     for name, given in (("metadatas", metadatas), ("ids", ids)):
         if given is not None and len(given) != len(contents):
-            raise InputError(f"{len(given)} {name} came with {len(contents)} texts; expected one a text")
+            raise InputError(f"{len(given)} {name} came with {len(contents)} texts; expected one per text")
     return [
         LeafDocument(name or str(uuid.uuid4()), text, payload=metadata or {})
         for text, metadata, name in zip(
@@ -55,18 +55,18 @@ def leaf_documents(
 
 
 def document_of(found: Hit | StoredDocument) -> Document:
-    """LangChain's document; a title joins the metadata."""
+    """Returns LangChain's document; a title joins the metadata."""
     title = {"title": found.title} if found.title else {}
     return Document(id=str(found.id), page_content=found.text, metadata={**title, **found.payload})
 
 
 def scored(hits: Iterable[Hit]) -> list[tuple[Document, float]]:
-    """Documents with their scores."""
+    """Returns documents with their scores."""
     return [(document_of(hit), hit.score) for hit in hits]
 
 
 def required(ids: list[str] | None) -> list[str]:
-    """Ids of a deletion.
+    """Returns the ids to delete.
 
     Raises:
         InputError: ``None``, which in some stores means everything.

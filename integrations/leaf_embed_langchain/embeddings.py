@@ -1,36 +1,43 @@
-"""LangChain's ``Embeddings`` over a leaf: documents by the teacher, queries by the leaf."""
+"""LeafEmbeddings: LangChain's ``Embeddings`` over a leaf."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.load.serializable import Serializable
 from pydantic import ConfigDict, PrivateAttr
 
-from leaf_embed import EmbeddingSpace, Encoder
-from leaf_embed.encoders import FunctionEncoder
-from leaf_embed.encoders.function import one_by_one
-from leaf_embed.encoders.loading import DocumentSource, LeafSource, Variant, encode_lists, open_leaf
+from leaf_embed import Encoder
+from leaf_embed.encoders import (
+    DocumentSource,
+    FunctionEncoder,
+    LeafSource,
+    Variant,
+    encode_lists,
+    one_by_one,
+    open_leaf,
+)
 
 __all__ = ["LeafEmbeddings"]
 
 
 class LeafEmbeddings(Serializable, Embeddings):
-    """Embeds documents by the teacher and queries by the leaf, in one space.
+    """Embeddings whose documents are encoded by the teacher and queries by the leaf, in one space.
 
-    The teacher is loaded when the first document comes; a process that only asks questions never loads it. Beware of
-    vector stores that embed a dummy document when they are made (langchain_qdrant.QdrantVectorStore 1.1.0 does): in a
-    query-only process give ``document=None``, and such a call fails at once instead of loading the teacher. Our own
-    :class:`LeafQdrantVectorStore` asks for documents only when documents are added.
+    The teacher is loaded with the first document; a process that only embeds queries never loads it. Some vector
+    stores embed a dummy document when they are created (langchain_qdrant.QdrantVectorStore 1.1.0 does): in a query-only
+    process pass ``document=None``, and such a call fails at once instead of loading the teacher.
+    :class:`LeafQdrantVectorStore` embeds documents only when documents are added.
 
-    Made from a path or hub id it survives ``langchain_core.load.dumps`` and ``loads``.
+    Created from a path or hub id it survives ``langchain_core.load.dumps`` and ``loads``.
 
-    ``CacheBackedEmbeddings`` keeps vectors by the text alone, so give it the space as ``namespace``
-    (``embeddings.encoder.space.fingerprint``), and never ``query_embedding_cache=True``: queries would share the
-    documents' store, and the teacher's vector of a text come back for the query of the same words, or the leaf's be
-    stored for the document. A store of their own is right: ``query_embedding_cache=another_store``.
+    ``CacheBackedEmbeddings`` caches vectors by the text alone, so pass the space as ``namespace``
+    (``embeddings.encoder.space.fingerprint``), and never ``query_embedding_cache=True``: queries and documents would
+    share entries, and the teacher's vector be returned for the query of the same text, or the leaf's for the document.
+    A separate store is right: ``query_embedding_cache=another_store``.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
@@ -55,24 +62,24 @@ class LeafEmbeddings(Serializable, Embeddings):
         batch_size: int = 1024,
         show_progress: bool = False,
     ) -> None:
-        """Open a leaf, or take one that is open.
+        """Loads a leaf, or wraps an encoder.
 
         Args:
-            leaf: A leaf directory, a hub id, or an encoder such as what :func:`leaf_embed.load` gives.
-            document: Who encodes documents: ``"teacher"``, ``"leaf"`` (symmetric use), the teacher's path or hub id,
-                an encoder, any LangChain ``Embeddings`` of the teacher (it adds the teacher's prompts itself), or
-                ``None`` for nobody.
+            leaf: A leaf directory, a hub id, or an encoder such as :func:`leaf_embed.load` returns.
+            document: The document encoder: ``"teacher"``, ``"leaf"`` (symmetric use), the teacher's path or hub id, an
+                encoder, or any LangChain ``Embeddings`` of the teacher (which adds the teacher's prompts itself).
+                ``None`` loads none, so only queries can be embedded.
             variant: Graph to run; see :func:`leaf_embed.load`.
             threads: Threads of ONNX Runtime.
             revision: Hub commit, branch or tag.
-            batch_size: Documents of one call to the document encoder.
-            show_progress: Whether documents draw a bar on standard error.
+            batch_size: Documents per call of the document encoder.
+            show_progress: Whether to show a progress bar for documents on standard error.
 
         Raises:
             NotALeafError: There is no leaf.
-            InputError: An encoder came together with an option of loading.
-            SpaceMismatchError: ``document`` does not belong to the leaf's space; an ``Embeddings`` object is asked
-                for the space's canaries when the first document comes.
+            InputError: An encoder was passed together with an option of loading.
+            SpaceMismatchError: ``document`` does not belong to the leaf's space; an ``Embeddings`` object is checked
+                by the space's canaries before the first document.
         """
         super().__init__(
             leaf=leaf,
@@ -83,44 +90,38 @@ class LeafEmbeddings(Serializable, Embeddings):
             batch_size=batch_size,
             show_progress=show_progress,
         )
-        source: Any = _maker(document) if isinstance(document, Embeddings) else document
+        source: Any = document
+        if isinstance(document, Embeddings):
+            query = one_by_one(document.embed_query)
+            source = partial(FunctionEncoder, document=document.embed_documents, query=query)
         self._encoder = open_leaf(leaf, document=source, variant=variant, threads=threads, revision=revision)
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """LangChain may write it to JSON."""
+        """Whether LangChain may serialize it: yes."""
         return True
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder behind it."""
+        """The encoder that embeds documents and queries."""
         return self._encoder
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Vectors of passages, ``dim`` floats each."""
+        """Returns the vectors of documents, ``dim`` floats each."""
         encode = self._encoder.encode_document
         return encode_lists(encode, texts, batch_size=self.batch_size, progress=self.show_progress)
 
     def embed_query(self, text: str) -> list[float]:
-        """The vector of a question, ``dim`` floats."""
-        return encode_lists(self._encoder.encode_query, [text])[0]  # a batch of one: a list is refused
+        """Returns the vector of a query, ``dim`` floats."""
+        return encode_lists(self._encoder.encode_query, [text])[0]  # a batch of one, so that a list is refused
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
-        """:meth:`embed_documents` in a thread, so that the event loop goes on."""
+        """:meth:`embed_documents` in a thread, so that the event loop is not blocked."""
         return await asyncio.to_thread(self.embed_documents, texts)
 
     async def aembed_query(self, text: str) -> list[float]:
-        """:meth:`embed_query` in a thread, so that the event loop goes on."""
+        """:meth:`embed_query` in a thread, so that the event loop is not blocked."""
         return await asyncio.to_thread(self.embed_query, text)
 
     def __repr__(self) -> str:
         return f"LeafEmbeddings({self._encoder.space.describe()})"
-
-
-def _maker(teacher: Embeddings) -> Any:
-    """Makes the document encoder of a space from LangChain's object when the first document comes."""
-
-    def make(space: EmbeddingSpace) -> Encoder:
-        return FunctionEncoder(space, document=teacher.embed_documents, query=one_by_one(teacher.embed_query))
-
-    return make

@@ -1,4 +1,4 @@
-"""The searches of LangChain's ``VectorStore`` over a leaf collection, blocking and awaited."""
+"""Searches: the searching methods of LangChain's ``VectorStore`` over a collection, sync and async."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Searches"]
 
 
 class Searches(VectorStore):
-    """Asks a collection; questions are encoded by its leaf.
+    """The searches of a vector store; queries are encoded by the collection's leaf.
 
     Options of every search are ``filter`` and, without MMR, those of :meth:`leaf_embed.qdrant.LeafCollection.search`.
     """
@@ -25,39 +25,39 @@ class Searches(VectorStore):
     _relevance_score_fn: Callable[[float], float] | None
 
     def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
-        """The ``k`` documents nearest to a question."""
+        """Returns the ``k`` documents nearest to a query."""
         return [document for document, _ in self.similarity_search_with_score(query, k, **kwargs)]
 
     async def asimilarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
-        """:meth:`similarity_search`, awaited."""
+        """Async form of :meth:`similarity_search`."""
         return [document for document, _ in await self.asimilarity_search_with_score(query, k, **kwargs)]
 
     def similarity_search_by_vector(self, embedding: list[float], k: int = 4, **kwargs: Any) -> list[Document]:
-        """The ``k`` documents nearest to a vector of the collection's space, ``dim`` floats."""
+        """Returns the ``k`` documents nearest to a vector of the collection's space, ``dim`` floats."""
         return [document for document, _ in self.similarity_search_with_score(embedding, k, **kwargs)]
 
     async def asimilarity_search_by_vector(self, embedding: list[float], k: int = 4, **kwargs: Any) -> list[Document]:
-        """:meth:`similarity_search_by_vector`, awaited."""
+        """Async form of :meth:`similarity_search_by_vector`."""
         return [document for document, _ in await self.asimilarity_search_with_score(embedding, k, **kwargs)]
 
     def similarity_search_with_score(
         self, query: str | list[float], k: int = 4, **kwargs: Any
     ) -> list[tuple[Document, float]]:
-        """The nearest documents with their cosines (or dot products); higher is nearer."""
+        """Returns the nearest documents with their cosines (or dot products); higher is nearer."""
         return scored(self._either.blocking.search(query, limit=k, **_options(**kwargs)))
 
     async def asimilarity_search_with_score(
         self, query: str | list[float], k: int = 4, **kwargs: Any
     ) -> list[tuple[Document, float]]:
-        """:meth:`similarity_search_with_score`, awaited."""
+        """Async form of :meth:`similarity_search_with_score`."""
         return scored(await self._either.call("search", query, limit=k, **_options(**kwargs)))
 
     def max_marginal_relevance_search(
         self, query: str | list[float], k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
     ) -> list[Document]:
-        """Documents near to a question and different from each other, chosen among the ``fetch_k`` nearest.
+        """Returns documents near to a query and different from each other, chosen among the ``fetch_k`` nearest.
 
-        Stored vectors are compared; nothing but the question is embedded. ``lambda_mult`` 1 is nearness alone.
+        Stored vectors are compared; only the query is embedded. ``lambda_mult`` 1 is nearness alone.
         """
         options = _mmr_options(k, fetch_k, lambda_mult, **kwargs)
         return [document_of(hit) for hit in self._either.blocking.search_mmr(query, **options)]
@@ -65,7 +65,7 @@ class Searches(VectorStore):
     async def amax_marginal_relevance_search(
         self, query: str | list[float], k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
     ) -> list[Document]:
-        """:meth:`max_marginal_relevance_search`, awaited."""
+        """Async form of :meth:`max_marginal_relevance_search`."""
         options = _mmr_options(k, fetch_k, lambda_mult, **kwargs)
         return [document_of(hit) for hit in await self._either.call("search_mmr", query, **options)]
 
@@ -78,7 +78,7 @@ class Searches(VectorStore):
     async def amax_marginal_relevance_search_by_vector(
         self, embedding: list[float], k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
     ) -> list[Document]:
-        """:meth:`max_marginal_relevance_search_by_vector`, awaited."""
+        """Async form of :meth:`max_marginal_relevance_search_by_vector`."""
         return await self.amax_marginal_relevance_search(embedding, k, fetch_k, lambda_mult, **kwargs)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
@@ -88,7 +88,7 @@ class Searches(VectorStore):
         if described.spec.distance_for(described.space) != "cosine":
             raise InputError(
                 f"the collection {described.name!r} compares by dot product, which has no bounds, so a relevance "
-                "between 0 and 1 does not follow from it. Give relevance_score_fn, or search with score_threshold."
+                "between 0 and 1 does not follow from it. Pass relevance_score_fn, or search with score_threshold."
             )
         return _relevance_of_cosine
 

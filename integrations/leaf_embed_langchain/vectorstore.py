@@ -1,4 +1,4 @@
-"""LangChain's ``VectorStore`` over a leaf collection."""
+"""LeafQdrantVectorStore: LangChain's ``VectorStore`` over a collection."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ __all__ = ["LeafQdrantVectorStore"]
 
 
 class LeafQdrantVectorStore(Searches):
-    """A Qdrant collection of one embedding space, searched by the leaf.
+    """A vector store over a Qdrant collection of one embedding space, searched by the leaf.
 
-    Writes the full vector and every truncated one, searches in two stages, and asks the teacher for vectors only when
-    documents are added: never when it is made, and never by a search, MMR included.
+    Writes the full vector and every truncated one, searches in two stages, and calls the teacher only when documents
+    are added: never when it is created, and never for a search, MMR included.
 
     Searches take ``filter`` (see :mod:`leaf_embed.qdrant.query.filters`; fields are those of ``metadata``) and the
     options of :meth:`leaf_embed.qdrant.LeafCollection.search`, such as ``exact=True`` or ``candidates=200``. Any text
-    can be an id. A title that the collection holds comes as ``metadata["title"]``.
+    can be an id. A title in the collection becomes ``metadata["title"]``.
     """
 
     def __init__(
@@ -47,16 +47,16 @@ class LeafQdrantVectorStore(Searches):
         async_collection: AsyncLeafCollection | None = None,
         relevance_score_fn: Callable[[float], float] | None = None,
     ) -> None:
-        """Take a collection that is open; it stays its owner's.
+        """Wraps an open collection, which the caller closes.
 
         Args:
-            collection: For the blocking methods; the awaited ones use it in a thread.
-            async_collection: For the awaited methods, over an ``AsyncQdrantClient``.
+            collection: For the sync methods; the async ones use it in a thread.
+            async_collection: For the async methods, over an ``AsyncQdrantClient``.
             relevance_score_fn: From a score to a relevance between 0 and 1; for a collection compared by cosine
                 ``(1 + cosine) / 2`` by default.
 
         Raises:
-            InputError: No collection, or something else.
+            InputError: No collection, or a value of another type.
         """
         self._either = EitherCollection(collection, async_collection)
         self._relevance_score_fn = relevance_score_fn
@@ -72,7 +72,7 @@ class LeafQdrantVectorStore(Searches):
         client: QdrantClient | None = None,
         **options: Any,
     ) -> LeafQdrantVectorStore:
-        """Open a collection, if the leaf belongs to it; see :meth:`leaf_embed.qdrant.LeafCollection.open`."""
+        """Opens a collection if the leaf belongs to it; see :meth:`leaf_embed.qdrant.LeafCollection.open`."""
         return cls(LeafCollection.open(collection_name, encoder_of(embedding), path=path, client=client), **options)
 
     @classmethod
@@ -89,17 +89,17 @@ class LeafQdrantVectorStore(Searches):
         spec: CollectionSpec | None = None,
         **options: Any,
     ) -> LeafQdrantVectorStore:
-        """Add texts to a collection, which is made if it is not there.
+        """Adds texts to a collection, which is created if it does not exist.
 
         Args:
-            texts: May be ``[]`` for an empty collection.
+            texts: Texts; ``[]`` for an empty collection.
             embedding: :class:`LeafEmbeddings`, with a document encoder if there are texts.
-            metadatas: One a text.
-            ids: One a text; random ones by default.
-            collection_name: Its name.
-            path: Directory of the embedded engine; give it or ``client``.
+            metadatas: One per text.
+            ids: One per text; random ones by default.
+            collection_name: Name of the collection.
+            path: Directory of the embedded engine; pass it or ``client``.
             client: A ``QdrantClient``.
-            spec: Which vectors to store; see :class:`leaf_embed.qdrant.CollectionSpec`.
+            spec: Vectors to store; see :class:`leaf_embed.qdrant.CollectionSpec`.
             options: For the store itself: ``relevance_score_fn``.
         """
         encoder = encoder_of(embedding)
@@ -129,12 +129,12 @@ class LeafQdrantVectorStore(Searches):
 
     @property
     def embeddings(self) -> LeafEmbeddings:
-        """Documents by the teacher, queries by the leaf."""
+        """The embeddings: documents by the teacher, queries by the leaf."""
         return self._embeddings
 
     @property
     def collection(self) -> LeafCollection:
-        """The blocking collection."""
+        """The sync collection."""
         return self._either.blocking
 
     def add_texts(
@@ -145,16 +145,15 @@ class LeafQdrantVectorStore(Searches):
         ids: Sequence[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        """Embed texts by the teacher and store them; an id that is there is replaced, an unchanged text costs nothing.
+        """Embeds texts by the teacher, stores them and returns their ids.
+
+        A document of the same id is replaced; an unchanged text is not embedded again.
 
         Args:
             texts: Texts.
-            metadatas: One a text; anything JSON can hold.
-            ids: One a text; ``None`` gives a random one.
+            metadatas: One per text; any JSON values.
+            ids: One per text; a random one for ``None``.
             kwargs: Options of :meth:`leaf_embed.qdrant.LeafCollection.index`.
-
-        Returns:
-            The ids.
         """
         documents = leaf_documents(texts, metadatas, ids)
         if documents:
@@ -169,30 +168,30 @@ class LeafQdrantVectorStore(Searches):
         ids: Sequence[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        """:meth:`add_texts`, awaited."""
+        """Async form of :meth:`add_texts`."""
         documents = leaf_documents(texts, metadatas, ids)
         if documents:
             await self._either.call("index", documents, **kwargs)
         return [str(document.id) for document in documents]
 
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
-        """Remove documents by their ids; one that is not there is no error.
+        """Deletes documents by their ids; one that does not exist is no error.
 
         Raises:
-            InputError: No ids: a store is never emptied by leaving something out.
+            InputError: No ids: leaving them out never empties a store.
         """
         self._either.blocking.delete(required(ids))
         return True
 
     async def adelete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
-        """:meth:`delete`, awaited."""
+        """Async form of :meth:`delete`."""
         await self._either.call("delete", required(ids))
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """Documents by their ids, in the order asked for; those that are not there are left out."""
+        """Returns documents by their ids, in that order; missing ones are left out."""
         return [document_of(found) for found in self._either.blocking.get(ids)]
 
     async def aget_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """:meth:`get_by_ids`, awaited."""
+        """Async form of :meth:`get_by_ids`."""
         return [document_of(found) for found in await self._either.call("get", ids)]

@@ -1,11 +1,10 @@
-"""Between LlamaIndex's nodes, filters and queries and ours."""
+"""Conversion between LlamaIndex's nodes, filters and queries and those of a collection."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from llama_index.core.schema import BaseNode, MetadataMode, TextNode
 from llama_index.core.vector_stores.types import (
     FilterCondition,
@@ -19,8 +18,7 @@ from llama_index.core.vector_stores.types import (
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
 from leaf_embed.errors import InputError
-from leaf_embed.qdrant import Hit, StoredDocument
-from leaf_embed.qdrant.query.filters import Filter, comparison
+from leaf_embed.qdrant import Document, Filter, Hit, StoredDocument, comparison
 
 __all__ = ["document_of", "node_of", "result_of", "search_call", "where_of"]
 
@@ -29,7 +27,7 @@ MATCHES_ELEMENTS = {FilterOperator.CONTAINS: "==", FilterOperator.ANY: "in"}  # 
 
 
 def document_of(node: BaseNode) -> StoredDocument:
-    """A document to index; its text is what LlamaIndex embedded, metadata included.
+    """Returns a document to index; its text is the text that LlamaIndex embedded, metadata included.
 
     Raises:
         InputError: The node cannot be stored.
@@ -37,12 +35,11 @@ def document_of(node: BaseNode) -> StoredDocument:
     embedded = node.get_content(metadata_mode=MetadataMode.EMBED)
     same = embedded == node.get_content(metadata_mode=MetadataMode.NONE)
     payload = {**node_to_metadata_dict(node, remove_text=same), NODE_ID: node.node_id}
-    vector = None if node.embedding is None else np.asarray(node.embedding, dtype=np.float32)
-    return StoredDocument(node.node_id, embedded, payload=payload, vector=vector)
+    return Document(node.node_id, embedded, payload=payload).with_vector(node.embedding)
 
 
 def node_of(found: Hit | StoredDocument) -> BaseNode:
-    """The node as it was; one that another program wrote becomes a ``TextNode``."""
+    """Returns the node as it was; one that another program wrote becomes a ``TextNode``."""
     payload = dict(found.payload)
     if "_node_content" not in payload:
         return TextNode(id_=str(found.id), text=f"{found.title} {found.text}".strip(), metadata=payload)
@@ -53,14 +50,14 @@ def node_of(found: Hit | StoredDocument) -> BaseNode:
 
 
 def result_of(hits: Sequence[Hit]) -> VectorStoreQueryResult:
-    """Nodes, scores and ids, nearest first."""
+    """Returns nodes, scores and ids, nearest first."""
     return VectorStoreQueryResult([node_of(h) for h in hits], [h.score for h in hits], [str(h.id) for h in hits])
 
 
 def where_of(
     filters: MetadataFilters | None, *, nodes: Sequence[str] | None = None, documents: Sequence[str] | None = None
 ) -> Filter | None:
-    """Our filter; ``None`` for none. An empty list asks for nothing, which is how an index passes none.
+    """Returns the collection's filter; ``None`` for none. An index passes empty lists to filter nothing.
 
     Raises:
         InputError: An operator that a collection cannot express.
@@ -91,10 +88,10 @@ def _filter(item: MetadataFilter) -> Filter:
 
 
 def search_call(query: VectorStoreQuery, **options: Any) -> tuple[str, Any, dict[str, Any]]:
-    """Method, question and options of a collection's search.
+    """Returns the method, query and options of a collection's search.
 
     Raises:
-        InputError: Neither text nor vector, or a mode that needs sparse vectors.
+        InputError: Neither text nor vector, or an unknown mode.
     """
     asked: Any = query.query_embedding if query.query_embedding is not None else query.query_str
     if asked is None:

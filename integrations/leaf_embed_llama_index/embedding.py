@@ -1,34 +1,41 @@
-"""LlamaIndex's ``BaseEmbedding`` over a leaf: texts by the teacher, queries by the leaf."""
+"""LeafEmbedding: LlamaIndex's ``BaseEmbedding`` over a leaf."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
-from leaf_embed import EmbeddingSpace, Encoder
-from leaf_embed.encoders import FunctionEncoder
-from leaf_embed.encoders.function import one_by_one
-from leaf_embed.encoders.loading import DocumentSource, LeafSource, Variant, encode_lists, open_leaf
+from leaf_embed import Encoder
+from leaf_embed.encoders import (
+    DocumentSource,
+    FunctionEncoder,
+    LeafSource,
+    Variant,
+    encode_lists,
+    one_by_one,
+    open_leaf,
+)
 
 __all__ = ["LeafEmbedding"]
 
 
 class LeafEmbedding(BaseEmbedding):
-    """Embeds texts by the teacher and queries by the leaf, in one space.
+    """An embedding whose texts are encoded by the teacher and queries by the leaf, in one space.
 
-    The teacher is loaded when the first text comes. ``model_name`` is the space with its fingerprint. An
-    ``embeddings_cache`` holds texts alone: LlamaIndex would look up queries in it by the same key, and give the
-    teacher's vector of a text for the query of the same words, or keep the leaf's for the text.
+    The teacher is loaded with the first text. ``model_name`` is the space with its fingerprint. An ``embeddings_cache``
+    is used for texts alone: LlamaIndex would look up queries in it by the same key, and return the teacher's vector of
+    a text for the query of the same text, or store the leaf's for the text.
 
-    Made from a path or hub id, it survives ``to_dict`` and ``from_dict``.
+    Created from a path or hub id, it survives ``to_dict`` and ``from_dict``.
     """
 
     leaf: Any = Field(description="Leaf directory, hub id or encoder.")
-    document: Any = Field(default="teacher", description="Who encodes texts.")
+    document: Any = Field(default="teacher", description="The encoder of texts.")
     variant: Variant = Field(default="auto", description="Graph to run.")
     threads: int = Field(default=1, description="Threads of ONNX Runtime.")
     revision: str | None = Field(default=None, description="Hub commit, branch or tag.")
@@ -44,13 +51,13 @@ class LeafEmbedding(BaseEmbedding):
         revision: str | None = None,
         **options: Any,
     ) -> None:
-        """Open a leaf, or take one that is open.
+        """Loads a leaf, or wraps an encoder.
 
         Args:
-            leaf: A leaf directory, a hub id, or an encoder such as what :func:`leaf_embed.load` gives.
-            document: Who encodes texts: ``"teacher"``, ``"leaf"`` (symmetric use), the teacher's path or hub id, an
-                encoder, any LlamaIndex embedding of the teacher (it adds the teacher's prompts itself), or ``None``
-                for nobody.
+            leaf: A leaf directory, a hub id, or an encoder such as :func:`leaf_embed.load` returns.
+            document: The encoder of texts: ``"teacher"``, ``"leaf"`` (symmetric use), the teacher's path or hub id, an
+                encoder, or any LlamaIndex embedding of the teacher (which adds the teacher's prompts itself). ``None``
+                loads none, so only queries can be embedded.
             variant: Graph to run; see :func:`leaf_embed.load`.
             threads: Threads of ONNX Runtime.
             revision: Hub commit, branch or tag.
@@ -58,11 +65,14 @@ class LeafEmbedding(BaseEmbedding):
 
         Raises:
             NotALeafError: There is no leaf.
-            InputError: An encoder came together with an option of loading.
-            SpaceMismatchError: ``document`` does not belong to the leaf's space; a LlamaIndex embedding is asked for
-                the space's canaries when the first text comes.
+            InputError: An encoder was passed together with an option of loading.
+            SpaceMismatchError: ``document`` does not belong to the leaf's space; a LlamaIndex embedding is checked by
+                the space's canaries before the first text.
         """
-        source: Any = _maker(document) if isinstance(document, BaseEmbedding) else document
+        source: Any = document
+        if isinstance(document, BaseEmbedding):
+            query = one_by_one(document.get_query_embedding)
+            source = partial(FunctionEncoder, document=document.get_text_embedding_batch, query=query)
         encoder = open_leaf(leaf, document=source, variant=variant, threads=threads, revision=revision)
         own: dict[str, Any] = {"leaf": leaf, "document": document}
         own = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in own.items()}
@@ -72,20 +82,20 @@ class LeafEmbedding(BaseEmbedding):
 
     @classmethod
     def class_name(cls) -> str:
-        """The name in serialised form."""
+        """Returns the name in serialized form."""
         return "LeafEmbedding"
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder behind it."""
+        """The encoder that embeds texts and queries."""
         return self._encoder
 
     def get_query_embedding(self, query: str) -> Embedding:
-        """The vector of a question, ``dim`` floats; never from ``embeddings_cache``."""
+        """Returns the vector of a query, ``dim`` floats; never from ``embeddings_cache``."""
         return BaseEmbedding.get_query_embedding(self._without_cache(), query)
 
     async def aget_query_embedding(self, query: str) -> Embedding:
-        """:meth:`get_query_embedding` in a thread, so that the event loop goes on."""
+        """:meth:`get_query_embedding` in a thread, so that the event loop is not blocked."""
         return await BaseEmbedding.aget_query_embedding(self._without_cache(), query)
 
     def _without_cache(self) -> LeafEmbedding:
@@ -108,13 +118,3 @@ class LeafEmbedding(BaseEmbedding):
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
         return await asyncio.to_thread(self._get_text_embeddings, texts)
-
-
-def _maker(teacher: BaseEmbedding) -> Any:
-    """Makes the document encoder of a space from LlamaIndex's object when the first text comes."""
-
-    def make(space: EmbeddingSpace) -> Encoder:
-        query = one_by_one(teacher.get_query_embedding)
-        return FunctionEncoder(space, document=teacher.get_text_embedding_batch, query=query)
-
-    return make

@@ -1,4 +1,4 @@
-"""LlamaIndex's vector store over a leaf collection."""
+"""LeafQdrantVectorStore: LlamaIndex's vector store over a collection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from llama_index.core.vector_stores.types import (
 )
 
 from leaf_embed.qdrant import AsyncLeafCollection, EitherCollection, LeafCollection, StoredDocument
-from leaf_embed.qdrant.adopt import prove_vectors
 from leaf_embed_llama_index.convert import document_of, node_of, result_of, search_call, where_of
 from leaf_embed_llama_index.embedding import LeafEmbedding
 
@@ -24,16 +23,16 @@ __all__ = ["LeafQdrantVectorStore"]
 
 
 class LeafQdrantVectorStore(BasePydanticVectorStore):
-    """A Qdrant collection of one embedding space, searched by the leaf::
+    """A vector store over a Qdrant collection of one embedding space, searched by the leaf::
 
         store = LeafQdrantVectorStore(open_or_create("docs", leaf, path="collections"))
         index = VectorStoreIndex.from_vector_store(store, embed_model=store.embed_model)
 
-    Questions are encoded by the collection's own leaf, whatever ``Settings.embed_model`` is. Nodes arrive with vectors
-    that the index made: before the first are written, the leaf tells whether they can be of its space. With
-    ``is_embedding_query=True`` the index encodes questions too (which query transformations such as HyDE want).
+    Queries are encoded by the collection's own leaf, whatever ``Settings.embed_model`` is. Nodes come with vectors of
+    the index: the first ones are compared with the leaf's, to recognise another model. With ``is_embedding_query=True``
+    the index encodes queries too (as query transformations such as HyDE need).
 
-    Options of the collection's search pass through ``vector_store_kwargs``.
+    Options of the collection's search are passed through ``vector_store_kwargs``.
     """
 
     stores_text: bool = True
@@ -49,12 +48,12 @@ class LeafQdrantVectorStore(BasePydanticVectorStore):
         is_embedding_query: bool = False,
         check_vectors: bool = True,
     ) -> None:
-        """Take a collection that is open; it stays its owner's.
+        """Wraps an open collection, which the caller closes.
 
         Args:
-            collection: For the blocking methods; the awaited ones use it in a thread.
-            async_collection: For the awaited methods, over an ``AsyncQdrantClient``.
-            is_embedding_query: Whether the index encodes questions, instead of the collection's leaf.
+            collection: For the sync methods; the async ones use it in a thread.
+            async_collection: For the async methods, over an ``AsyncQdrantClient``.
+            is_embedding_query: Whether the index encodes queries, instead of the collection's leaf.
             check_vectors: Whether the first nodes' vectors are compared with the leaf's.
 
         Raises:
@@ -66,21 +65,21 @@ class LeafQdrantVectorStore(BasePydanticVectorStore):
 
     @classmethod
     def class_name(cls) -> str:
-        """The name in serialised form."""
+        """Returns the name in serialized form."""
         return "LeafQdrantVectorStore"
 
     @property
     def client(self) -> LeafCollection:
-        """The blocking collection."""
+        """The sync collection."""
         return self._either.blocking
 
     @property
     def embed_model(self) -> LeafEmbedding:
-        """What the index should embed nodes with."""
+        """The embedding for the index's nodes."""
         return LeafEmbedding(self._either.described.leaf)
 
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """Store nodes with their vectors.
+        """Stores nodes with their vectors.
 
         Raises:
             InputError: A node has no vector, or cannot be stored.
@@ -92,7 +91,7 @@ class LeafQdrantVectorStore(BasePydanticVectorStore):
         return [node.node_id for node in nodes]
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """:meth:`add`, awaited."""
+        """Async form of :meth:`add`."""
         documents = await asyncio.to_thread(self._checked, nodes)
         if documents:
             await self._either.call("index_vectors", documents)
@@ -101,58 +100,58 @@ class LeafQdrantVectorStore(BasePydanticVectorStore):
     def _checked(self, nodes: Sequence[BaseNode]) -> list[StoredDocument]:
         documents = [document_of(node) for node in nodes]
         if documents and self._check_vectors:
-            prove_vectors(documents, self._either.described.leaf, self._either.described.name)
+            self._either.described.verify_vectors(documents)
             self._check_vectors = False
         return documents
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """The nearest nodes, by cosine (or dot product)."""
+        """Returns the nearest nodes, by cosine (or dot product)."""
         method, asked, options = search_call(query, **kwargs)
         return result_of(getattr(self._either.blocking, method)(asked, **options))
 
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """:meth:`query`, awaited."""
+        """Async form of :meth:`query`."""
         method, asked, options = search_call(query, **kwargs)
         return result_of(await self._either.call(method, asked, **options))
 
     def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
-        """Nodes by their ids, by a filter, or by both; all without either."""
+        """Returns nodes by their ids, by a filter, or by both; all without either."""
         return [node_of(found) for found in self._either.documents(where_of(filters, nodes=node_ids))]
 
     async def aget_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
     ) -> list[BaseNode]:
-        """:meth:`get_nodes`, awaited."""
+        """Async form of :meth:`get_nodes`."""
         return [node_of(found) for found in await self._either.adocuments(where_of(filters, nodes=node_ids))]
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """Remove the nodes of a document."""
+        """Deletes the nodes of a document."""
         self._delete(self._either.documents(where_of(None, documents=[ref_doc_id])))
 
     async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """:meth:`delete`, awaited."""
+        """Async form of :meth:`delete`."""
         await self._adelete(await self._either.adocuments(where_of(None, documents=[ref_doc_id])))
 
     def delete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
     ) -> None:
-        """Remove nodes by their ids, by a filter, or by both; none without either."""
+        """Deletes nodes by their ids, by a filter, or by both; none without either."""
         if node_ids or filters is not None:
             self._delete(self._either.documents(where_of(filters, nodes=node_ids)))
 
     async def adelete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
     ) -> None:
-        """:meth:`delete_nodes`, awaited."""
+        """Async form of :meth:`delete_nodes`."""
         if node_ids or filters is not None:
             await self._adelete(await self._either.adocuments(where_of(filters, nodes=node_ids)))
 
     def clear(self) -> None:
-        """Remove every node; the collection stays."""
+        """Deletes every node; the collection stays."""
         self._delete(self._either.documents())
 
     async def aclear(self) -> None:
-        """:meth:`clear`, awaited."""
+        """Async form of :meth:`clear`."""
         await self._adelete(await self._either.adocuments())
 
     def _delete(self, found: list[StoredDocument]) -> None:

@@ -7,7 +7,7 @@ after.
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.pipeline import DistillReport, distill
 from leaf_embed.distill.students.backbone import build_student
-from leaf_embed.encoders.estimate import Cost, estimate_cost
+from leaf_embed.encoders.api import Cost, estimate_cost
 from leaf_embed.export import (
     Floor,
     Parity,

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from leaf_embed.distill.config import DistillConfig
-from leaf_embed.encoders.batching import round_up
 from leaf_embed.errors import InputError
 from leaf_embed.teacher.cache import Rows, TeacherCache
 from leaf_embed.teacher.fill import readable
-from leaf_embed.texts import Role, Text
+from leaf_embed.texts import Text
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["TokenizedTexts", "epoch_batches", "sample", "split", "tokenize", "weigh_roles"]
 
-PAD_MULTIPLE = 8  # few shapes: bfloat16 on CPU keeps one compiled kernel for each
 MAX_HELD_OUT = 1000
 PARITY_TEXTS = 384
 BATCHES_PER_BUCKET = 64  # texts are sorted by length within this many batches: little padding, still well mixed
@@ -35,68 +34,64 @@ class TokenizedTexts:
         ids: All token ids one after another, uint32.
         starts: Where each text begins in ``ids``, shape ``(n + 1,)``.
         rows: The cache's row of each text, shape ``(n,)``.
-        kinds: Role of each text.
-        cache: Where the teacher's vectors lie.
-        pad_id: Token id to pad with.
-        inputs: Names of the tensors that the student reads.
+        cache: The cache that holds the teacher's vectors.
     """
 
     ids: NDArray[np.uint32]
     starts: NDArray[np.int64]
     rows: Rows
-    kinds: tuple[Role, ...]
     cache: TeacherCache
-    pad_id: int
-    inputs: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """Number of tokens of each text."""
+        """Number of tokens of each text, shape ``(n,)``."""
         return np.diff(self.starts)
 
-    def batch(self, places: NDArray[np.int64], device: Any) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """Padded features and teacher vectors ``(n, dim)`` of some texts, on a device."""
+    @cached_property
+    def longest(self) -> int:
+        """Number of tokens of the longest text."""
+        return int(self.lengths.max(initial=0))
+
+    def tokens(self, places: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns the token ids of some texts one after another, and the number of each, shape ``(len(places),)``."""
+        lengths = self.lengths[places]
+        shifts = self.starts[places] - (np.cumsum(lengths) - lengths)
+        return self.ids[np.repeat(shifts, lengths) + np.arange(lengths.sum())].astype(np.int64), lengths
+
+    def targets(self, places: Rows) -> torch.Tensor:
+        """Returns the teacher's vectors of some texts, shape ``(len(places), dim)``, float32, on the CPU."""
         import torch
 
-        lengths = self.lengths
-        length = min(round_up(int(lengths[places].max()), PAD_MULTIPLE), int(lengths.max()))  # never beyond the limit
-        ids = np.full((len(places), length), self.pad_id, dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for row, place in enumerate(places):
-            tokens = self.ids[self.starts[place] : self.starts[place + 1]]
-            ids[row, : len(tokens)] = tokens
-            mask[row, : len(tokens)] = 1
-        values = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        features = {name: torch.from_numpy(values[name]).to(device) for name in self.inputs}
-        return features, torch.from_numpy(self.cache.vectors(self.rows[places])).to(device)
+        return torch.from_numpy(self.cache.vectors(self.rows[places]))
 
-    def by_length(
-        self, places: NDArray[np.int64], size: int, device: Any
-    ) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
-        """:meth:`batch` by batch, the shortest texts first: little padding where the order does not matter."""
+    def by_length(self, places: Rows, size: int) -> Iterator[Rows]:
+        """Yields places in blocks, the shortest texts first: little padding where the order does not matter."""
         order = places[np.argsort(self.lengths[places], kind="stable")]
         for start in range(0, len(order), size):
-            yield self.batch(order[start : start + size], device)
+            yield order[start : start + size]
 
 
-def tokenize(tokenizer: Any, cache: TeacherCache, rows: Rows, max_tokens: int) -> TokenizedTexts:
-    """Tokenise the texts of some cache rows, prompts included."""
+def tokenize(
+    encode: Callable[[list[str]], Iterable[Sequence[int]]], cache: TeacherCache, rows: Rows, max_tokens: int
+) -> TokenizedTexts:
+    """Returns the texts of some cache rows, tokenized with their prompts.
+
+    Args:
+        encode: Returns the token ids of each of some prompted texts, cut to ``max_tokens``.
+        cache: The cache that holds texts and vectors.
+        rows: Which of its rows.
+        max_tokens: Spares ``encode`` what lies far beyond it.
+    """
     ids = [np.empty(0, dtype=np.uint32)]
-    kinds: list[Role] = []
     for start in range(0, len(rows), 8192):
         texts = cache.texts(rows[start : start + 8192])
         prompted = [cache.space.prompt(text.kind) + readable(text.text, max_tokens) for text in texts]
-        encoded = tokenizer(prompted, truncation=True, max_length=max_tokens, return_attention_mask=False)
-        ids.extend(np.asarray(tokens, dtype=np.uint32) for tokens in encoded["input_ids"])
-        kinds.extend(text.kind for text in texts)
-    starts = np.concatenate([[0], np.cumsum([len(tokens) for tokens in ids[1:]])]).astype(np.int64)
-    names = [name for name in tokenizer.model_input_names if name in ("input_ids", "attention_mask", "token_type_ids")]
-    return TokenizedTexts(
-        np.concatenate(ids), starts, rows, tuple(kinds), cache, tokenizer.pad_token_id or 0, tuple(names)
-    )
+        ids.extend(np.asarray(tokens, dtype=np.uint32) for tokens in encode(prompted))
+    starts = np.cumsum([0] + [len(tokens) for tokens in ids[1:]]).astype(np.int64)
+    return TokenizedTexts(np.concatenate(ids), starts, rows, cache)
 
 
 def epoch_batches(lengths: Sequence[int] | NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[Rows]:

@@ -58,8 +58,8 @@ class Objective:
         from torch.nn.functional import normalize
 
         if self.rotation is not None:
-            turn = self.rotation.to(student.device)
-            student, teacher = student @ turn, teacher @ turn
+            axes = self.rotation.to(student.device)
+            student, teacher = student @ axes, teacher @ axes
         total = torch.zeros(len(student), device=student.device)
         for dim in self.prefixes:
             total = total + _distances(normalize(student[:, :dim]), normalize(teacher[:, :dim]))

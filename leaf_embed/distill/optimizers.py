@@ -1,4 +1,4 @@
-"""Optimisers of a student: AdamW, and for the token embeddings one that touches only the tokens of the batch.
+"""Optimizers of a student: AdamW, and for its token tables one that updates only the tokens of the batch.
 
 A batch of 32 short texts holds some hundred of 30,000 tokens. A dense step over all of them, with its gradient of
 zeros, its norm and its two moments, was an eighth of a training step (examples/LOG.md).
@@ -6,8 +6,7 @@ zeros, its norm and its two moments, was an eighth of a training step (examples/
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from leaf_embed.distill.config import DistillConfig
@@ -20,19 +19,20 @@ __all__ = ["Optimizers"]
 
 
 class Optimizers:
-    """All weights of a student, each with the optimiser that suits it; one rate, one gradient norm."""
+    """The optimizers of all weights of a student, with one learning rate and one gradient norm."""
 
-    def __init__(self, model: SentenceTransformer, config: DistillConfig) -> None:
-        """Take the student's weights; weight decay on matrices only, as usual for transformers.
+    def __init__(self, model: SentenceTransformer, tables: Sequence[Any], config: DistillConfig) -> None:
+        """Takes the student's weights; weight decay on matrices only, as usual for transformers.
 
         Args:
-            model: The student; its token embeddings are switched to sparse gradients until :meth:`release`.
+            model: The student.
+            tables: Its modules with a row per token; they are switched to sparse gradients until :meth:`release`.
             config: Rates, weight decay and the largest norm of a gradient.
         """
         import torch
 
         self._config = config
-        self._tables = _embeddings(model)
+        self._tables = tables
         for table in self._tables:
             table.sparse = True
         lazy = [table.weight for table in self._tables]
@@ -42,12 +42,14 @@ class Optimizers:
             {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0},
         ]
         self._parameters = others + lazy
-        self._all: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)]
+        self._all: list[torch.optim.Optimizer] = []
+        if others:
+            self._all.append(torch.optim.AdamW(groups, lr=config.learning_rate, fused=True))
         if lazy:
             self._all.append(torch.optim.SparseAdam(lazy, lr=config.learning_rate))
 
     def step(self, rate: float) -> None:
-        """Scale the gradients down to the norm that the recipe allows, take a step at a rate, forget the gradients."""
+        """Clips the gradients to the recipe's norm, takes a step at a learning rate, and clears the gradients."""
         self._clip()
         for optimizer in self._all:
             for group in optimizer.param_groups:
@@ -56,7 +58,7 @@ class Optimizers:
             optimizer.zero_grad(set_to_none=True)
 
     def weights(self) -> Iterable[tuple[torch.nn.Parameter, bool]]:
-        """The weights that learn, each with whether its gradient is sparse."""
+        """Returns the weights that are trained, each with whether its gradient is sparse."""
         lazy = [table.weight for table in self._tables]
         return [(weight, any(weight is one for one in lazy)) for weight in self._parameters]
 
@@ -72,31 +74,20 @@ class Optimizers:
         torch._foreach_mul_(values, factor)
 
     def release(self) -> None:
-        """Give the token embeddings back as any other program expects them."""
+        """Switches the tables back to dense gradients, as other programs expect them."""
         for table in self._tables:
             table.sparse = False
 
     def state_dict(self) -> list[dict[str, Any]]:
-        """One a part, for a checkpoint."""
+        """Returns the state of each optimizer, for a checkpoint."""
         return [optimizer.state_dict() for optimizer in self._all]
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
-        """Take up what :meth:`state_dict` gave."""
+        """Restores what :meth:`state_dict` returned."""
         for optimizer, state in zip(self._all, states, strict=True):
             optimizer.load_state_dict(state)
 
 
 def _values(gradient: torch.Tensor) -> torch.Tensor:
-    """The numbers of a gradient, in place; of a sparse one those that are there."""
+    """The values of a gradient, in place; of a sparse one those of its rows."""
     return gradient._values() if gradient.is_sparse else gradient
-
-
-def _embeddings(model: SentenceTransformer) -> list[Any]:
-    """The token embeddings of a student: its backbone's, if it shows them, and a shallow student's table."""
-    import torch
-
-    found = [getattr(module, "embedding", None) for module in model]
-    backbone: Any = getattr(model[0], "auto_model", None)
-    with suppress(AttributeError, NotImplementedError):
-        found.insert(0, backbone.get_input_embeddings())
-    return [table for table in found if isinstance(table, torch.nn.Embedding)]

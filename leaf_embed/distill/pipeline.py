@@ -4,51 +4,42 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from leaf_embed._extras import require
-from leaf_embed._files import replacing_directory
-from leaf_embed.canaries import Canaries
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.dataset import TokenizedTexts, sample, split
 from leaf_embed.distill.distributed import processes
 from leaf_embed.distill.loss import Objective
-from leaf_embed.distill.rotation import Truncation, compare_truncation, fit_rotation, fold
-from leaf_embed.distill.students.backbone import hidden_widths
-from leaf_embed.distill.students.base import (
-    Aligned,
-    Course,
-    LayeredPlan,
-    StaticPlan,
-    StudentPlan,
-)
-from leaf_embed.distill.students.from_leaf import kept_rotation, rotation_of
+from leaf_embed.distill.output import Output
+from leaf_embed.distill.progress import Alignment
+from leaf_embed.distill.rotation import Truncation, compare_truncation, fit_cached_rotation, fold
+from leaf_embed.distill.students import student_class
+from leaf_embed.distill.students.base import StudentOptions
+from leaf_embed.distill.students.from_leaf import rotation_of
+from leaf_embed.distill.students.head import hidden_widths
+from leaf_embed.distill.teacher_side import TeacherSide
 from leaf_embed.distill.tracking import tracking
-from leaf_embed.distill.train import Alignment
+from leaf_embed.distill.train import TrainingResult, align
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.rotation import Rotation
-from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import CorpusError, InputError
-from leaf_embed.export.card import write_card
-from leaf_embed.export.onnx import Parity, export, write_measured
-from leaf_embed.format import LeafInfo, write_leaf
+from leaf_embed.export.onnx import Parity
+from leaf_embed.format import LeafInfo
 from leaf_embed.progress import Progress, no_progress
 from leaf_embed.space import EmbeddingSpace
-from leaf_embed.teacher.cache import Rows, TeacherCache
-from leaf_embed.teacher.fill import as_exclusion, as_texts, gather
+from leaf_embed.teacher.cache import Rows
 from leaf_embed.teacher.filtering import Exclusion
 from leaf_embed.texts import Text
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["DistillReport", "Progress", "distill"]
-
-STATIC = "static"
+__all__ = ["DistillReport", "distill"]
 
 
 @dataclass(frozen=True)
@@ -139,76 +130,59 @@ def distill(
         ParityError: An exported graph differs from the trained model.
     """
     require("sentence_transformers", "train", "Distillation")
-    config = config or (DistillConfig.static() if student == STATIC else DistillConfig())
+    options = StudentOptions(student, layers, head, tokenizer, space_of)
+    kind = student_class(options.source)
+    config = config or kind.recipe()
     group = processes()
-    tell = progress if progress and not group.rank else no_progress
-    target = Path(output)
-    if target.exists():
-        raise InputError(f"{target} exists already; choose another --output, or move it away")
+    progress = progress if progress and not group.rank else no_progress
+    out = Output(Path(output), export_graphs)
     group.wait()
-    encoder = teacher if isinstance(teacher, Encoder) else SentenceTransformerEncoder(teacher)
-    space = encoder.space.with_canaries(encoder.space.canaries or Canaries.of(encoder))
-    _check_prefixes(config, space)
-    kept = _kept(student, space_of, space)
-    plan = _plan(student, space, encoder, layers=layers, head=head, tokenizer=tokenizer, seed=config.seed)
-    limit = min(config.max_tokens, plan.max_tokens)
-    work = _ready(target.with_name(target.name + ".work"))
-    filled: tuple[Rows, dict[str, int]] | None = None
-    if group.rank == 0:
-        stored = TeacherCache(cache or work / "cache", space)
-        filled = gather(stored, as_texts(corpus), encoder, plan.tokenizer, limit, as_exclusion(exclude), tell)
-    rows, skipped = group.first(filled) or _nothing()
-    stored = TeacherCache(cache or work / "cache", space)
-    learned, held_out = split(rows, stored, config, lambda rows: plan.tokenize(stored, rows, limit))
-    rotation, truncation = _rotation(np.setdiff1d(rows, held_out.rows), held_out, config, kept)
-    with tracking([] if group.rank else track, work, config.to_dict()) as log:
-        result = plan.align(learned, held_out, Course(config, _objective(config, rotation), work, tell, log))
+    side = TeacherSide.of(teacher, corpus, exclude, cache or out.work / "cache")
+    _check_prefixes(config, side.space)
+    kept = None if space_of is None else rotation_of(space_of, side.space)
+    built = kind.build(options, side.encoder, side.space, config)
+    limit = min(config.max_tokens, built.max_tokens)
+    rows, skipped = group.first(None if group.rank else side.fill(built, limit, progress)) or _no_texts()
+    stored = side.open()
+    learned, held_out = split(rows, stored, config, lambda rows: built.tokenize(stored, rows, limit))
+    learned_rows = np.setdiff1d(rows, held_out.rows)
+    rotation, truncation = _rotation(learned_rows, held_out, config, kept or built.rotation)
+    objective = _objective(config, rotation)
+    with tracking([] if group.rank else track, out.work, config.to_dict()) as log:
+        result = align(built, learned, held_out, config, out.work, objective=objective, progress=progress, log=log)
     if rotation is not None:
-        fold(plan.model, rotation)
-    space = rotation.rotated(space) if rotation else space
-    count = len(np.unique(learned.rows))
-    recipe = {
-        "student": _student_name(student),
-        "layers": layers if layers is None or isinstance(layers, int) else list(layers),
-        "head": list(hidden_widths(plan.model)),
-        "config": config.to_dict(),
-    }
-    info = LeafInfo(space, plan.max_tokens, recipe, _metrics(count, result, truncation), plan.kind)
-    proof = sample(held_out if len(held_out) else learned) if export_graphs else []
-    parity = {} if group.rank else _save(target, plan, info, proof, tell, rotation)
-    group.wait()
-    (work / "checkpoint.pt").unlink(missing_ok=True)
-    return DistillReport(
-        output=target,
-        space=space,
-        texts=count,
-        parameters=sum(p.numel() for p in plan.model.parameters()),
+        fold(built.model, rotation)
+    report = DistillReport(
+        output=out.target,
+        space=rotation.rotated(side.space) if rotation else side.space,
+        texts=len(np.unique(learned.rows)),
+        parameters=sum(p.numel() for p in built.model.parameters()),
         steps=config.steps(len(learned)),
         seconds=result.seconds,
         texts_per_second=result.steps * min(config.batch_size, len(learned)) / max(result.seconds, 1e-9),
         warm_start=result.warm_start,
         final=result.final,
-        parity=parity,
         truncation=truncation,
         skipped=skipped,
     )
+    recipe = options.to_dict() | {"head": list(hidden_widths(built.model)), "config": config.to_dict()}
+    info = LeafInfo(report.space, built.max_tokens, recipe, _metrics(report, result), built.kind)
+    if group.rank == 0:
+        proof = sample(held_out if len(held_out) else learned)
+        report = replace(report, parity=out.write(built, info, rotation, proof, progress))
+    group.wait()
+    (out.work / "checkpoint.pt").unlink(missing_ok=True)
+    return report
+
+
+def _no_texts() -> tuple[Rows, dict[str, int]]:
+    raise CorpusError("the first process gave no texts")
 
 
 def _check_prefixes(config: DistillConfig, space: EmbeddingSpace) -> None:
     beyond = [dim for dim in config.prefixes if dim >= space.dim]
     if beyond:
         raise InputError(f"prefixes {beyond} are no shorter than the teacher's {space.dim} dimensions")
-
-
-def _nothing() -> tuple[Rows, dict[str, int]]:
-    raise CorpusError("the first process gave no texts")
-
-
-def _kept(student: Any, space_of: str | os.PathLike[str] | None, space: EmbeddingSpace) -> Rotation | None:
-    """The rotation of the leaf that is named, or of the one that the student starts from."""
-    if space_of is not None:
-        return rotation_of(space_of, space)
-    return None if student == STATIC else kept_rotation(student, space)
 
 
 def _rotation(
@@ -218,82 +192,24 @@ def _rotation(
     if kept is None and config.mrl != "rotate":
         return None, ()
     cache = held_out.cache
-    rotation = kept or fit_rotation(cache, rows)
+    rotation = kept or fit_cached_rotation(cache, rows)
     return rotation, compare_truncation(cache.vectors(held_out.rows), rotation)
 
 
 def _objective(config: DistillConfig, rotation: Rotation | None) -> Objective:
     import torch
 
-    turn = torch.from_numpy(rotation.matrix) if rotation is not None and config.prefixes else None
-    return Objective(config.prefixes, turn)
+    axes = torch.from_numpy(rotation.matrix) if rotation is not None and config.prefixes else None
+    return Objective(config.prefixes, axes)
 
 
-def _save(
-    target: Path, plan: StudentPlan, info: LeafInfo, sample: Sequence[Text], tell: Progress, rotation: Rotation | None
-) -> dict[str, Parity]:
-    """Write the leaf whole or not at all; with texts to prove them on, the graphs of a transformer too."""
-    parity: dict[str, Parity] = {}
-    with replacing_directory(target) as folder:
-        plan.model.save_pretrained(str(folder), create_model_card=False)
-        for file in folder.rglob("*.safetensors"):
-            file.chmod(0o644)  # safetensors makes it unreadable for a server that runs as somebody else
-        write_leaf(folder, info)
-        if rotation is not None:
-            rotation.save(folder)
-        if sample and plan.kind == "transformer":
-            tell("export", 0, None, "")
-            parity = export(folder, sample)
-            tell("export", 1, 1, "")
-        else:
-            write_measured(folder)
-        write_card(folder)
-    return parity
-
-
-def _ready(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _student_name(student: Any) -> str:
-    return os.fspath(student) if isinstance(student, (str, os.PathLike)) else type(student).__name__
-
-
-def _metrics(texts: int, result: Aligned, truncation: Sequence[Truncation]) -> dict[str, Any]:
+def _metrics(report: DistillReport, result: TrainingResult) -> dict[str, Any]:
     """What ``leaf.json`` keeps of the training."""
     return {
-        "texts": texts,
+        "texts": report.texts,
         "steps": result.steps,
         "seconds": round(result.seconds, 1),
-        "warm_start": _plain(result.warm_start),
-        "final": _plain(result.final),
-        "truncation": [asdict(point) for point in truncation],
+        "warm_start": result.warm_start and asdict(result.warm_start),
+        "final": result.final and asdict(result.final),
+        "truncation": [asdict(point) for point in report.truncation],
     }
-
-
-def _plain(alignment: Alignment | None) -> dict[str, Any] | None:
-    return None if alignment is None else asdict(alignment)
-
-
-def _plan(
-    student: Any,
-    space: EmbeddingSpace,
-    teacher: Encoder,
-    *,
-    layers: Any,
-    head: Sequence[int],
-    tokenizer: Any,
-    seed: int,
-) -> StudentPlan:
-    """The student in the making."""
-    if student != STATIC:
-        return LayeredPlan(student, space, layers, seed, head)
-    if head:
-        raise InputError(f"a {student} student has no head; name a model as student, with head= and layers= 0 or more")
-    source = tokenizer or getattr(teacher, "model", None)
-    if source is None:
-        raise InputError(
-            f"a {student} student needs a tokenizer, and this teacher shows none; name a model with tokenizer="
-        )
-    return StaticPlan(source, space, teacher)

@@ -19,7 +19,7 @@ from leaf_embed.vectors import FloatArray, principal_axes, truncate
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["Truncation", "compare_truncation", "fit_rotation", "fold"]
+__all__ = ["Truncation", "compare_truncation", "fit_cached_rotation", "fold"]
 
 BLOCK = 8192
 NEIGHBOURS = 10
@@ -42,8 +42,8 @@ class Truncation:
     texts: int
 
 
-def fit_rotation(cache: TeacherCache, rows: Rows) -> Rotation:
-    """:func:`leaf_embed.vectors.fit_rotation` over cached vectors, in memory that does not depend on their number.
+def fit_cached_rotation(cache: TeacherCache, rows: Rows) -> Rotation:
+    """Returns :func:`leaf_embed.vectors.fit_rotation` of cached vectors, in memory independent of their number.
 
     Args:
         cache: Holds the teacher's vectors.
@@ -95,14 +95,14 @@ def compare_truncation(vectors: FloatArray, rotation: Rotation) -> tuple[Truncat
     wanted = min(NEIGHBOURS, count - 1)
     if wanted < 1:
         return ()
-    turned = rotation.apply(vectors)
+    rotated = rotation.apply(vectors)
     exact = _neighbours(vectors, dim, wanted)
     dims = [size for size in (32, 64, 128, 256, 512, 1024, 2048) if size < dim]
     return tuple(
         Truncation(
             size,
             _shared(exact, _neighbours(vectors, size, wanted)),
-            _shared(exact, _neighbours(turned, size, wanted)),
+            _shared(exact, _neighbours(rotated, size, wanted)),
             count,
         )
         for size in dims

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from leaf_embed._extras import require
-from leaf_embed.distill.train import StepInfo
+from leaf_embed.distill.progress import StepInfo
 from leaf_embed.errors import InputError
 
 __all__ = ["tracking"]

@@ -1,7 +1,9 @@
-"""The training loop, in pieces that each have a name from the literature."""
+"""The training loop of every student, in pieces that each have a name from the literature."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
 import time
@@ -19,58 +21,42 @@ from leaf_embed.distill.dataset import TokenizedTexts, epoch_batches
 from leaf_embed.distill.distributed import processes
 from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.optimizers import Optimizers
-from leaf_embed.distill.students.backbone import forward
+from leaf_embed.distill.progress import Alignment, StepInfo
+from leaf_embed.distill.students.base import Student
+from leaf_embed.encoders.transformer import weights_digest
 from leaf_embed.errors import TrainingError
+from leaf_embed.progress import Progress, no_progress
 from leaf_embed.teacher.cache import Rows
 
 if TYPE_CHECKING:
     import torch
-    from sentence_transformers import SentenceTransformer
 
-__all__ = ["Alignment", "StepInfo", "learning_rate", "measure_alignment", "train"]
+__all__ = ["TrainingResult", "align", "learning_rate", "measure_alignment", "train"]
 
 EVALUATIONS = 10  # times a run that the held-out texts are measured
 CHECKPOINT_SECONDS = 60.0
+MEASURE_BATCH = 64
 
 
 @dataclass(frozen=True)
-class Alignment:
-    """How well a student fits its teacher on some texts.
+class TrainingResult:
+    """What a training took and reached.
 
     Attributes:
-        loss: Mean squared L2 distance.
-        cosine: Mean cosine.
-        texts: Number of texts.
+        steps: Optimizer steps taken now, without those that a checkpoint spared.
+        seconds: Time that they took.
+        warm_start: Alignment on the held-out texts before the first step; ``None`` without held-out texts.
+        final: The same of the weights that were kept.
     """
 
-    loss: float
-    cosine: float
-    texts: int
-
-
-@dataclass(frozen=True)
-class StepInfo:
-    """What a progress display may show after an optimiser step.
-
-    Attributes:
-        step: Steps done.
-        total: Steps in all.
-        loss: Smoothed training loss.
-        texts_per_second: Measured over the whole run so far.
-        learning_rate: Of this step.
-        held_out_loss: The lowest so far on the held-out texts; infinite before the first measurement.
-    """
-
-    step: int
-    total: int
-    loss: float
-    texts_per_second: float
-    learning_rate: float = 0.0
-    held_out_loss: float = math.inf
+    steps: int
+    seconds: float
+    warm_start: Alignment | None
+    final: Alignment | None
 
 
 def learning_rate(step: int, total: int, config: DistillConfig) -> float:
-    """The paper's schedule: in each cycle linear from the first to the final rate; a short warm-up at the start.
+    """Returns the rate of the paper's schedule: in each cycle linear from the first to the final one, with a warm-up.
 
     Args:
         step: From 0 to ``total - 1``.
@@ -84,35 +70,96 @@ def learning_rate(step: int, total: int, config: DistillConfig) -> float:
     return rate * min(1.0, (step + 1) / (warmup + 1))
 
 
-def measure_alignment(
-    model: SentenceTransformer, texts: TokenizedTexts, bfloat16: bool, objective: Objective | None = None
-) -> Alignment:
-    """Loss and cosine over all of some texts; the loss of whole vectors, or also of an objective's prefixes."""
+def measure_alignment(student: Student, texts: TokenizedTexts, objective: Objective | None = None) -> Alignment:
+    """Returns loss and cosine over all of some texts; the loss of whole vectors, or also of an objective's prefixes."""
     import torch
 
     each = (objective or Objective()).distances
     losses, cosines = [], []
     with torch.inference_mode():
-        for features, targets in texts.by_length(np.arange(len(texts)), 64, model.device):
-            vectors = forward(model, features, bfloat16)
+        for places in texts.by_length(np.arange(len(texts)), MEASURE_BATCH):
+            vectors = student.vectors(student.batch(texts, places))
+            targets = texts.targets(places).to(vectors.device)
             losses.append(each(vectors, targets))
             cosines.append(torch.nn.functional.cosine_similarity(vectors, targets))
     return Alignment(float(torch.cat(losses).mean()), float(torch.cat(cosines).mean()), len(texts))
 
 
-class _Run:
-    """One training run: model, optimisers and what is best so far; can be saved and resumed exactly."""
+def align(
+    student: Student,
+    learned: TokenizedTexts,
+    held_out: TokenizedTexts,
+    config: DistillConfig,
+    folder: Path,
+    *,
+    objective: Objective | None = None,
+    progress: Progress = no_progress,
+    log: Callable[[StepInfo], object] | None = None,
+) -> TrainingResult:
+    """Starts a student and trains it, with a checkpoint that the same call goes on from.
 
-    def __init__(
-        self, model: SentenceTransformer, config: DistillConfig, bfloat16: bool, identity: str, objective: Objective
-    ) -> None:
-        self.model = model
+    Args:
+        student: A student that is not started yet; changed in place.
+        learned: Texts to learn from.
+        held_out: Texts to measure on; may be empty.
+        config: The recipe.
+        folder: Directory of the checkpoint, ``checkpoint.pt``.
+        objective: What each step minimizes; by default what ``config`` says.
+        progress: Called with the stages "warm start" and "train".
+        log: Called after each step, for trackers.
+
+    Raises:
+        TrainingError: The loss became NaN or infinite, or the checkpoint is damaged.
+    """
+
+    def measure() -> Alignment | None:
+        return measure_alignment(student, held_out) if len(held_out) else None
+
+    def show(at: StepInfo) -> None:
+        progress("train", at.step, at.total, f"loss {at.loss:.4f}  {at.texts_per_second:.0f} texts/s")
+        if log is not None:
+            log(at)
+
+    identity = _identity(student, learned, config)
+    progress("warm start", 0, None, "")
+    student.start(learned)
+    before = measure()
+    progress("warm start", 1, 1, f"held-out loss {before.loss:.4f}, cosine {before.cosine:.4f}" if before else "")
+    began = time.monotonic()
+    steps = train(
+        student,
+        learned,
+        held_out,
+        config,
+        checkpoint=folder / "checkpoint.pt",
+        identity=identity,
+        objective=objective,
+        progress=show,
+    )
+    return TrainingResult(steps, time.monotonic() - began, before, measure())
+
+
+def _identity(student: Student, texts: TokenizedTexts, config: DistillConfig) -> str:
+    """Identifies a run: a checkpoint is resumed only by the same texts, student and recipe."""
+    model = student.model
+    facts = [config.to_dict(), texts.cache.space.fingerprint, str(model), weights_digest(model)]
+    digest = hashlib.sha256(json.dumps(facts).encode())
+    digest.update(texts.rows.tobytes())
+    digest.update(texts.ids.tobytes())
+    return digest.hexdigest()
+
+
+class _Run:
+    """One training run: student, optimizers and the best weights so far; can be saved and resumed exactly."""
+
+    def __init__(self, student: Student, config: DistillConfig, identity: str, objective: Objective) -> None:
+        self.student = student
+        self.model = student.model.eval()
         self.config = config
-        self.bfloat16 = bfloat16
         self.identity = identity
         self.objective = objective
         self.processes = processes()
-        self.optimizers = Optimizers(model, config)
+        self.optimizers = Optimizers(self.model, student.tables(), config)
         self.step = 0
         self.best_loss = math.inf
         self.best_state: dict[str, torch.Tensor] | None = None
@@ -134,7 +181,7 @@ class _Run:
             torch.save(state, temporary)
 
     def resume(self, file: Path) -> None:
-        """Take up a checkpoint of the same run; one of another run is left alone and not used."""
+        """Restores a checkpoint of the same run; one of another run is left alone and not used."""
         import torch
 
         if not file.is_file():
@@ -151,14 +198,15 @@ class _Run:
         self.best_loss, self.best_state = state["best_loss"], state["best_state"]
 
     def train_batch(self, texts: TokenizedTexts, places: Rows, total: int) -> None:
-        """One optimiser step; in several processes each takes its share of the texts."""
+        """Takes one optimizer step; in several processes each takes its share of the texts."""
         import torch
 
         share = places[self.processes.rank :: self.processes.count]
         value = 0.0
         if len(share):
-            features, targets = texts.batch(share, self.model.device)
-            loss = self.objective(forward(self.model, features, self.bfloat16), targets) * (len(share) / len(places))
+            vectors = self.student.vectors(self.student.batch(texts, share))
+            targets = texts.targets(share).to(vectors.device)
+            loss = self.objective(vectors, targets) * (len(share) / len(places))
             torch.autograd.backward(loss)
             value = float(loss.detach())
         value = self.processes.add(value)
@@ -177,39 +225,38 @@ class _Run:
         )
 
     def keep_if_best(self, held_out: TokenizedTexts) -> None:
-        """Remember the weights if they fit the held-out texts better than any before."""
+        """Keeps the weights if they fit the held-out texts better than any before."""
         if self.processes.rank:
             return  # only the first process writes
-        loss = measure_alignment(self.model, held_out, self.bfloat16, self.objective).loss
+        loss = measure_alignment(self.student, held_out, self.objective).loss
         if loss < self.best_loss:
             self.best_loss = loss
             self.best_state = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
 
 def train(
-    model: SentenceTransformer,
+    student: Student,
     texts: TokenizedTexts,
     held_out: TokenizedTexts,
     config: DistillConfig,
     *,
-    bfloat16: bool,
     checkpoint: str | os.PathLike[str],
     identity: str,
     objective: Objective | None = None,
     progress: Callable[[StepInfo], object] | None = None,
 ) -> int:
-    """Align a student with the teacher's vectors, in place; ends with the weights that fit the held-out texts best.
+    """Trains a started student, in place; ends with the weights that fit the held-out texts best.
 
     Args:
-        model: A student; it stays in evaluation mode, so that dropout is off: the targets are exact.
+        student: A student after :meth:`~leaf_embed.distill.students.base.Student.start`; put into evaluation mode, so
+            that dropout is off: the targets are exact.
         texts: What to learn from.
         held_out: What to measure on; may be empty, then the last weights are kept.
         config: The recipe.
-        bfloat16: Whether the transformer's matrix products run in bfloat16.
         checkpoint: A file that is written every minute; a run of the same ``identity`` goes on from it and ends with
             the same weights as one that was never interrupted.
-        identity: Names texts, student and recipe of this run.
-        objective: What each step makes small; by default what ``config`` says.
+        identity: Identifies texts, student and recipe of this run.
+        objective: What each step minimizes; by default what ``config`` says.
         progress: Called after every step.
 
     Returns:
@@ -218,12 +265,11 @@ def train(
     Raises:
         TrainingError: The loss became NaN or infinite (the message names the batch), or the checkpoint is damaged.
     """
-    objective = objective or Objective(config.prefixes)
-    run = _Run(model.eval(), config, bfloat16, identity, objective)
+    run = _Run(student, config, identity, objective or Objective(config.prefixes))
     run.resume(Path(checkpoint))
-    run.processes.same_weights(model)
+    run.processes.same_weights(run.model)
     try:
-        with short_text_attention(model):
+        with short_text_attention(run.model):
             return _train(run, texts, held_out, Path(checkpoint), progress)
     finally:
         run.optimizers.release()
@@ -240,6 +286,7 @@ def _train(
     total, first = config.steps(len(texts)), run.step
     every = max(1, total // EVALUATIONS)
     began = saved = time.monotonic()
+    lengths = texts.lengths if run.student.pads else np.zeros(len(texts), dtype=np.int64)
     epoch, batches = -1, []
     if len(held_out) and run.step == 0:
         run.keep_if_best(held_out)  # a start that training only spoils is kept
@@ -247,7 +294,7 @@ def _train(
         per_epoch = max(1, len(texts) // config.batch_size)
         if run.step // per_epoch != epoch:
             epoch = run.step // per_epoch
-            batches = epoch_batches(texts.lengths, config.batch_size, config.seed, epoch)
+            batches = epoch_batches(lengths, config.batch_size, config.seed, epoch)
         run.train_batch(texts, batches[run.step % per_epoch], total)
         if len(held_out) and (run.step % every == 0 or run.step == total):
             run.keep_if_best(held_out)

@@ -1,20 +1,27 @@
-"""Encoders: everything that turns texts into vectors of a space.
+"""Encoders, which turn texts into vectors of a space.
 
-``onnx`` needs the base install only; ``transformer`` needs the extra ``train``.
+The query path (:func:`load`, ``onnx``, ``static``) needs the base install only; ``transformer`` needs the extra
+``train``, ``api`` the extra of the same name.
 """
 
 from leaf_embed.encoders.base import BaseEncoder, Encoder, Metered
-from leaf_embed.encoders.callable import CallableEncoder, langchain_encoder
-from leaf_embed.encoders.function import FunctionEncoder
-from leaf_embed.encoders.leaf import LeafEncoder, load
+from leaf_embed.encoders.callable import CallableEncoder, FunctionEncoder, langchain_encoder, one_by_one
+from leaf_embed.encoders.leaf import LeafEncoder
+from leaf_embed.encoders.loading import DocumentSource, LeafSource, Variant, encode_lists, load, open_leaf
 
 __all__ = [
     "BaseEncoder",
     "CallableEncoder",
+    "DocumentSource",
     "Encoder",
     "FunctionEncoder",
     "LeafEncoder",
+    "LeafSource",
     "Metered",
+    "Variant",
+    "encode_lists",
     "langchain_encoder",
     "load",
+    "one_by_one",
+    "open_leaf",
 ]

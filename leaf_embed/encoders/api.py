@@ -1,12 +1,14 @@
-"""An embeddings API as a teacher: any OpenAI-compatible endpoint. Extra: ``api``.
+"""An embeddings API as a teacher: any OpenAI-compatible endpoint, and what it will cost. Extra: ``api``.
 
-What is asked and what it costs is decided here; how one request is sent is in :mod:`leaf_embed.encoders.api_http`.
+This module divides texts into requests and counts tokens; :mod:`leaf_embed.encoders.api_http` sends one request.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,20 +19,20 @@ from leaf_embed.encoders.api_http import ApiOptions, Endpoint
 from leaf_embed.encoders.base import BaseEncoder
 from leaf_embed.errors import BudgetError, InputError, VectorError
 from leaf_embed.space import EmbeddingSpace
-from leaf_embed.texts import Role
+from leaf_embed.texts import Role, Text
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["ApiEncoder", "ApiOptions", "estimate_tokens"]
+__all__ = ["ApiEncoder", "ApiOptions", "Cost", "estimate_cost", "estimate_tokens"]
 
-BYTES_PER_TOKEN = 4  # English prose has 4 to 4.5 UTF-8 bytes a token, code and other scripts about 3
+BYTES_PER_TOKEN = 4  # English prose has 4 to 4.5 UTF-8 bytes per token, code and other scripts about 3
 
 
 class ApiEncoder(BaseEncoder):
-    """Vectors from an endpoint, in batches bounded by texts and tokens, within a budget.
+    """An encoder that requests vectors from an endpoint, in batches bounded by texts and tokens, within a budget.
 
-    The first call asks for the eight canary texts (about 100 tokens), which tells size, norm, and later on whether
-    the model behind the address has changed. For more than a few texts put a teacher cache before it: what was
-    paid for is never paid for again.
+    The first request is for the eight canary texts (about 100 tokens), which show dimensions and norm, and later
+    whether the model behind the address has changed. For more than a few texts put a teacher cache before it, so that
+    no text is paid for twice.
     """
 
     def __init__(
@@ -45,15 +47,15 @@ class ApiEncoder(BaseEncoder):
         budget: int | None = None,
         options: ApiOptions | None = None,
     ) -> None:
-        """Say whom to ask; nothing is sent before the space or a vector is needed.
+        """Check the options; nothing is sent before the space or a vector is needed.
 
         Args:
             base_url: As in ``https://api.openai.com/v1``.
-            model: Name of the model there; the space's teacher.
-            dimensions: Ask for shorter vectors, where the model can.
-            query_prompt: Text put before every query, as the model's card asks for.
+            model: Name of the model there; the teacher of the space.
+            dimensions: Dimensions to request, of models that can shorten their vectors.
+            query_prompt: Text put before every query, as on the model's card.
             document_prompt: Text put before every document.
-            max_tokens: Tokens after which the model stops reading, if known.
+            max_tokens: Number of tokens that the model reads, if known.
             budget: Tokens that this object may spend; ``None`` for no limit.
             options: Key, time-outs, retries and sizes of batches.
 
@@ -62,7 +64,7 @@ class ApiEncoder(BaseEncoder):
             InputError: A value that cannot be used.
         """
         if not model:
-            raise InputError("which model? The API needs its name")
+            raise InputError("which model of the API? Give its name as model=...")
         if (dimensions is not None and dimensions < 1) or (budget is not None and budget < 1):
             raise InputError(f"dimensions and budget must be at least 1; got {dimensions} and {budget}")
         self._endpoint = Endpoint(base_url, options or ApiOptions())
@@ -78,15 +80,14 @@ class ApiEncoder(BaseEncoder):
         return f"ApiEncoder({self._endpoint.url!r}, {self._model!r}, spent={self.spent}, budget={self.budget})"
 
     def call_sizes(self, texts: Sequence[str], role: Role) -> Iterator[int]:
-        """How many of these texts go into each request."""
+        """Returns how many of these texts go into each request."""
         return map(len, api_batches([self._prompts[role] + text for text in texts], self._endpoint.options))
 
     @property
     def space(self) -> EmbeddingSpace:
-        """What was declared, and what the canaries' vectors show; the first use sends a request."""
+        """The declared space, with dimensions and norm of the canaries' vectors; the first use sends a request."""
         if self._space is None:
-            words = [self._prompts[role] + text for role, text in CANARY_TEXTS]
-            probe = self._ask(words)
+            probe = self._request([self._prompts[role] + text for role, text in CANARY_TEXTS])
             self._space = EmbeddingSpace(
                 teacher=self._model,
                 dim=int(probe.shape[1]),
@@ -100,29 +101,29 @@ class ApiEncoder(BaseEncoder):
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         dim = self.space.dim
-        words = [self._prompts[role] + text for text in texts]
-        block = np.concatenate([self._ask(batch) for batch in api_batches(words, self._endpoint.options)])
+        prompted = [self._prompts[role] + text for text in texts]
+        block = np.concatenate([self._request(batch) for batch in api_batches(prompted, self._endpoint.options)])
         return vectors.as_vectors(block, dim, source=self._source)
 
     @property
     def _source(self) -> str:
         return f"the model {self._model!r} at {self._endpoint.url}"
 
-    def _ask(self, words: list[str]) -> FloatArray:
-        """One request, checked, shape ``(len(words), dim)``.
+    def _request(self, prompted: list[str]) -> FloatArray:
+        """The checked vectors of one request, shape ``(len(prompted), dim)``.
 
         Raises:
             BudgetError: It would cost more than is left; nothing was sent.
         """
-        estimate = estimate_tokens(words)
+        estimate = estimate_tokens(prompted)
         cost = math.ceil(estimate * self._counted / self._estimated)
         if self.budget is not None and self.spent + cost > self.budget:
             raise BudgetError(
-                f"the next {len(words)} texts cost about {cost:,} tokens; {self.spent:,} of the budget of "
+                f"the next {len(prompted)} texts cost about {cost:,} tokens; {self.spent:,} of the budget of "
                 f"{self.budget:,} are spent. What was embedded is kept in the cache: the same call with a new budget "
                 "goes on where this one stopped."
             )
-        body: dict[str, Any] = {"model": self._model, "input": words, "encoding_format": "float"}
+        body: dict[str, Any] = {"model": self._model, "input": prompted, "encoding_format": "float"}
         if self._dimensions is not None:
             body["dimensions"] = self._dimensions
         answer = self._endpoint.post(body, on_lost=lambda: self._spend(cost))
@@ -130,12 +131,12 @@ class ApiEncoder(BaseEncoder):
         if answer.tokens is not None:
             self._estimated += estimate
             self._counted += answer.tokens
-        names = [f"{word[:60]}..." if len(word) > 60 else word for word in words]
+        names = [f"{text[:60]}..." if len(text) > 60 else text for text in prompted]
         found = vectors.as_vectors(answer.rows, source=self._source, ids=names)
         if self._dimensions is not None and found.shape[1] != self._dimensions:
             raise VectorError(
-                f"{self._source} was asked for {self._dimensions} dimensions and gave {found.shape[1]}; it does not "
-                "know the option. Leave it out, or use a model that does."
+                f"{self._source} was asked for {self._dimensions} dimensions and returned {found.shape[1]}; it "
+                "ignores the option. Leave it out, or use a model that can shorten its vectors."
             )
         return found
 
@@ -143,24 +144,60 @@ class ApiEncoder(BaseEncoder):
         self.spent += tokens
 
 
-def api_batches(words: Sequence[str], options: ApiOptions) -> Iterator[list[str]]:
-    """Texts in their order, as many a batch as its two limits allow, at least one."""
+def api_batches(texts: Sequence[str], options: ApiOptions) -> Iterator[list[str]]:
+    """Splits texts, in their order, into batches as large as the two limits allow, of at least one text."""
     batch: list[str] = []
     tokens = 0
-    for word in words:
-        cost = estimate_tokens([word])
+    for text in texts:
+        cost = estimate_tokens([text])
         if batch and (len(batch) == options.items or tokens + cost > options.tokens):
             yield batch
             batch, tokens = [], 0
-        batch.append(word)
+        batch.append(text)
         tokens += cost
     if batch:
         yield batch
 
 
 def estimate_tokens(texts: Iterable[str]) -> int:
-    """About how many tokens texts are billed for: UTF-8 bytes by four, and one a text for what models add.
+    """Estimates how many tokens texts are billed for: a quarter of their UTF-8 bytes, and one more per text.
 
-    No tokenizer is asked: the model's own is on the other side. Right within a third for European prose.
+    The model's own tokenizer is not at hand. The error is below a third for European prose.
     """
     return sum(-(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN) + 1 for text in texts)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """An upper bound of what embedding costs; texts that a cache holds already are free.
+
+    Attributes:
+        texts: Number of distinct texts.
+        tokens: Estimated number of billed tokens, prompts included; the error is below a third for European prose.
+    """
+
+    texts: int
+    tokens: int
+
+
+def estimate_cost(
+    texts: Iterable[Text], *, max_tokens: int | None = None, query_prompt: str = "", document_prompt: str = ""
+) -> Cost:
+    """Estimates what a teacher that is paid per token will cost, before the first request.
+
+    Args:
+        texts: Texts to embed, read once; memory grows by about 60 bytes per distinct text.
+        max_tokens: Number of tokens to which texts are cut before they are sent.
+        query_prompt: Text put before every query.
+        document_prompt: Text put before every document.
+    """
+    known: set[bytes] = set()
+    tokens = 0
+    for text in texts:
+        key = hashlib.sha256(f"{text.kind}\0{text.text}".encode()).digest()[:8]
+        if key not in known:
+            known.add(key)
+            prompt = query_prompt if text.kind == "query" else document_prompt
+            cost = estimate_tokens([prompt + text.text])
+            tokens += cost if max_tokens is None else min(cost, max_tokens)
+    return Cost(len(known), tokens)

@@ -1,4 +1,4 @@
-"""One request to an embeddings endpoint: the key, the time-outs, the retries, and what an answer must look like."""
+"""One request to an embeddings endpoint: key, time-outs, retries, and the check of the response."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = ["Answer", "ApiOptions", "Endpoint"]
 
 PURPOSE = "An API as a teacher"
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-EXHAUSTED = "insufficient_quota"  # a 429 that no waiting mends
+EXHAUSTED = "insufficient_quota"  # a 429 that waiting does not help
 LATER = "What was embedded before is kept in the cache; the same call later goes on where it stopped."
 
 
 @dataclass(frozen=True)
 class ApiOptions:
-    """How to call an endpoint. The key itself is in none of these, only the name of its environment variable.
+    """Options of calls to an endpoint. The key itself is in none of these, only the name of its environment variable.
 
     Attributes:
         key_env: Environment variable that holds the key; read when a request is sent. Unset means no key is sent.
-        timeout: Seconds without an answer after which a request has failed.
-        attempts: Times that a request is sent at most.
-        max_wait: Seconds between two attempts at most; a server that asks for more in Retry-After ends the call.
-        items: Texts a request at most.
-        tokens: Estimated tokens a request at most; a single longer text makes a request of its own.
+        timeout: Seconds without a response after which a request has failed.
+        attempts: Maximal number of times that a request is sent.
+        max_wait: Maximal seconds between two attempts; a longer Retry-After of the server ends the call.
+        items: Maximal number of texts per request.
+        tokens: Maximal number of estimated tokens per request; a single longer text makes a request of its own.
 
     Raises:
-        InputError: A value that cannot be.
+        InputError: A value out of range.
     """
 
     key_env: str = "OPENAI_API_KEY"
@@ -53,17 +53,17 @@ class ApiOptions:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: rows in the order of the texts, and tokens as the server counted them, if it did."""
+    """A response: rows in the order of the texts, and tokens as the server counted them, if it did."""
 
     rows: list[Any]
     tokens: int | None
 
 
 class Endpoint:
-    """``POST <base>/embeddings``, sent again while that may help."""
+    """An endpoint, ``POST <base>/embeddings``, with retries of failures that may pass."""
 
     def __init__(self, base_url: str, options: ApiOptions, *, sleep: Callable[[float], object] = time.sleep) -> None:
-        """Check the address; nothing is sent yet.
+        """Check the address; no request is sent.
 
         Raises:
             MissingExtraError: The extra ``api`` is not installed.
@@ -88,14 +88,14 @@ class Endpoint:
         return f"Endpoint({self.url!r}, {self.options})"
 
     def post(self, body: Mapping[str, Any], on_lost: Callable[[], object] = lambda: None) -> Answer:
-        """Send texts, with retries.
+        """Sends texts, with retries.
 
         Args:
             body: JSON with the texts under ``input``.
-            on_lost: Called for each request that got no answer: it may have been billed all the same.
+            on_lost: Called for each request without a response, which may have been billed all the same.
 
         Raises:
-            TeacherError: Refused, failed on every attempt, or answered with something else than one row a text.
+            TeacherError: Refused, failed on every attempt, or answered with anything but one row per text.
         """
         retrying = self._tenacity.Retrying(
             retry=self._tenacity.retry_if_exception_type(_AgainError),
@@ -111,10 +111,10 @@ class Endpoint:
         return answer
 
     def _wait(self, state: Any) -> float:
-        """Seconds until the next attempt: what the server asks for, else up to 1, 2, 4, ... at random; bounded."""
-        asked: float | None = state.outcome.exception().seconds
-        if asked is not None:
-            return asked
+        """Seconds until the next attempt: as the server demands, else random up to 1, 2, 4, ...; bounded."""
+        demanded: float | None = state.outcome.exception().seconds
+        if demanded is not None:
+            return demanded
         backoff = self._tenacity.wait_random_exponential(multiplier=1, max=self.options.max_wait)
         return float(backoff(state))
 
@@ -129,13 +129,13 @@ class Endpoint:
                 on_lost()
             raise _AgainError(f"{type(error).__name__} ({self._clean(str(error)) or 'no detail'})") from None
         except self._httpx.HTTPError as error:
-            raise TeacherError(f"{self.url} cannot be asked: {type(error).__name__}") from None
+            raise TeacherError(f"{self.url} cannot be called: {type(error).__name__}") from None
         if response.status_code != 200:
             self._refused(response)
         return _answer(response, len(body["input"]), self.url)
 
     def _sign(self, request: Any) -> Any:
-        """Add the key at the last moment: no attribute and no variable of a frame that may fail holds it."""
+        """Adds the key at the last moment, so that no attribute and no variable of a frame that may fail holds it."""
         if key := self._key():
             request.headers["Authorization"] = f"Bearer {key}"
         return request
@@ -148,7 +148,7 @@ class Endpoint:
         return key
 
     def _refused(self, response: Any) -> NoReturn:
-        """Raise what an answer without vectors calls for."""
+        """Raises the error of a response without vectors."""
         status, (detail, code) = response.status_code, map(self._clean, _detail(response))
         if status in (401, 403):  # servers quote the key here: nothing of the answer is repeated
             state = "is set" if self._key() else "is not set"
@@ -164,13 +164,13 @@ class Endpoint:
         raise _AgainError(said, seconds)
 
     def _clean(self, text: str) -> str:
-        """A server's words without the key, one short line."""
+        """A message of the server without the key, as one short line."""
         key = self._key()
         return " ".join((text.replace(key, "***") if key else text).split())[:200]
 
 
 class _AgainError(Exception):
-    """Worth another attempt; ``seconds`` is how long the server asks to wait."""
+    """A failure worth another attempt; ``seconds`` is the wait that the server demands."""
 
     def __init__(self, message: str, seconds: float | None = None) -> None:
         super().__init__(message)
@@ -178,7 +178,7 @@ class _AgainError(Exception):
 
 
 def _detail(response: Any) -> tuple[str, str]:
-    """What the server says, and its code for it."""
+    """The error message of the server, and its code."""
     try:
         value = response.json()
     except ValueError:
@@ -204,10 +204,10 @@ def _retry_after(header: str | None) -> float | None:
 
 
 def _answer(response: Any, count: int, url: str) -> Answer:
-    """One row a text, put in order by index.
+    """One row per text, ordered by index.
 
     Raises:
-        TeacherError: Something else came; no row is guessed.
+        TeacherError: Any other response; no row is guessed.
     """
     try:
         value = response.json()

@@ -1,4 +1,4 @@
-"""What an encoder is, and the part that all of ours share."""
+"""The protocol of encoders, and the base class that all of ours share."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 
 from leaf_embed.errors import InputError
 from leaf_embed.space import EmbeddingSpace
-from leaf_embed.texts import Role, clean
+from leaf_embed.texts import Role, TextEncoder, clean
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["BaseEncoder", "Counting", "Encoder", "Metered", "check_texts", "count_tokens"]
 
 
 @runtime_checkable
-class Encoder(Protocol):
+class Encoder(TextEncoder, Protocol):
     """Anything that writes vectors into an embedding space.
 
-    One text gives shape ``(dim,)``, a sequence of n texts gives ``(n, dim)`` in the same order; float32, unit norm if
-    the space has it. Ten lines make one, for a test or for a model of your own.
+    One text has shape ``(dim,)``, a sequence of n texts ``(n, dim)`` in the same order; float32, unit norm if the space
+    has it. Ten lines make one, for a test or for a model of your own.
     """
 
     @property
@@ -35,7 +35,7 @@ class Encoder(Protocol):
     @overload
     def encode_query(self, texts: Sequence[str]) -> FloatArray: ...
     def encode_query(self, texts: str | Sequence[str]) -> FloatArray:
-        """Vectors of questions, with the space's query prompt put before each."""
+        """Returns vectors of queries, with the space's query prompt put before each."""
         ...
 
     @overload
@@ -43,38 +43,38 @@ class Encoder(Protocol):
     @overload
     def encode_document(self, texts: Sequence[str]) -> FloatArray: ...
     def encode_document(self, texts: str | Sequence[str]) -> FloatArray:
-        """Vectors of passages, with the space's document prompt put before each."""
+        """Returns vectors of documents, with the space's document prompt put before each."""
         ...
 
 
 @runtime_checkable
 class Metered(Protocol):
-    """An encoder whose calls cost money or time worth saving one by one, such as an API.
+    """An encoder whose calls cost money or much time, such as an API.
 
-    A teacher cache asks it for the texts of one call at once and keeps each answer, even if the next call fails.
+    A teacher cache requests the texts of one call at a time and keeps each answer, even if the next call fails.
     """
 
     def call_sizes(self, texts: Sequence[str], role: Role) -> Iterable[int]:
-        """How many of these texts, in their order, go into the first call, the second, and so on."""
+        """Returns how many of these texts, in their order, go into the first call, the second, and so on."""
         ...
 
 
 @runtime_checkable
 class Counting(Protocol):
-    """An encoder with a tokenizer, which tells how much of a text it reads."""
+    """An encoder with a tokenizer, which knows how much of a text it reads."""
 
     def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
-        """Tokens that it reads of each text: prompt and special tokens included, what it cuts off left out."""
+        """Returns the number of tokens read of each text, prompt and special tokens included, after truncation."""
         ...
 
 
 def count_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[int]:
-    """Tokens that an encoder reads of each text; zeros if it does not tell (see :class:`Counting`)."""
+    """Returns the number of tokens that an encoder reads of each text; zeros if it is not :class:`Counting`."""
     return encoder.count_tokens(texts, role) if isinstance(encoder, Counting) else [0] * len(texts)
 
 
 class BaseEncoder(ABC):
-    """Checks texts and handles one or many; a subclass turns clean texts of one role into a matrix.
+    """An encoder that checks texts and handles one or many; a subclass encodes clean texts of one role.
 
     Attributes:
         canary_cosines: Of a leaf, what it reached on the canaries when it was made, by role; empty if unknown.
@@ -97,7 +97,7 @@ class BaseEncoder(ABC):
         """Vectors of at least one clean text, prompts not yet added, shape ``(n, dim)``, float32."""
 
     def encode_query(self, texts: str | Sequence[str]) -> FloatArray:
-        """Vectors of questions.
+        """Returns vectors of queries.
 
         Args:
             texts: One text, or a sequence of n texts. An empty text is allowed.
@@ -106,16 +106,16 @@ class BaseEncoder(ABC):
             Shape ``(dim,)`` for one text, ``(n, dim)`` for a sequence; float32, unit norm if the space has it.
 
         Raises:
-            InputError: Something else than text.
+            InputError: An item that is no text.
         """
         return self._encode_any(texts, "query")
 
     def encode_document(self, texts: str | Sequence[str]) -> FloatArray:
-        """Vectors of passages; see :meth:`encode_query` for shapes and errors."""
+        """Returns vectors of documents; see :meth:`encode_query` for shapes and errors."""
         return self._encode_any(texts, "document")
 
     async def aencode_query(self, texts: str | Sequence[str]) -> FloatArray:
-        """:meth:`encode_query` in a thread of its own, so that the event loop goes on meanwhile."""
+        """:meth:`encode_query` in a thread of its own, so that the event loop is not blocked."""
         return await _in_thread(self.encode_query, texts)
 
     async def aencode_document(self, texts: str | Sequence[str]) -> FloatArray:
@@ -133,13 +133,13 @@ class BaseEncoder(ABC):
 
 
 async def _in_thread(encode: Callable[[str | Sequence[str]], FloatArray], texts: str | Sequence[str]) -> FloatArray:
-    import asyncio  # here: a process that only asks synchronously need not load it
+    import asyncio  # here: synchronous processes need not load it
 
     return await asyncio.to_thread(encode, texts)
 
 
 def check_texts(texts: Sequence[str]) -> list[str]:
-    """Clean texts as a list.
+    """Returns clean texts as a list.
 
     Raises:
         InputError: Not a sequence of ``str``; the message names the first item that is not.

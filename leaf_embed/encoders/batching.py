@@ -1,4 +1,4 @@
-"""Batches bounded by tokens: what an encoder pays for is rows times the longest row, not rows."""
+"""Batches bounded by tokens, since the cost of a batch is its rows times its longest row."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["TokenBudget", "round_up", "token_batches"]
 
 @dataclass(frozen=True)
 class TokenBudget:
-    """How large a batch may be.
+    """The largest batch.
 
     Attributes:
-        tokens: Rows times padded length at most; a single longer text still makes a batch of its own.
-        rows: Rows at most.
+        tokens: Maximum of rows times padded length; a single longer text still makes a batch of its own.
+        rows: Maximal number of rows.
         multiple: Lengths are padded to a multiple of this, so that few shapes occur.
     """
 
@@ -33,7 +33,7 @@ class TokenBudget:
 
 
 def round_up(value: int, multiple: int) -> int:
-    """The smallest multiple of ``multiple`` that is at least ``value``."""
+    """Returns the smallest multiple of ``multiple`` that is at least ``value``."""
     return -(-value // multiple) * multiple
 
 
@@ -42,10 +42,10 @@ def token_batches(lengths: Sequence[int], budget: TokenBudget) -> Iterator[NDArr
 
     Args:
         lengths: Number of tokens of each text.
-        budget: How large a batch may be.
+        budget: The largest batch.
 
     Yields:
-        Row numbers of one batch, longest texts first: a machine too small for them fails at once, not at the end.
+        Row numbers of one batch, longest texts first, so that a lack of memory shows at once, not at the end.
         Every row occurs exactly once; the order of equal lengths is kept.
     """
     order = np.argsort(-np.asarray(lengths, dtype=np.intp), kind="stable")

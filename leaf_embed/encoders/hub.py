@@ -1,4 +1,4 @@
-"""From the hub only what a query needs: the graph asked for, or one road of a Router, all of one commit."""
+"""Fetching a leaf from the hub: only the files that queries need, all of one commit."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leaf_embed.encoders.rotation import ROTATION_FILE
-from leaf_embed.encoders.st_modules import LAYOUT_FILES, Layout, read_layout
+from leaf_embed.encoders.st_modules import MODULE_FILES, Modules, read_modules
 from leaf_embed.errors import NotALeafError
-from leaf_embed.format import LEAF_FILE, ROUTER_FILE, graphs_for, read_leaf
+from leaf_embed.format import LEAF_FILE, ROUTER_FILE, LeafInfo, graphs_for, read_leaf
 
 __all__ = ["find_leaf"]
 
 TORCH_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
 
 
-def find_leaf(path: str | os.PathLike[str], revision: str | None, variant: str) -> Path:
-    """A local directory, fetched from the hub if need be.
+def find_leaf(path: str | os.PathLike[str], revision: str | None, variant: str) -> tuple[Path, LeafInfo | None]:
+    """Finds a leaf on this machine, or fetches it from the hub.
 
     Args:
         path: A directory, or a hub id.
         revision: Hub commit, branch or tag.
         variant: As for :func:`leaf_embed.load`; with ``"torch"`` a leaf is fetched whole.
 
+    Returns:
+        Its directory, and what its ``leaf.json`` says; ``None`` if it has none.
+
     Raises:
-        NotALeafError: Neither a directory nor a hub id, or the hub did not give it.
+        NotALeafError: Neither a directory nor a hub id, the hub did not deliver it, or its ``leaf.json`` is damaged.
     """
     local = Path(path)
     if local.exists():
-        return local
+        return local, _info(local)
     if not isinstance(path, str) or not re.fullmatch(r"[\w.-]+/[\w.-]+", path):
         raise NotALeafError(f"there is no leaf at {path}; expected a leaf directory, or a hub id such as 'org/leaf'")
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -39,35 +42,40 @@ def find_leaf(path: str | os.PathLike[str], revision: str | None, variant: str) 
         return _fetch(path, revision, variant)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise NotALeafError(
-            f"there is no directory {path}, and the hub did not give a leaf of this name ({error})"
+            f"there is no directory {path}, and the hub did not deliver a leaf of this name ({error})"
         ) from error
 
 
-def _fetch(name: str, revision: str | None, variant: str) -> Path:
-    """Small files first, which say what else is needed."""
-    folder = _get(name, revision, [LEAF_FILE, ROTATION_FILE, *LAYOUT_FILES])
+def _info(folder: Path) -> LeafInfo | None:
+    return read_leaf(folder) if (folder / LEAF_FILE).is_file() else None
+
+
+def _fetch(name: str, revision: str | None, variant: str) -> tuple[Path, LeafInfo | None]:
+    """Fetches the small files first, which say what else is needed."""
+    folder = _get(name, revision, [LEAF_FILE, ROTATION_FILE, *MODULE_FILES])
     if re.fullmatch(r"[0-9a-f]{40}", folder.name):
         revision = folder.name  # a branch may move between two calls
-    if (folder / LEAF_FILE).is_file() and not (folder / ROUTER_FILE).is_file():
+    info = _info(folder)
+    if info is not None and not (folder / ROUTER_FILE).is_file():
         if variant == "torch":
-            return _get(name, revision, None)
-        if read_leaf(folder).kind == "static":
-            return _get(name, revision, ["tokenizer.json", "model.safetensors"])
+            return _get(name, revision, None), info
+        if info.kind == "static":
+            return _get(name, revision, ["tokenizer.json", "model.safetensors"]), info
         _get(name, revision, ["tokenizer.json"])
-        return _first_graph(name, revision, variant, "") or folder
-    layout = read_layout(folder)
-    prefix = _prefix(layout.parts[0].folder)
-    if layout.parts[0].kind == "Transformer" and variant != "torch":
+        return _first_graph(name, revision, variant, "") or folder, info
+    modules = read_modules(folder)
+    prefix = _prefix(modules.items[0].folder)
+    if modules.items[0].kind == "Transformer" and variant != "torch":
         small = [f"{prefix}{file}" for file in ("tokenizer.json", "tokenizer_config.json", "sentence_bert_config.json")]
-        _get(name, revision, [*small, *(f"{part.folder}/*" for part in layout.parts[1:] if part.folder)])
+        _get(name, revision, [*small, *(f"{part.folder}/*" for part in modules.items[1:] if part.folder)])
         found = _first_graph(name, revision, variant, prefix)
         if found is not None:
-            return found
-    return _get(name, revision, _torch_patterns(layout))
+            return found, info
+    return _get(name, revision, _torch_patterns(modules)), info
 
 
 def _first_graph(name: str, revision: str | None, variant: str, prefix: str) -> Path | None:
-    """Ask for the graphs that serve a variant one by one: a float32 graph is not fetched where int8 is there."""
+    """Fetches the first graph that serves a variant: no float32 graph where there is an int8 one."""
     for graph in graphs_for(variant):
         folder = _get(name, revision, [f"{prefix}{graph}", f"{prefix}{graph}_data"])
         if (folder / f"{prefix}{graph}").is_file():
@@ -75,10 +83,10 @@ def _first_graph(name: str, revision: str | None, variant: str, prefix: str) -> 
     return None
 
 
-def _torch_patterns(layout: Layout) -> list[str]:
-    """Files of the modules that a query passes; ``*`` crosses folders on the hub, so a Router's top has none."""
-    patterns = [f"{_prefix(part.folder)}{file}" for part in layout.parts if part.folder for file in TORCH_FILES]
-    if any(not part.folder for part in layout.parts):
+def _torch_patterns(modules: Modules) -> list[str]:
+    """Patterns of the files of the modules that a query passes; ``*`` matches across folders on the hub."""
+    patterns = [f"{_prefix(part.folder)}{file}" for part in modules.items if part.folder for file in TORCH_FILES]
+    if any(not part.folder for part in modules.items):
         patterns += ["*.json", "model.safetensors", "*.txt", "*.model"]
     return patterns
 

@@ -1,24 +1,148 @@
-"""What every integration does: open a leaf or take one that is open, and give out lists of floats."""
+"""Opening leaves and their teachers, from a directory or from the hub."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.encoders.leaf import DocumentMaker, LeafEncoder, load
+from leaf_embed.encoders.hub import find_leaf
+from leaf_embed.encoders.leaf import DocumentMaker, LeafEncoder
+from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.errors import InputError
+from leaf_embed.format import ROUTER_FILE, LeafInfo, Variant, graphs_for, read_leaf
+from leaf_embed.space import EmbeddingSpace
 from leaf_embed.vectors import FloatArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 
-__all__ = ["DocumentSource", "LeafSource", "Variant", "encode_lists", "open_leaf"]
+__all__ = ["DocumentSource", "LeafSource", "Variant", "encode_lists", "load", "load_teacher", "open_leaf"]
 
 LeafSource: TypeAlias = "str | os.PathLike[str] | Encoder"
 DocumentSource: TypeAlias = "Encoder | DocumentMaker | str | os.PathLike[str] | None"
-Variant: TypeAlias = Literal["auto", "int8", "float32", "torch"]
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    document: Literal["teacher", "leaf"] | Encoder | DocumentMaker | str | os.PathLike[str] | None = None,
+    variant: Variant = "auto",
+    threads: int = 1,
+    revision: str | None = None,
+    space: EmbeddingSpace | None = None,
+) -> LeafEncoder:
+    """Open a leaf.
+
+    Args:
+        path: A leaf directory, or a hub id. From the hub only the files of the query side are fetched. Also a leaf that
+            others published: one of :data:`leaf_embed.encoders.published.KNOWN_SPACES`, or with ``space`` any
+            sentence-transformers model that is aligned with the document encoder.
+        document: The document encoder. ``None`` loads none, so only queries can be encoded. ``"teacher"`` is the
+            teacher named in the space, loaded on first use; a path or hub id is the teacher from there; ``"leaf"`` is
+            the leaf itself (symmetric use). Or an :class:`Encoder`, or a function that makes one from the teacher's
+            own space when the first document comes. If the leaf's space is rotated, so are the teacher's vectors.
+        variant: The graph to run: ``"int8"``, ``"float32"``, or ``"auto"`` (int8 if it was exported, else float32);
+            ``"torch"`` runs the model itself.
+        threads: Threads of ONNX Runtime.
+        revision: Hub commit, branch or tag of the leaf; the teacher's is pinned in the space.
+        space: The space of a directory without ``leaf.json``, as declared by the user: only its dimensions and norm
+            can be checked. With a ``leaf.json`` it must be the same space.
+
+    Returns:
+        The leaf; its vectors are float32, of unit norm if the space has it.
+
+    Raises:
+        NotALeafError: There is no leaf at ``path``, or its files are damaged.
+        InputError: An option that cannot be used, or vectors that do not fit the declared space.
+        SpaceMismatchError: The document encoder is not the teacher of the leaf's space.
+    """
+    if variant != "torch":
+        graphs_for(variant)  # refuses an unknown one before anything is fetched
+    directory, info = find_leaf(path, revision, variant)
+    query = _open_query(directory, info, os.fspath(path), space, variant, threads)
+    rotation = Rotation.load(directory, query.space)
+    if document == "leaf":
+        return LeafEncoder(query, query, rotation=rotation)
+    if document is None or isinstance(document, Encoder):
+        return LeafEncoder(query, document, rotation=rotation)
+    if callable(document):
+        make = document
+    else:
+        source = query.space.teacher if document == "teacher" else os.fspath(document)
+
+        def make(space: EmbeddingSpace) -> Encoder:
+            return load_teacher(source, space)
+
+    leaf = LeafEncoder(query, lambda: make(leaf.teacher_space), rotation=rotation)
+    return leaf
+
+
+def _open_query(
+    directory: Path, info: LeafInfo | None, name: str, space: EmbeddingSpace | None, variant: Variant, threads: int
+) -> Encoder:
+    """The query side of any kind of leaf; without torch, unless it is asked for or there is no graph."""
+    if info is None and (directory / "modules.json").is_file():
+        from leaf_embed.encoders.published import known_space, open_published
+
+        declared = space or known_space(name)
+        if declared is not None:
+            return open_published(directory, declared, variant, threads)
+    info = info or read_leaf(directory)  # raises: there is no leaf.json
+    if space is not None:
+        info.space.require_same(space, mine="the leaf", theirs="the declared space", advice="Leave space= out.")
+    if (directory / ROUTER_FILE).is_file():
+        from leaf_embed.encoders.published import open_published
+
+        return open_published(directory, info.space, variant, threads, info)
+    if variant == "torch":
+        from leaf_embed.encoders.transformer import Declared, SentenceTransformerEncoder
+
+        encoder = SentenceTransformerEncoder(directory, declared=Declared(space=info.space))
+        encoder.canary_cosines = info.canary_cosines
+        return encoder
+    if info.kind == "static":
+        from leaf_embed.encoders.static import StaticEncoder
+
+        return StaticEncoder(directory, info=info)
+    from leaf_embed.encoders.onnx import OnnxEncoder
+
+    return OnnxEncoder(directory, variant=variant, threads=threads, info=info)
+
+
+def load_teacher(source: str, space: EmbeddingSpace) -> SentenceTransformerEncoder:
+    """Load the teacher of a space, with the prompts, length, dimensions and revision that the space names.
+
+    A space without canaries was declared by the user, and its teacher is taken to write into it once its dimensions
+    and norm are checked.
+
+    Args:
+        source: Directory or hub id of the teacher.
+        space: The teacher's own space, not rotated.
+
+    Raises:
+        MissingExtraError: The extra ``train`` is not installed.
+        InputError: It cannot be loaded from ``source``, or its vectors are not those of the declared space.
+    """
+    from leaf_embed.encoders.transformer import Declared, SentenceTransformerEncoder
+
+    by_digest = (space.revision or "").startswith("sha256:")  # of local files, so no hub commit
+    revision = None if by_digest else space.revision
+    try:
+        return SentenceTransformerEncoder(
+            source,
+            query_prompt=space.query_prompt,
+            document_prompt=space.document_prompt,
+            max_tokens=space.max_tokens,
+            declared=Declared(revision, space.dim, space if space.canaries is None else None),
+        )
+    except InputError as error:
+        raise InputError(
+            f"{error}\nIf the teacher lies elsewhere on this machine, name it: document='path'. If it is an API or a "
+            "function of yours, give a function: document=lambda space: FunctionEncoder(space, document=embed)."
+        ) from error
 
 
 def open_leaf(
@@ -29,12 +153,12 @@ def open_leaf(
     threads: int = 1,
     revision: str | None = None,
 ) -> Encoder:
-    """Open a leaf, or take one that is open.
+    """Open a leaf, or return one that is open; the way in for integrations.
 
     Args:
-        leaf: A leaf directory, a hub id, or an encoder such as what :func:`leaf_embed.load` gives.
-        document: As for :func:`leaf_embed.load`. Beside an encoder only a function that makes the document encoder.
-        variant: Graph to run; like the next two for a leaf that is loaded here.
+        leaf: A leaf directory, a hub id, or an encoder such as :func:`load` returns.
+        document: As for :func:`load`. With an encoder, only a function that makes the document encoder.
+        variant: The graph to run; like the next two only for a leaf that is loaded here.
         threads: Threads of ONNX Runtime.
         revision: Hub commit, branch or tag.
 
@@ -62,12 +186,12 @@ def open_leaf(
 def encode_lists(
     encode: Callable[[list[str]], FloatArray], texts: Sequence[str], *, batch_size: int = 1024, progress: bool = False
 ) -> list[list[float]]:
-    """Vectors as lists of Python floats, which frameworks expect; ``dim`` of them a text.
+    """Encode texts to lists of Python floats, which frameworks expect: ``dim`` floats per text.
 
     Args:
         encode: ``encode_query`` or ``encode_document`` of an encoder.
-        texts: Texts.
-        batch_size: Texts of one call.
+        texts: The texts.
+        batch_size: Texts per call.
         progress: Whether to draw a bar on standard error.
 
     Raises:

@@ -1,11 +1,11 @@
-"""The query path: tokenizers, ONNX Runtime and NumPy; no torch, no transformers."""
+"""The encoder of the query path: tokenizers, ONNX Runtime and NumPy; no torch, no transformers."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -15,14 +15,12 @@ from tokenizers import Encoding, Tokenizer
 from leaf_embed.encoders.base import BaseEncoder
 from leaf_embed.encoders.batching import TokenBudget, token_batches
 from leaf_embed.errors import InputError, NotALeafError
-from leaf_embed.format import GRAPH_OUTPUT, GRAPHS, LeafInfo, read_leaf
+from leaf_embed.format import GRAPH_OUTPUT, GraphVariant, LeafInfo, graphs_for, read_leaf
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Role, clean
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["OnnxEncoder", "Variant"]
-
-Variant: TypeAlias = Literal["auto", "int8", "float32"]
+__all__ = ["OnnxEncoder"]
 
 BLOCK = 2048  # texts tokenised at a time: a tokenised text takes some kilobytes until it was encoded
 SLOWER_WHEN_FUSED = ["SkipLayerNormFusion"]  # on a CPU its kernel costs a fifth of a query (examples/LOG.md)
@@ -30,7 +28,7 @@ MAX_CHARACTERS_PER_TOKEN = 512  # far above any real text; keeps a text of many 
 
 
 class OnnxEncoder(BaseEncoder):
-    """A leaf's fused graph: token ids in, finished vectors out.
+    """A leaf's fused ONNX graph, from token ids to finished vectors.
 
     Safe to share between threads: ONNX Runtime sessions and tokenizers are, and nothing else is changed after
     construction.
@@ -40,7 +38,7 @@ class OnnxEncoder(BaseEncoder):
         self,
         path: str | os.PathLike[str],
         *,
-        variant: Variant = "auto",
+        variant: GraphVariant = "auto",
         threads: int = 1,
         batch_tokens: int = 512,
         graph: Path | None = None,
@@ -50,16 +48,16 @@ class OnnxEncoder(BaseEncoder):
 
         Args:
             path: A directory made by ``leaf-embed export``.
-            variant: Which graph; ``"auto"`` takes int8 if it is there, else float32.
+            variant: The graph to run; ``"auto"`` takes int8 if it is there, else float32.
             threads: Threads inside one operator. One is fastest for single queries through the int8 graph, and the
                 only choice that does not suffer on a busy machine.
-            batch_tokens: Tokens in a batch at most, padding included. ONNX Runtime never gives memory back, so this
-                bounds the process; 512 measured fastest for int8 (examples/LOG.md).
+            batch_tokens: Maximal number of tokens in a batch, padding included. ONNX Runtime never frees memory, so
+                this bounds the process; 512 measured fastest for int8 (examples/LOG.md).
             graph: A graph file outside the directory's layout, used instead of ``variant``.
-            info: What ``leaf.json`` would say, for a directory without one.
+            info: What ``leaf.json`` says, if it was read before, or would say in a directory without one.
 
         Raises:
-            NotALeafError: No leaf there, or the graph was not exported.
+            NotALeafError: There is no leaf, or the graph was not exported.
             InputError: An option that is out of range.
         """
         if threads < 1:
@@ -91,12 +89,12 @@ class OnnxEncoder(BaseEncoder):
         return result
 
     def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
-        """Tokens that the graph reads of each text; see :class:`~leaf_embed.encoders.base.Counting`."""
+        """Returns the tokens that the graph reads of each text; see :class:`~leaf_embed.encoders.base.Counting`."""
         prompt, limit = self.space.prompt(role), self.info.max_tokens * MAX_CHARACTERS_PER_TOKEN
         return [len(t) for t in self._tokenizer.encode_batch_fast([(prompt + text)[:limit] for text in texts])]
 
     def feed(self, text: str, role: Role) -> dict[str, NDArray[np.int64]]:
-        """The graph's inputs for one text, each of shape ``(1, length)``: for calibrating and for comparing."""
+        """Returns the graph's inputs for one text, each of shape ``(1, length)``, for calibration and comparison."""
         prompted = (self.space.prompt(role) + clean(text))[: self.info.max_tokens * MAX_CHARACTERS_PER_TOKEN]
         return self._feeds([self._tokenizer.encode(prompted)])
 
@@ -117,18 +115,13 @@ class OnnxEncoder(BaseEncoder):
         return {name: values[name] if name in values else np.zeros_like(ids) for name in self._inputs}
 
 
-def _find_graph(path: Path, variant: Variant) -> Path:
+def _find_graph(path: Path, variant: GraphVariant) -> Path:
     """The graph file of a variant."""
-    if variant != "auto" and variant not in GRAPHS:
-        raise InputError(f"unknown graph variant {variant!r}; expected auto, {', '.join(GRAPHS)}")
-    wanted = list(GRAPHS) if variant == "auto" else [variant]
+    wanted = graphs_for(variant)
     for name in wanted:
-        graph = path / GRAPHS[name]
-        if graph.is_file():
-            return graph
-    raise NotALeafError(
-        f"{path} has no {' or '.join(GRAPHS[name] for name in wanted)}; make it with: leaf-embed export {path}"
-    )
+        if (path / name).is_file():
+            return path / name
+    raise NotALeafError(f"{path} has no {' or '.join(wanted)}; make it with: leaf-embed export {path}")
 
 
 def _load_tokenizer(path: Path, max_tokens: int) -> tuple[Tokenizer, int]:

@@ -1,4 +1,4 @@
-"""Leaves that others published, as they are: no ``leaf.json``, so their space is known here or declared by the user.
+"""Leaves that others published: they have no ``leaf.json``, so their space is known here or declared by the user.
 
 load("MongoDB/mdbr-leaf-ir")                                    known: teacher, prompts, size
 load("org/nano", document=encoder, space=encoder.space)         any aligned pair, for example Voyage 4's
@@ -10,16 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed.encoders.base import BaseEncoder
 from leaf_embed.encoders.onnx import OnnxEncoder
-from leaf_embed.encoders.st_modules import Layout, read_layout
+from leaf_embed.encoders.st_modules import Modules, read_modules
 from leaf_embed.errors import InputError, NotALeafError
-from leaf_embed.format import GRAPH_OUTPUT, LeafInfo, graphs_for
+from leaf_embed.format import GRAPH_OUTPUT, LeafInfo, Variant, graphs_for
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.vectors import FloatArray
 
@@ -53,7 +53,7 @@ PROBE = "The quick brown fox"
 
 
 def known_space(name: str) -> EmbeddingSpace | None:
-    """The space of a published leaf, by hub id or by the last part of a path; ``None`` for an unknown one."""
+    """Returns the space of a published leaf, by hub id or by the last part of a path; ``None`` for an unknown one."""
     last = Path(name).name
     return next((space for known, space in KNOWN_SPACES.items() if known.rsplit("/", 1)[1] == last), None)
 
@@ -61,37 +61,42 @@ def known_space(name: str) -> EmbeddingSpace | None:
 def open_published(
     directory: Path,
     space: EmbeddingSpace,
-    variant: Literal["auto", "int8", "float32", "torch"],
+    variant: Variant,
     threads: int,
     info: LeafInfo | None = None,
 ) -> BaseEncoder:
-    """The query side of a sentence-transformers directory that writes into ``space``.
+    """Opens the query side of a sentence-transformers directory that writes into ``space``.
 
     A static model needs NumPy only. A transformer is run by its ONNX graph if there is one; Pooling and Dense are then
     applied here if the graph stops at the tokens, since graphs that leave the Dense out are the field's most frequent
-    silent error. Without a graph it is run by torch, from the modules of the query's road alone.
+    silent error. Without a graph it is run by torch, from the modules of the Router's query route alone.
 
-    ``info`` is what its ``leaf.json`` says, if it has one.
+    Args:
+        directory: The model's directory.
+        space: The space that it is known or declared to write into.
+        variant: The graph to run, ``"auto"`` for the best there is, or ``"torch"``.
+        threads: Threads of ONNX Runtime.
+        info: What its ``leaf.json`` says, if it has one.
 
     Raises:
-        NotALeafError: No such directory, or one of modules that are not supported.
-        InputError: It does not write vectors of the declared size and norm.
+        NotALeafError: The directory is missing, or has modules that are not supported.
+        InputError: Its vectors do not have the declared dimensions and norm.
         MissingExtraError: It has no graph, and the extra ``train`` is not installed.
     """
-    layout = read_layout(directory)
-    if layout.part("Normalize") is not None and not space.unit_norm:
+    modules = read_modules(directory)
+    if modules.first("Normalize") is not None and not space.unit_norm:
         raise InputError(f"{directory} normalises its vectors; the declared space says unit_norm=False")
-    info = info or LeafInfo(space, _max_tokens(directory, layout, space))
+    info = info or LeafInfo(space, _max_tokens(directory, modules, space))
     encoder: BaseEncoder
-    graph = None if variant == "torch" else _graph(directory, layout, variant)
-    if layout.parts[0].kind == "StaticEmbedding" and variant != "torch":
+    graph = None if variant == "torch" else _graph(directory, modules, variant)
+    if modules.items[0].kind == "StaticEmbedding" and variant != "torch":
         from leaf_embed.encoders.static import StaticEncoder
 
-        encoder = StaticEncoder(directory / layout.parts[0].folder, info=info)
+        encoder = StaticEncoder(directory / modules.items[0].folder, info=info)
     elif graph is not None:
-        encoder = PublishedGraph(directory, layout, info, graph, threads)
+        encoder = PublishedGraph(directory, modules, info, graph, threads)
     elif variant in ("auto", "torch"):
-        encoder = _torch(directory, layout, info)
+        encoder = _torch(directory, modules, info)
     else:
         raise NotALeafError(f"{directory} has no {variant} graph; take another variant, 'auto' or 'torch'")
     _check(encoder.encode_query(PROBE), space, directory)
@@ -100,16 +105,16 @@ def open_published(
 
 
 class PublishedGraph(OnnxEncoder):
-    """A graph made by somebody else: finished vectors if it has them, else tokens, pooled and projected here."""
+    """A graph that others made; if it ends at token states, these are pooled and projected here."""
 
-    def __init__(self, directory: Path, layout: Layout, info: LeafInfo, graph: Path, threads: int) -> None:
+    def __init__(self, directory: Path, modules: Modules, info: LeafInfo, graph: Path, threads: int) -> None:
         """Open the graph; see :func:`open_published`."""
         self._tail: Tail | None = None
-        super().__init__(directory / layout.parts[0].folder, threads=threads, graph=graph, info=info)
+        super().__init__(directory / modules.items[0].folder, threads=threads, graph=graph, info=info)
         outputs = [node.name for node in self._session.get_outputs()]
-        if GRAPH_OUTPUT in outputs and layout.part("Dense") is None:
+        if GRAPH_OUTPUT in outputs and modules.first("Dense") is None:
             return
-        tail = Tail(directory, layout, info.space.unit_norm)
+        tail = Tail(directory, modules, info.space.unit_norm)
         if GRAPH_OUTPUT not in outputs or tail.width not in (
             None,
             self._run([self._tokenizer.encode(PROBE)]).shape[-1],
@@ -126,9 +131,9 @@ class PublishedGraph(OnnxEncoder):
 
 
 class Tail:
-    """What follows the transformer: pooling, Dense layers without activation, and the norm; NumPy."""
+    """The modules after the transformer in NumPy: pooling, Dense layers without activation, and the norm."""
 
-    def __init__(self, directory: Path, layout: Layout, unit_norm: bool) -> None:
+    def __init__(self, directory: Path, modules: Modules, unit_norm: bool) -> None:
         """Read the modules.
 
         Raises:
@@ -136,7 +141,7 @@ class Tail:
         """
         self._mode, self._unit_norm = "mean", unit_norm
         self._layers: list[tuple[FloatArray, FloatArray]] = []
-        for part in layout.parts[1:]:
+        for part in modules.items[1:]:
             folder = directory / part.folder
             if part.kind == "Pooling":
                 self._mode = _pooling(json.loads((folder / "config.json").read_text(encoding="utf-8")))
@@ -147,11 +152,11 @@ class Tail:
 
     @property
     def width(self) -> int | None:
-        """Numbers of a finished vector, if a Dense layer tells."""
+        """Dimensions of a finished vector, if there is a Dense layer."""
         return len(self._layers[-1][0]) if self._layers else None
 
     def __call__(self, states: FloatArray, mask: Any) -> FloatArray:
-        """Vectors of token states, ``(n, length, width)`` and ``(n, length)`` to ``(n, dim)``."""
+        """Returns vectors ``(n, dim)`` of token states ``(n, length, width)`` and their mask ``(n, length)``."""
         if self._mode == "cls":
             pooled = states[:, 0]
         else:
@@ -183,30 +188,31 @@ def _dense(folder: Path) -> tuple[FloatArray, FloatArray]:
     return weight, tensors.get("linear.bias", np.zeros(len(weight))).astype(np.float32)
 
 
-def _torch(directory: Path, layout: Layout, info: LeafInfo) -> BaseEncoder:
-    """The query's road through torch; the other road's weights are never read."""
+def _torch(directory: Path, modules: Modules, info: LeafInfo) -> BaseEncoder:
+    """The query side through torch; the weights of a Router's document route are never read."""
     from leaf_embed._extras import require
-    from leaf_embed.encoders.transformer import SentenceTransformerEncoder, load_modules
+    from leaf_embed.encoders.transformer import Declared, SentenceTransformerEncoder, load_modules
 
     require("sentence_transformers", "train", f"The model in {directory} has no ONNX graph, and running it with torch")
-    model = load_modules(directory, [(part.kind, part.folder) for part in layout.parts])
-    return SentenceTransformerEncoder(model, max_tokens=info.max_tokens, dim=info.space.dim, space=info.space)
+    model = load_modules(directory, [(part.kind, part.folder) for part in modules.items])
+    declared = Declared(dim=info.space.dim, space=info.space)
+    return SentenceTransformerEncoder(model, max_tokens=info.max_tokens, declared=declared)
 
 
-def _graph(directory: Path, layout: Layout, variant: str) -> Path | None:
+def _graph(directory: Path, modules: Modules, variant: str) -> Path | None:
     """The first graph there is, beside the transformer or at the top of the directory."""
-    places = [directory / layout.parts[0].folder, *([] if layout.routed else [directory])]
+    places = [directory / modules.items[0].folder, *([] if modules.routed else [directory])]
     files = (place / name for name in graphs_for(variant) for place in places)
     return next((file for file in files if file.is_file()), None)
 
 
-def _max_tokens(directory: Path, layout: Layout, space: EmbeddingSpace) -> int:
-    """Where the model stops reading: its own word, else the teacher's, else 512."""
-    folder = directory / layout.parts[0].folder
+def _max_tokens(directory: Path, modules: Modules, space: EmbeddingSpace) -> int:
+    """Tokens that the model reads: by its own files, else as many as the teacher, else 512."""
+    folder = directory / modules.items[0].folder
     for name, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
         if (folder / name).is_file():
             found = json.loads((folder / name).read_text(encoding="utf-8")).get(key)
-            if isinstance(found, int) and 0 < found < 1 << 20:  # some tokenizers say 10**30 for "no limit"
+            if isinstance(found, int) and 0 < found < 1 << 20:  # some tokenizers have 10**30 for "no limit"
                 return found
     return space.max_tokens or 512
 
@@ -214,7 +220,7 @@ def _max_tokens(directory: Path, layout: Layout, space: EmbeddingSpace) -> int:
 def _check(found: FloatArray, space: EmbeddingSpace, directory: Path) -> None:
     if found.shape != (space.dim,):
         raise InputError(
-            f"{directory} writes {found.shape[-1]} numbers a vector; "
+            f"{directory} writes vectors of {found.shape[-1]} dimensions; "
             f"the declared space of {space.teacher} has {space.dim}"
         )
     if space.unit_norm and not vectors.is_unit_norm(found[None]):

@@ -1,8 +1,8 @@
-"""A rotation of the space: makes the vectors of any teacher truncatable, and changes no cosine between whole ones.
+"""Rotations of a space, which make the vectors of any teacher truncatable and change no cosine between whole ones.
 
 The axes are the eigenvectors of the teacher's second moment, so the first dimensions hold most of every vector, as in
 a space trained for truncation (Matryoshka, arXiv 2205.13147). The leaf's last layer has the rotation inside; the
-teacher's vectors are rotated as they come.
+teacher's vectors are rotated after encoding.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Rotation:
     """An orthogonal matrix between a teacher's own space and the rotated one.
 
     Attributes:
-        matrix: Shape ``(dim, dim)``, float32; its columns are the new axes, the weightiest first.
+        matrix: Shape ``(dim, dim)``, float32; its columns are the new axes, by descending share of the norm.
 
     Raises:
         VectorError: Not orthogonal, or not square.
@@ -52,19 +52,19 @@ class Rotation:
         return "sha256:" + hashlib.sha256(self.matrix.tobytes()).hexdigest()
 
     def apply(self, rows: FloatArray) -> FloatArray:
-        """Vectors of the teacher's own space in the rotated one, shape ``(..., dim)``; norms and cosines stay."""
-        turned: FloatArray = np.asarray(rows, dtype=np.float32) @ self.matrix
-        return turned
+        """Rotates vectors of the teacher's own space, shape ``(..., dim)``; norms and cosines stay the same."""
+        rotated: FloatArray = np.asarray(rows, dtype=np.float32) @ self.matrix
+        return rotated
 
     def rotated(self, space: EmbeddingSpace) -> EmbeddingSpace:
-        """The teacher's own space, rotated; its canaries too."""
+        """Returns the rotated space of a teacher's own space, canaries included."""
         if space.rotation is not None:
             raise SpaceMismatchError(f"the space {space.describe()} is rotated already; rotate the teacher's own")
         canaries = space.canaries and Canaries(space.canaries.texts, self.apply(space.canaries.vectors))
         return replace(space, rotation=self.digest, canaries=canaries)
 
     def plain(self, space: EmbeddingSpace) -> EmbeddingSpace:
-        """The teacher's own space, from the rotated one; without canaries if that was truncated, which lost them."""
+        """Returns the teacher's own space of a rotated one; without canaries if truncation has shortened those."""
         self._require(space)
         if space.dim < len(self.matrix):
             return replace(space, dim=len(self.matrix), rotation=None, canaries=None)
@@ -79,13 +79,13 @@ class Rotation:
             )
 
     def save(self, directory: str | os.PathLike[str]) -> None:
-        """Write the matrix into a leaf directory."""
+        """Writes the matrix into a leaf directory."""
         with replacing_file(Path(directory) / ROTATION_FILE) as temporary, temporary.open("wb") as stream:
             np.save(stream, self.matrix)
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str], space: EmbeddingSpace) -> Rotation | None:
-        """The rotation of a leaf directory's space; ``None`` if the space is not rotated.
+        """Reads the rotation of a leaf directory's space; ``None`` if the space is not rotated.
 
         Raises:
             NotALeafError: The file is missing or damaged.
@@ -105,10 +105,16 @@ class Rotation:
 
 
 class RotatedEncoder(BaseEncoder):
-    """A teacher whose vectors are rotated, and perhaps truncated, as they come."""
+    """A teacher whose vectors are rotated after encoding, and truncated if the leaf's space is."""
 
     def __init__(self, encoder: Encoder, rotation: Rotation, dim: int | None = None) -> None:
-        """Rotate an encoder of a space that is not rotated yet; keep the first ``dim`` numbers, ``None`` for all."""
+        """Wrap an encoder.
+
+        Args:
+            encoder: An encoder of a space that is not rotated.
+            rotation: The rotation of its vectors.
+            dim: Dimensions to keep, renormalised; ``None`` keeps all.
+        """
         self._encoder = encoder
         self._rotation = rotation
         self._space = rotation.rotated(encoder.space)
@@ -124,5 +130,5 @@ class RotatedEncoder(BaseEncoder):
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         encode = self._encoder.encode_query if role == "query" else self._encoder.encode_document
-        turned = self._rotation.apply(encode(texts))
-        return vectors.truncate(turned, self.dim) if self._short else turned
+        rotated = self._rotation.apply(encode(texts))
+        return vectors.truncate(rotated, self.dim) if self._short else rotated

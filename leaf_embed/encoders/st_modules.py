@@ -1,8 +1,8 @@
-"""What sentence-transformers directories look like: the modules that a query passes, also inside a Router.
+"""The modules of a sentence-transformers directory that a query passes, also inside a Router.
 
 A plain model: ``modules.json`` lists module types with their folders (``""``, ``1_Pooling``, ``2_Dense``, ...).
 A Router, as ``MongoDB/mdbr-leaf-ir-asym``: its one module is a Router, and ``router_config.json`` names the folders of
-each road under ``structure`` (``query_0_Transformer``, ``query_1_Pooling``, ...) and their types under ``types``.
+each route under ``structure`` (``query_0_Transformer``, ``query_1_Pooling``, ...) and their types under ``types``.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 
 from leaf_embed.errors import NotALeafError
 
-__all__ = ["LAYOUT_FILES", "Layout", "Part", "read_layout"]
+__all__ = ["MODULE_FILES", "Modules", "Module", "read_modules"]
 
-LAYOUT_FILES = ("modules.json", "router_config.json")
-QUERY_ROADS = ("query", "query_text")
+MODULE_FILES = ("modules.json", "router_config.json")
+QUERY_ROUTES = ("query", "query_text")
 
 
 @dataclass(frozen=True)
-class Part:
-    """One module.
+class Module:
+    """A module.
 
     Attributes:
         kind: Its class: ``"Transformer"``, ``"Pooling"``, ``"Dense"``, ``"Normalize"``, ``"StaticEmbedding"``, ...
@@ -34,42 +34,44 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Layout:
+class Modules:
     """The modules that a query passes, in their order.
 
     Attributes:
-        parts: At least one.
-        routed: Whether they are one road of a Router.
+        items: At least one.
+        routed: Whether they are one route of a Router.
     """
 
-    parts: tuple[Part, ...]
+    items: tuple[Module, ...]
     routed: bool
 
-    def part(self, kind: str) -> Part | None:
-        """The first module of a kind."""
-        return next((part for part in self.parts if part.kind == kind), None)
+    def first(self, kind: str) -> Module | None:
+        """Returns the first module of a kind."""
+        return next((part for part in self.items if part.kind == kind), None)
 
 
-def read_layout(directory: Path) -> Layout:
-    """Read the modules that a query passes.
+def read_modules(directory: Path) -> Modules:
+    """Reads the modules that a query passes.
 
     Raises:
-        NotALeafError: No sentence-transformers model, damaged, or a Router without a road for queries.
+        NotALeafError: No sentence-transformers model, damaged, or a Router without a route for queries.
     """
-    parts = [Part(_kind(one["type"]), one["path"].strip("/")) for one in _read(directory / "modules.json")]
+    parts = [Module(_kind(one["type"]), one["path"].strip("/")) for one in _read(directory / "modules.json")]
     routers = [number for number, part in enumerate(parts) if part.kind in ("Router", "Asym")]
     if not routers:
-        return Layout(tuple(parts), routed=False)
+        return Modules(tuple(parts), routed=False)
     at = routers[0]
     base = parts[at].folder
     config = _read(directory / base / "router_config.json")
     try:
-        road = next(name for name in QUERY_ROADS if name in config["structure"])
-        inner = [Part(_kind(config["types"][name]), f"{base}/{name}".strip("/")) for name in config["structure"][road]]
+        route = next(name for name in QUERY_ROUTES if name in config["structure"])
+        inner = [
+            Module(_kind(config["types"][name]), f"{base}/{name}".strip("/")) for name in config["structure"][route]
+        ]
     except (KeyError, StopIteration) as error:
-        roads = sorted(config.get("structure", {}))
-        raise NotALeafError(f"the Router in {directory} has no road named 'query'; it has {roads}") from error
-    return Layout((*parts[:at], *inner, *parts[at + 1 :]), routed=True)
+        routes = sorted(config.get("structure", {}))
+        raise NotALeafError(f"the Router in {directory} has no route named 'query'; it has {routes}") from error
+    return Modules((*parts[:at], *inner, *parts[at + 1 :]), routed=True)
 
 
 def _kind(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The smallest leaf: one vector a token, averaged. NumPy and a tokenizer; microseconds a query."""
+"""The encoder of static leaves: one vector per token, averaged; NumPy and a tokenizer, microseconds per query."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from leaf_embed.vectors import FloatArray
 
 __all__ = ["StaticEncoder"]
 
-TABLE_KEY = "embedding.weight"  # the name that sentence-transformers' StaticEmbedding gives it
+TABLE_KEY = "embedding.weight"  # as sentence-transformers' StaticEmbedding names it
 
 
 class StaticEncoder(BaseEncoder):
@@ -35,10 +35,10 @@ class StaticEncoder(BaseEncoder):
 
         Args:
             path: A directory with ``tokenizer.json`` and ``model.safetensors``.
-            info: What ``leaf.json`` would say, for a directory without one.
+            info: What ``leaf.json`` says, if it was read before, or would say in a directory without one.
 
         Raises:
-            NotALeafError: No leaf there, not a static one, or its files are damaged.
+            NotALeafError: There is no leaf, it is not a static one, or its files are damaged.
         """
         self.path = Path(path)
         self.info: LeafInfo = info or read_leaf(self.path)
@@ -56,7 +56,7 @@ class StaticEncoder(BaseEncoder):
         return vectors.normalize(rows) if self.space.unit_norm else rows
 
     def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
-        """Tokens of each text; see :class:`~leaf_embed.encoders.base.Counting`."""
+        """Returns the tokens of each text; see :class:`~leaf_embed.encoders.base.Counting`."""
         return [len(ids) for ids in self._tokens(texts, role)]
 
     def _tokens(self, texts: Sequence[str], role: Role) -> list[list[int]]:
@@ -92,5 +92,5 @@ def _load_table(path: Path, tokens: int, dim: int) -> FloatArray:
     except Exception as error:  # safetensors raises a private class
         raise NotALeafError(f"{file} holds no table of token vectors ({error!r}); is this a static leaf?") from error
     if table.shape != (tokens, dim):
-        raise NotALeafError(f"{file} holds {table.shape} numbers; the tokenizer and the space ask for {(tokens, dim)}")
+        raise NotALeafError(f"{file} holds a table of shape {table.shape}; tokenizer and space need {(tokens, dim)}")
     return table

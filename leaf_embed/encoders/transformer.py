@@ -1,4 +1,4 @@
-"""Teachers and students through sentence-transformers, in batches that cost what they must."""
+"""Teachers and students through sentence-transformers, in batches of similar length."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 __all__ = [
+    "Declared",
     "Precision",
     "SentenceTransformerEncoder",
     "load_modules",
@@ -38,8 +40,24 @@ __all__ = [
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
-PAD_MULTIPLE = 16  # bfloat16 on CPU keeps one compiled kernel a shape: few lengths keep memory and time flat
+PAD_MULTIPLE = 16  # bfloat16 on CPU keeps one compiled kernel per shape: few lengths bound memory and time
 MODEL_FILES = ("*.safetensors", "pytorch_model*.bin", "modules.json", "*/config.json", "tokenizer.json")
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What is known of a model before it is loaded.
+
+    Attributes:
+        revision: Hub commit, branch or tag; of no effect on a local directory.
+        dim: Leading dimensions to keep of each vector, renormalised; ``None``, or more than there are, keeps all.
+        space: The space that it writes into; dimensions and norm are checked, and prompts are the space's. ``None``
+            measures the model instead.
+    """
+
+    revision: str | None = None
+    dim: int | None = None
+    space: EmbeddingSpace | None = None
 
 
 class SentenceTransformerEncoder(BaseEncoder):
@@ -52,42 +70,38 @@ class SentenceTransformerEncoder(BaseEncoder):
         query_prompt: str | None = None,
         document_prompt: str | None = None,
         max_tokens: int | None = None,
-        dim: int | None = None,
-        revision: str | None = None,
-        space: EmbeddingSpace | None = None,
         precision: Precision = "auto",
         device: str | None = None,
         batch_tokens: int = 4096,
+        declared: Declared | None = None,
     ) -> None:
         """Load a model, or take one that is loaded.
 
         Args:
             model: A directory, a hub id, or a ``SentenceTransformer``.
-            query_prompt: Text before every query; ``None`` takes the one saved in the model.
-            document_prompt: Text before every document; ``None`` takes the one saved in the model.
-            max_tokens: Read fewer tokens than the model would.
-            dim: Keep the first numbers of each vector only, renormalised; ``None`` or more than there are keeps all.
-            revision: Hub commit, branch or tag; a local directory is taken as it is.
-            space: The space that it is declared to write into; size and norm are checked, prompts are the space's.
-                ``None`` finds out by asking the model.
+            query_prompt: Text put before every query; ``None`` takes the one saved in the model.
+            document_prompt: Text put before every document; ``None`` takes the one saved in the model.
+            max_tokens: Maximal number of tokens to read, if fewer than the model does.
             precision: ``"auto"`` is bfloat16 on a GPU and on a CPU with bfloat16 units, else float32.
             device: As in torch; ``None`` takes a GPU if there is one.
-            batch_tokens: Tokens in a batch at most, padding included.
+            batch_tokens: Maximal number of tokens in a batch, padding included.
+            declared: What is known of the model: its hub revision, the dimensions to keep, its space.
 
         Raises:
             MissingExtraError: The extra ``train`` is not installed.
-            InputError: The model cannot be loaded, or makes no text vectors.
+            InputError: The model cannot be loaded, or its vectors are not those of the declared space.
         """
         require("sentence_transformers", "train", "A torch encoder")
-        self.model, name = _load(model, device, revision)
-        self._dim = dim
+        declared = declared or Declared()
+        self.model, name = _load(model, device, declared.revision)
+        self._dim = declared.dim
         if max_tokens is not None:
             self.model.max_seq_length = min(max_tokens, self.model.max_seq_length or max_tokens)
         self._autocast = wants_bfloat16(precision, self.model.device)
         self._budget = TokenBudget(batch_tokens, multiple=PAD_MULTIPLE)
         leaf = Path(name) / LEAF_FILE
-        if space is not None:
-            self._space = space
+        if declared.space is not None:
+            self._space = declared.space
             self._check_declared()
         elif leaf.is_file():
             info = read_leaf(name)
@@ -100,7 +114,7 @@ class SentenceTransformerEncoder(BaseEncoder):
         return self._space
 
     def _describe(self, name: str, query_prompt: str | None, document_prompt: str | None) -> EmbeddingSpace:
-        """The space of this model as a teacher; unit norm is measured, not assumed."""
+        """The space of this model as a teacher, with the norm measured."""
         saved = self.model.prompts or {}
         probe = self._encode_prompted([text for _, text in CANARY_TEXTS], "")
         return EmbeddingSpace(
@@ -118,7 +132,7 @@ class SentenceTransformerEncoder(BaseEncoder):
         norm = vectors.is_unit_norm(probe)
         if probe.shape[1] != self._space.dim or norm != self._space.unit_norm:
             raise InputError(
-                f"the model writes {probe.shape[1]} numbers, {'of unit norm' if norm else 'of no fixed norm'}; "
+                f"the model writes {probe.shape[1]} dimensions, {'unit norm' if norm else 'not of unit norm'}; "
                 f"the declared space of {self._space.teacher} has dim={self._space.dim}, "
                 f"unit_norm={self._space.unit_norm}"
             )
@@ -127,12 +141,12 @@ class SentenceTransformerEncoder(BaseEncoder):
         return self._encode_prompted(texts, self._space.prompt(role))
 
     def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
-        """Tokens that the model reads of each text; see :class:`~leaf_embed.encoders.base.Counting`."""
+        """Returns the tokens that the model reads of each text; see :class:`~leaf_embed.encoders.base.Counting`."""
         return self._lengths(texts, self._space.prompt(role))
 
     @property
     def _limit(self) -> int | None:
-        """Tokens that the model reads, if it stops at all: static models do not."""
+        """Tokens that the model reads; ``None`` for a static model, which reads all."""
         limit = self.model.max_seq_length
         return int(limit) if limit and math.isfinite(limit) else None
 
@@ -147,7 +161,7 @@ class SentenceTransformerEncoder(BaseEncoder):
     def _encode_prompted(
         self, texts: Sequence[str], prompt: str, progress: Callable[[int], object] | None = None
     ) -> FloatArray:
-        """Vectors of ``prompt + text``, shape ``(n, dim)``; ``progress`` hears the size of each finished batch."""
+        """Vectors of ``prompt + text``, shape ``(n, dim)``; ``progress`` is called with the size of each batch."""
         lengths = self._lengths(texts, prompt)
         result: FloatArray | None = None
         for rows in token_batches(lengths, self._budget):
@@ -202,7 +216,7 @@ class SentenceTransformerEncoder(BaseEncoder):
 def _load(
     model: str | os.PathLike[str] | SentenceTransformer, device: str | None, revision: str | None
 ) -> tuple[SentenceTransformer, str]:
-    """The model in evaluation mode, and the name to find it again by."""
+    """The model in evaluation mode, and the name that its space has as its teacher."""
     from sentence_transformers import SentenceTransformer
 
     if isinstance(model, SentenceTransformer):
@@ -241,7 +255,7 @@ def refuse_shallow(directory: Path) -> None:
 
 
 def load_modules(directory: Path, parts: Sequence[tuple[str, str]]) -> SentenceTransformer:
-    """Some modules of a model directory as a model: one road of a Router without the other's weights.
+    """Loads some modules of a model directory as a model: one route of a Router without the other's weights.
 
     Args:
         directory: A sentence-transformers model directory.
@@ -272,7 +286,7 @@ def _name_of(model: SentenceTransformer) -> str:
 
 
 def _revision(name: str, model: SentenceTransformer) -> str:
-    """A digest of a local model's files, a hub model's commit, or a digest of weights that are only in memory."""
+    """A digest of a local model's files, the commit of a hub model, or a digest of weights that are only in memory."""
     path = Path(name)
     if path.is_dir():
         files = sorted({file for pattern in MODEL_FILES for file in path.rglob(pattern) if "onnx" not in file.parts})
@@ -288,7 +302,7 @@ def _revision(name: str, model: SentenceTransformer) -> str:
 
 
 def weights_digest(model: SentenceTransformer) -> str:
-    """``"sha256:..."`` over all weights as float32, names left out since they differ between releases."""
+    """Returns ``"sha256:..."`` of all weights as float32; their names differ between releases and are left out."""
     digest = hashlib.sha256()
     for tensor in model.state_dict().values():
         digest.update(tensor.detach().float().cpu().numpy().tobytes())
@@ -296,7 +310,7 @@ def weights_digest(model: SentenceTransformer) -> str:
 
 
 def wants_bfloat16(precision: Precision, device: torch.device) -> bool:
-    """Whether to run in bfloat16: asked for, or ``auto`` on hardware that multiplies it natively."""
+    """Whether to run in bfloat16: if asked for, or with ``"auto"`` on hardware that multiplies it natively."""
     import torch
 
     if precision not in ("auto", "float32", "bfloat16"):

@@ -49,7 +49,7 @@ class EvaluateOptions(TypedDict, total=False):
         worst: Number of queries per set to list in the report, those that lose most.
         tasks: Similarity and classification sets, on which the leaf embeds both sides.
         engines: What else ``quantization`` may name: functions that compress and search by themselves, such as
-            :func:`leaf_embed.qdrant.backends.edge_quantization.search_codes`. They are called with the reduced
+            :func:`leaf_embed.qdrant.backends.edge_quantization.search_quantized`. They are called with the reduced
             documents of a whole set.
     """
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from leaf_embed._extras import require
 from leaf_embed._files import replacing_directory
-from leaf_embed.encoders.leaf import LeafEncoder, load_teacher
+from leaf_embed.encoders.leaf import LeafEncoder
+from leaf_embed.encoders.loading import load_teacher
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError
@@ -55,7 +56,7 @@ def export_router(
         documents = teacher
     else:
         documents = load_teacher(os.fspath(teacher or space.teacher), leaf.teacher_space)
-    rotated = leaf.turned(documents)
+    rotated = leaf.rotated(documents)
     space.require_same(
         rotated.space, mine="the leaf", theirs="the teacher", advice="Name the teacher that the leaf was made from."
     )

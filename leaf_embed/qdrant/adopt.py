@@ -1,35 +1,42 @@
-"""Taking over a collection made elsewhere, after its vectors have shown that the leaf's document encoder wrote them."""
+"""Adoption of collections made by other programs, after a check that the document encoder wrote their vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from leaf_embed import vectors
+from leaf_embed.canaries import TEACHER_FLOOR
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import CollectionError, InputError, SpaceMismatchError
 from leaf_embed.qdrant.backends.base import Record, Store
 from leaf_embed.qdrant.backends.stores import find_collection
-from leaf_embed.qdrant.schema.documents import StoredDocument
 from leaf_embed.qdrant.schema.layout import StoredVector, truncated_dims
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.spec import FULL, CollectionSpec
 from leaf_embed.space import EmbeddingSpace
 
-__all__ = ["AdoptReport", "adopt_collection", "adopted_spec", "prove_documents", "prove_vectors"]
+__all__ = ["AdoptOptions", "AdoptReport", "adopt_collection", "adopted_spec", "compare_documents"]
 
-UNRELATED = 0.3  # mean cosine of a leaf with its teacher is far above, with another model near 0
+
+class AdoptOptions(TypedDict, total=False):
+    """Options of :meth:`leaf_embed.qdrant.LeafCollection.adopt`, explained there."""
+
+    text_key: str
+    vector: str | None
+    sample: int
+    floor: float
 
 
 @dataclass(frozen=True)
 class AdoptReport:
-    """How the stored vectors compare with the document encoder's.
+    """A comparison of stored vectors with the document encoder's vectors of the same texts.
 
     Attributes:
-        documents: Texts that were embedded again.
+        documents: Number of texts that were embedded again.
         mean: Mean cosine.
         lowest: Lowest cosine.
     """
@@ -40,9 +47,16 @@ class AdoptReport:
 
 
 def adopt_collection(
-    store: Store, name: str, leaf: Encoder, text_key: str, vector: str | None, sample: int, floor: float
+    store: Store,
+    name: str,
+    leaf: Encoder,
+    *,
+    text_key: str = "text",
+    vector: str | None = None,
+    sample: int = 32,
+    floor: float = TEACHER_FLOOR,
 ) -> str:
-    """Prove and describe a collection made elsewhere; its name, aliases resolved.
+    """Checks a collection made by another program, writes its metadata and returns its name, aliases resolved.
 
     See :meth:`leaf_embed.qdrant.LeafCollection.adopt` for arguments and errors.
     """
@@ -51,9 +65,9 @@ def adopt_collection(
         raise CollectionError(f"the collection {found!r} says already which model wrote it; use open")
     spec = adopted_spec(found, store.layout(found), leaf.space, vector)
     metadata = CollectionMetadata(found, leaf.space, spec, text_key=text_key)
-    points = store.open(metadata)
+    points = store.open(found, spec.full_name)
     try:
-        prove_documents(points.page(None, sample, (), vector=True).records, leaf, metadata, floor)
+        compare_documents(points.page(None, sample, None, vector=True).records, leaf, metadata, floor)
     finally:
         points.close()
     store.write(metadata)
@@ -63,16 +77,16 @@ def adopt_collection(
 def adopted_spec(
     name: str, layout: Mapping[str, StoredVector], space: EmbeddingSpace, vector: str | None
 ) -> CollectionSpec:
-    """The spec of what is there.
+    """Returns the spec that describes existing vectors.
 
     Args:
         name: Name of the collection.
         layout: Its vectors as the engine has them.
-        space: The space that they should be of.
+        space: Space that they should be of.
         vector: Name of the full vector; by default the only one of the space's size.
 
     Raises:
-        CollectionError: No such vector, several, or one under a distance that a leaf cannot answer.
+        CollectionError: No such vector, several, or one with a distance that a leaf cannot answer.
     """
     fitting = [key for key, stored in layout.items() if stored.size == space.dim]
     if vector is None and FULL in fitting:
@@ -91,10 +105,10 @@ def adopted_spec(
             f"the vector {vector!r} of the collection {name!r} is compared by {full.distance}; expected cosine or dot"
         )
     dims = tuple(dim for dim in truncated_dims(layout) if dim < space.dim)
-    codes = layout[f"mrl_{dims[0]}"].quantization if dims else None
+    quantization = layout[f"mrl_{dims[0]}"].quantization if dims else None
     return CollectionSpec(
         mrl=dims,
-        quantization=codes or "none",
+        quantization=quantization or "none",
         distance="dot" if full.distance == "dot" else "cosine",
         datatype="float16" if full.datatype == "float16" else "float32",
         full_name=vector,
@@ -102,8 +116,8 @@ def adopted_spec(
     )
 
 
-def prove_documents(records: list[Record], leaf: Encoder, metadata: CollectionMetadata, floor: float) -> AdoptReport:
-    """Embed some stored texts again and compare with what is stored.
+def compare_documents(records: list[Record], leaf: Encoder, metadata: CollectionMetadata, floor: float) -> AdoptReport:
+    """Embeds some stored texts again and compares the vectors with the stored ones.
 
     Raises:
         InputError: No point has a text under the key.
@@ -130,27 +144,6 @@ def prove_documents(records: list[Record], leaf: Encoder, metadata: CollectionMe
             "was embedded. It is left as it was."
         )
     return report
-
-
-def prove_vectors(documents: Sequence[StoredDocument], leaf: Encoder, name: str, sample: int = 8) -> None:
-    """Refuse vectors of another model, made by somebody who does not say by which: the leaf tells.
-
-    Raises:
-        SpaceMismatchError: The leaf's vectors of the same texts have nothing to do with them.
-        VectorError: They have another size.
-    """
-    known = [document for document in documents if document.vector is not None][:sample]
-    if not known:
-        return
-    mine = vectors.as_vectors(leaf.encode_query([d.embedded_text for d in known]), source="the leaf")
-    given = vectors.as_vectors([d.vector for d in known if d.vector is not None], leaf.space.dim, source="the caller")
-    mean = float(np.mean(vectors.cosine(mine, given)))
-    if mean < UNRELATED:
-        raise SpaceMismatchError(
-            f"the vectors are not of the space of the collection {name!r}, {leaf.space.describe()}: with the leaf's of "
-            f"the same texts they have a mean cosine of {mean:.3f}; an unrelated model has about 0, a teacher above "
-            f"{UNRELATED}. Embed the documents by the leaf's own teacher."
-        )
 
 
 def _text(payload: Mapping[str, Any], key: str | None) -> str:

@@ -1,39 +1,37 @@
-"""The collection for asyncio, over qdrant_client.AsyncQdrantClient."""
+"""AsyncLeafCollection: the collection for asyncio, over ``qdrant_client.AsyncQdrantClient``."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from leaf_embed._extras import require
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.errors import InputError
-from leaf_embed.qdrant.backends.base import mapped_errors
-from leaf_embed.qdrant.backends.client_calls import Call, PointCalls
+from leaf_embed.progress import Progress, no_progress
+from leaf_embed.qdrant.backends.client_calls import AsyncSender, is_local
 from leaf_embed.qdrant.backends.client_collections import (
     aliases_call,
+    creation_calls,
     describe_info,
-    is_local,
     layout_call,
     names_call,
     read_call,
     require_free,
     require_kept,
 )
-from leaf_embed.qdrant.backends.client_config import creation_calls
+from leaf_embed.qdrant.backends.client_points import PointCalls
 from leaf_embed.qdrant.backends.retry import Retry
 from leaf_embed.qdrant.backends.stores import require_found
-from leaf_embed.qdrant.collection_base import CollectionBase, Query, require_canaries, require_leaf, with_vectors
-from leaf_embed.qdrant.index import COMPARED, IndexRun, Progress, VectorSource, encoder_source
-from leaf_embed.qdrant.query.bm25 import require_language
+from leaf_embed.qdrant.identity import CollectionIdentity, new_metadata, require_leaf
+from leaf_embed.qdrant.index import COMPARED, IndexRun, VectorSource, encoder_source, given_source
 from leaf_embed.qdrant.query.filters import Filter
 from leaf_embed.qdrant.schema.documents import Document, Hit, IndexReport, StoredDocument
 from leaf_embed.qdrant.schema.layout import check_layout
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata, check_name
 from leaf_embed.qdrant.schema.spec import CollectionSpec
+from leaf_embed.qdrant.translator import Query, Translator
 from leaf_embed.space import EmbeddingSpace
 
 if TYPE_CHECKING:
@@ -44,26 +42,25 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncLeafCollection"]
 
-T = TypeVar("T")
 
+class AsyncLeafCollection(CollectionIdentity):
+    """:class:`LeafCollection` for asyncio: the same names, arguments, results and errors.
 
-class AsyncLeafCollection(CollectionBase):
-    """:class:`LeafCollection` for asyncio: same names, arguments, answers and errors, to be awaited.
-
-    Requests go through the client's own event loop. Encoding happens in a thread, so that the loop goes on::
+    Requests go through the client's own event loop. Texts are encoded in a thread, so that the loop is not blocked::
 
         docs = await AsyncLeafCollection.open("docs", leaf, client=AsyncQdrantClient("http://localhost:6333"))
         hits = await docs.search("why is the sky blue?")
 
-    The client stays its owner's. The embedded engine has no async form: it holds the interpreter's lock. To adopt or
-    migrate a collection, open it once with :class:`LeafCollection`.
+    The client stays open. The embedded engine has no async form, since it holds the interpreter's lock. To adopt or
+    migrate a collection, open it with :class:`LeafCollection`.
     """
 
     def __init__(self, sender: AsyncSender, metadata: CollectionMetadata, leaf: Encoder) -> None:
-        """Called by :meth:`create` and :meth:`open`, which check what is given here."""
+        """Called by :meth:`create` and :meth:`open`, which check the arguments."""
         super().__init__(metadata, leaf)
         self._sender = sender
-        self._calls = PointCalls(metadata)
+        self._calls = PointCalls(metadata.name, metadata.spec.full_name)
+        self._translator = Translator(metadata, leaf)
 
     @classmethod
     async def create(
@@ -76,13 +73,9 @@ class AsyncLeafCollection(CollectionBase):
         check_canaries: bool = True,
         retry: Retry | None = None,
     ) -> AsyncLeafCollection:
-        """Make an empty collection of the leaf's space; see :meth:`LeafCollection.create`."""
+        """Creates an empty collection of the leaf's space; see :meth:`LeafCollection.create`."""
         sender = AsyncSender(client, retry or Retry())
-        metadata = CollectionMetadata(name, leaf.space, spec or CollectionSpec.for_space(leaf.space))
-        if metadata.spec.has_words:
-            require_language(metadata.spec.language)
-        if check_canaries:
-            await asyncio.to_thread(require_canaries, leaf.space, leaf)
+        metadata = await asyncio.to_thread(new_metadata, name, leaf, spec, canaries=check_canaries)
         require_free(name, await sender.send(names_call()))
         for call in creation_calls(metadata):
             await sender.send(call)
@@ -99,7 +92,7 @@ class AsyncLeafCollection(CollectionBase):
         check_canaries: bool = True,
         retry: Retry | None = None,
     ) -> AsyncLeafCollection:
-        """Open a collection, if the leaf belongs to it; see :meth:`LeafCollection.open`."""
+        """Opens a collection if the leaf belongs to it; see :meth:`LeafCollection.open`."""
         sender = AsyncSender(client, retry or Retry())
         names = await sender.send(names_call())
         found = check_name(name)
@@ -116,9 +109,9 @@ class AsyncLeafCollection(CollectionBase):
         docs: Iterable[Document | Mapping[str, Any]],
         *,
         batch_size: int = 256,
-        progress: Progress | None = None,
+        progress: Progress = no_progress,
     ) -> IndexReport:
-        """Bring documents into the collection; see :meth:`LeafCollection.index`."""
+        """Adds or updates documents; see :meth:`LeafCollection.index`."""
         run = IndexRun(self._metadata, docs, batch_size, progress)
         return await self._index(run, encoder_source(self._leaf, self._metadata))
 
@@ -129,10 +122,10 @@ class AsyncLeafCollection(CollectionBase):
         *,
         space: EmbeddingSpace | None = None,
         batch_size: int = 256,
-        progress: Progress | None = None,
+        progress: Progress = no_progress,
     ) -> IndexReport:
-        """:meth:`index` with vectors that are there already; see :meth:`LeafCollection.index_vectors`."""
-        documents, source = with_vectors(docs, vectors, space, self._metadata)
+        """:meth:`index` with existing vectors; see :meth:`LeafCollection.index_vectors`."""
+        documents, source = given_source(docs, vectors, space, self._metadata)
         return await self._index(IndexRun(self._metadata, documents, batch_size, progress), source)
 
     async def _index(self, run: IndexRun, source: VectorSource) -> IndexReport:
@@ -146,68 +139,65 @@ class AsyncLeafCollection(CollectionBase):
         run.require_any()
         return run.report()
 
-    async def search(self, query: Query, **options: Unpack[SearchOptions]) -> list[Hit]:
-        """The documents nearest to a query; see :meth:`LeafCollection.search`."""
+    async def delete(self, ids: Iterable[str | int]) -> int:
+        """Deletes documents and returns how many existed; see :meth:`LeafCollection.delete`."""
         self._require_open()
-        vector = (await asyncio.to_thread(self._vectors, [query]))[0]
-        found = await self._sender.send(self._calls.query(self._plan(query, vector, **options)))
-        return [self._hit(point) for point in found]
+        existing = list(await self._sender.send(self._calls.payloads(self._translator.point_ids(ids), ())))
+        await self._sender.send_all(self._calls.delete(existing))
+        return len(existing)
+
+    async def search(self, query: Query, **options: Unpack[SearchOptions]) -> list[Hit]:
+        """Returns the documents nearest to a query; see :meth:`LeafCollection.search`."""
+        return (await self.search_batch([query], **options))[0]
 
     async def search_batch(self, queries: Sequence[Query], **options: Unpack[SearchOptions]) -> list[list[Hit]]:
-        """:meth:`search` for several queries; see :meth:`LeafCollection.search_batch`."""
+        """Returns the hits of each query; see :meth:`LeafCollection.search_batch`."""
         self._require_open()
-        groups = await asyncio.to_thread(self._plans, queries, options)
-        answers = [await self._sender.send(self._calls.query_batch(plans)) for plans in groups]
-        return [[self._hit(point) for point in hits] for answer in answers for hits in answer]
+        groups = await asyncio.to_thread(self._translator.plans, queries, options)
+        answers = [await self._sender.send(self._calls.query(plans)) for plans in groups]
+        return [self._translator.hits(found) for answer in answers for found in answer]
 
     async def search_mmr(
         self, query: Query, *, limit: int = 10, fetch: int = 50, diversity: float = 0.5, where: Filter | None = None
     ) -> list[Hit]:
-        """Hits that differ from each other; see :meth:`LeafCollection.search_mmr`."""
+        """Returns hits that differ from each other; see :meth:`LeafCollection.search_mmr`."""
         self._require_open()
-        plan = await asyncio.to_thread(self._mmr_plan, query, limit, fetch, where)
-        return self._mmr_hits(await self._sender.send(self._calls.query(plan)), plan, limit, diversity)
+        plan = await asyncio.to_thread(self._translator.mmr_plan, query, limit, fetch, where)
+        found = await self._sender.send(self._calls.query([plan]))
+        return self._translator.mmr_hits(found[0], plan, limit, diversity)
 
     async def get(self, ids: Iterable[str | int], *, with_vectors: bool = False) -> list[StoredDocument]:
-        """Documents by their ids; see :meth:`LeafCollection.get`."""
+        """Returns documents by their ids; see :meth:`LeafCollection.get`."""
         self._require_open()
-        points = self._points_of(ids)
-        return self._in_order(points, await self._sender.send(self._calls.records(points, vector=with_vectors)))
+        points = self._translator.point_ids(ids)
+        records = await self._sender.send(self._calls.records(points, vector=with_vectors))
+        return self._translator.documents(points, records)
 
     async def iter_documents(
         self, *, with_vectors: bool = False, where: Filter | None = None, page_size: int = 256
     ) -> AsyncIterator[StoredDocument]:
-        """Every document, a page at a time; see :meth:`LeafCollection.iter_documents`."""
+        """Yields every document, one page at a time; see :meth:`LeafCollection.iter_documents`."""
         self._require_open()
-        conditions, after = self._conditions(where), None
-        while True:
-            page = await self._sender.send(self._calls.page(after, page_size, conditions, vector=with_vectors))
+        selected, after, more = self._translator.filter(where), None, True
+        while more:
+            page = await self._sender.send(self._calls.page(after, page_size, selected, vector=with_vectors))
             for record in page.records:
-                yield self._document(record)
-            after = page.after
-            if after is None:
-                return
-
-    async def delete(self, ids: Iterable[str | int]) -> int:
-        """Remove documents; how many were there. See :meth:`LeafCollection.delete`."""
-        self._require_open()
-        there = list(await self._sender.send(self._calls.payloads(self._points_of(ids), ())))
-        await self._sender.send_all(self._calls.delete(there))
-        return len(there)
+                yield self._translator.document(record)
+            after, more = page.after, page.after is not None
 
     async def count(self, where: Filter | None = None) -> int:
-        """Number of documents, exact; see :meth:`LeafCollection.count`."""
+        """Returns the exact number of documents; see :meth:`LeafCollection.count`."""
         self._require_open()
-        return await self._sender.send(self._calls.count(self._conditions(where)))
+        return await self._sender.send(self._calls.count(self._translator.filter(where)))
 
     async def describe(self) -> dict[str, Any]:
-        """What the collection is, as JSON values; see :meth:`LeafCollection.describe`."""
+        """Returns the state of the collection as JSON values; see :meth:`LeafCollection.describe`."""
         self._require_open()
         info = await self._sender.send(self._calls.info())
-        return {**self._described(), "points": await self.count(), **describe_info(info)}
+        return {**self._translator.description(), "points": await self.count(), **describe_info(info)}
 
     async def close(self) -> None:
-        """Let go of the collection; the client stays open."""
+        """Closes the collection; the client stays open."""
         self._closed = True
 
     async def __aenter__(self) -> AsyncLeafCollection:
@@ -215,24 +205,3 @@ class AsyncLeafCollection(CollectionBase):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-class AsyncSender:
-    """Carries out calls by an async client: again if the server is busy."""
-
-    def __init__(self, client: AsyncQdrantClient, retry: Retry) -> None:
-        kind = require("qdrant_client", "qdrant", "A collection behind a client").AsyncQdrantClient
-        if not isinstance(client, kind):
-            raise InputError(f"client must be a qdrant_client.AsyncQdrantClient; got {type(client).__name__}")
-        self._client = client
-        self._retry = retry
-
-    async def send(self, call: Call[T]) -> T:
-        retry = self._retry if call.repeatable else Retry(attempts=1)
-        method = getattr(self._client, call.method)
-        with mapped_errors(call.action, call.hint):
-            return call.read(await retry.call_async(lambda: method(**call.kwargs)))
-
-    async def send_all(self, calls: Iterable[Call[None]]) -> None:
-        for call in calls:
-            await self.send(call)

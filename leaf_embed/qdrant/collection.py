@@ -1,54 +1,57 @@
-"""A collection that knows its model: documents by the teacher, queries by a leaf, one space."""
+"""LeafCollection: a collection of one embedding space, documents encoded by the teacher and queries by a leaf."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from leaf_embed.canaries import TEACHER_FLOOR
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.qdrant.adopt import adopt_collection
-from leaf_embed.qdrant.backends.base import Points, Store
+from leaf_embed.progress import Progress, no_progress
+from leaf_embed.qdrant.adopt import AdoptOptions, adopt_collection
+from leaf_embed.qdrant.backends.base import Points, Store, read_pages
 from leaf_embed.qdrant.backends.retry import Retry
 from leaf_embed.qdrant.backends.stores import find_collection, store_of
-from leaf_embed.qdrant.collection_base import require_canaries, require_leaf, with_vectors
-from leaf_embed.qdrant.collection_search import SearchableCollection
-from leaf_embed.qdrant.index import IndexRun, Optimize, Progress, encoder_source, index_documents
+from leaf_embed.qdrant.identity import CollectionIdentity, new_metadata, require_leaf
+from leaf_embed.qdrant.index import IndexRun, Optimize, encoder_source, given_source, index_documents
 from leaf_embed.qdrant.migrate import backfill, with_mrl, with_quantization
-from leaf_embed.qdrant.query.bm25 import require_language
-from leaf_embed.qdrant.schema.documents import Document, IndexReport
+from leaf_embed.qdrant.query.explain import Explanation, explain_plan
+from leaf_embed.qdrant.query.filters import Filter
+from leaf_embed.qdrant.query.plan import SearchOptions
+from leaf_embed.qdrant.schema.documents import Document, Hit, IndexReport, StoredDocument
 from leaf_embed.qdrant.schema.layout import check_layout
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.spec import CollectionSpec
+from leaf_embed.qdrant.translator import Query, Translator
 from leaf_embed.space import EmbeddingSpace
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
-
+    from typing_extensions import Unpack
 
 __all__ = ["LeafCollection"]
 
 
-class LeafCollection(SearchableCollection):
-    """A Qdrant collection of one embedding space.
-
-    Make one with :meth:`create` or :meth:`open`; close it, or use it as a context manager::
+class LeafCollection(CollectionIdentity):
+    """A Qdrant collection of one embedding space; close it, or use it as a context manager::
 
         leaf = leaf_embed.load("my-leaf", document="teacher")
         with LeafCollection.create("docs", leaf, path="collections") as docs:
             docs.index([Document(id="a", text="The sky scatters blue light.")])
             docs.search("why is the sky blue?")[0].text
 
-    Nothing here ever drops or recreates a collection.
+    No method ever drops or recreates a collection. Any method raises ``CollectionError`` if the engine or the server
+    refused, or if the collection is closed.
     """
 
     def __init__(self, store: Store, points: Points, metadata: CollectionMetadata, leaf: Encoder) -> None:
-        """Called by :meth:`create` and :meth:`open`, which check what is given here."""
-        super().__init__(points, metadata, leaf)
+        """Called by :meth:`create` and :meth:`open`, which check the arguments."""
+        super().__init__(metadata, leaf)
         self._store = store
+        self._points = points
+        self._translator = Translator(metadata, leaf)
 
     @classmethod
     def create(
@@ -62,31 +65,25 @@ class LeafCollection(SearchableCollection):
         check_canaries: bool = True,
         retry: Retry | None = None,
     ) -> LeafCollection:
-        """Make an empty collection of the leaf's space.
+        """Creates an empty collection of the leaf's space.
 
         Args:
-            name: Its name.
-            leaf: Encodes documents and queries; usually a :class:`~leaf_embed.LeafEncoder`.
+            name: Name of the collection.
+            leaf: Encoder of documents and queries; usually a :class:`~leaf_embed.LeafEncoder`.
             path: Directory that holds collections of the embedded engine, each in a subdirectory of its name.
-            client: A client of a server, or in local mode. Give either ``path`` or ``client``.
-            spec: Which vectors to store; :meth:`CollectionSpec.for_space` by default.
-            check_canaries: Whether the leaf has to prove by the canaries of its space (four short queries) that it
-                writes into it. A space without canaries cannot be asked; the fingerprint alone guards it.
-            retry: How often a busy server is asked again; see :class:`~leaf_embed.qdrant.Retry`.
+            client: Client of a server, or in local mode. Pass either ``path`` or ``client``.
+            spec: Vectors to store; :meth:`CollectionSpec.for_space` by default.
+            check_canaries: Whether the leaf has to show by the canaries of its space (four short queries) that it
+                writes into it. A space without canaries is guarded by the fingerprint alone.
+            retry: How often a request to a busy server is repeated; see :class:`~leaf_embed.qdrant.Retry`.
 
         Raises:
             CollectionExistsError: There is a collection of this name.
-            CollectionError: The engine or the server refused.
-            InputError: A value that cannot be used, such as truncated dimensions that are not below the space's.
+            InputError: A value cannot be used, such as truncated dimensions that are not below the space's.
             SpaceMismatchError: The leaf does not write into the space it declares.
         """
-        space = leaf.space
         store = store_of(path, client, retry)
-        metadata = CollectionMetadata(name, space, spec or CollectionSpec.for_space(space))
-        if metadata.spec.has_words:
-            require_language(metadata.spec.language)
-        if check_canaries:
-            require_canaries(space, leaf)
+        metadata = new_metadata(name, leaf, spec, canaries=check_canaries)
         return cls(store, store.create(metadata), metadata, leaf)
 
     @classmethod
@@ -100,14 +97,13 @@ class LeafCollection(SearchableCollection):
         check_canaries: bool = True,
         retry: Retry | None = None,
     ) -> LeafCollection:
-        """Open a collection, if the leaf belongs to it. See :meth:`create` for the arguments.
+        """Opens a collection if the leaf belongs to it. See :meth:`create` for the arguments.
 
-        Behind a client ``name`` may be an alias; the collection then has the name that the alias stands for. The
-        engine's own configuration is compared with what the collection says.
+        Behind a client ``name`` may be an alias; the collection then has the name that the alias stands for.
 
         Raises:
-            CollectionNotFoundError: There is none of this name; the message lists those that are there.
-            CollectionError: It does not say which model wrote it, is open elsewhere, or is damaged.
+            CollectionNotFoundError: There is none of this name; the message lists those that exist.
+            CollectionError: It has no metadata of leaf-embed, is open elsewhere, or is damaged.
             SpaceMismatchError: The leaf declares another space, or its vectors of the canaries stored with the
                 collection show that it is another model.
         """
@@ -116,7 +112,7 @@ class LeafCollection(SearchableCollection):
         metadata = CollectionMetadata.from_dict(store.read(found), name=found)
         require_leaf(metadata, leaf, canaries=check_canaries)
         check_layout(metadata, store.layout(found))
-        return cls(store, store.open(metadata), metadata, leaf)
+        return cls(store, store.open(found, metadata.spec.full_name), metadata, leaf)
 
     @classmethod
     def adopt(
@@ -126,37 +122,30 @@ class LeafCollection(SearchableCollection):
         *,
         path: str | os.PathLike[str] | None = None,
         client: QdrantClient | None = None,
-        text_key: str = "text",
-        vector: str | None = None,
-        sample: int = 32,
-        floor: float = TEACHER_FLOOR,
         retry: Retry | None = None,
+        **options: Unpack[AdoptOptions],
     ) -> LeafCollection:
-        """Take over a collection made elsewhere, once its own vectors prove that it belongs to the leaf's space.
+        """Adopts a collection made by another program if its vectors show that it belongs to the leaf's space.
 
-        ``sample`` stored texts are embedded again by the document encoder and compared with what is stored. Nothing
-        but metadata is written. Afterwards :meth:`open` opens it. Its documents keep their ids and payloads, and
-        filters name fields of the payload as they are stored.
+        Some stored texts are embedded again by the document encoder and compared with their stored vectors. Only
+        metadata is written; afterwards :meth:`open` opens the collection. Ids and payloads stay as they are.
 
         Args:
-            name: Its name.
+            name: Name of the collection.
             leaf: A leaf with its teacher, such as ``leaf_embed.load(..., document="teacher")``.
-            path: As for :meth:`create`.
-            client: As for :meth:`create`.
-            text_key: Field of the payload that holds the text that was embedded.
-            vector: Name of the full vector (``""`` for the one without a name); found by its size by default.
-            sample: Texts to embed again.
-            floor: Mean cosine that they have to reach.
-            retry: As for :meth:`create`.
+            path, client, retry: As for :meth:`create`.
+            options: ``text_key`` (``"text"``), the field of the payload that holds the embedded text. ``vector``, the
+                name of the full vector (``""`` for one without a name); found by its size by default. ``sample`` (32),
+                the number of texts to embed again. ``floor``, the mean cosine to reach.
 
         Raises:
             CollectionNotFoundError: There is none of this name.
-            CollectionError: It says already which model wrote it, or holds no vector that fits.
+            CollectionError: It has metadata of leaf-embed already, or holds no vector that fits.
             SpaceMismatchError: Its vectors are not those of the document encoder.
             InputError: No text under ``text_key``.
         """
         store = store_of(path, client, retry)
-        found = adopt_collection(store, name, leaf, text_key, vector, sample, floor)
+        found = adopt_collection(store, name, leaf, **options)
         return cls.open(found, leaf, path=path, client=client, retry=retry)
 
     def index(
@@ -164,32 +153,27 @@ class LeafCollection(SearchableCollection):
         docs: Iterable[Document | Mapping[str, Any]],
         *,
         batch_size: int = 256,
-        progress: Progress | None = None,
+        progress: Progress = no_progress,
         optimize: Optimize = "here",
     ) -> IndexReport:
-        """Bring documents into the collection; those that are there unchanged cost no embedding.
+        """Adds or updates documents and returns their numbers; an unchanged document is not embedded again.
 
-        A batch is checked as a whole before its first write. If one cannot be used, the batches before it are kept
-        and the call can be repeated. An unchanged run never loads the teacher.
+        A batch is checked as a whole before its first write: after an error, the batches before it are stored, and the
+        call can be repeated. If no document changed, the teacher is not loaded.
 
         Args:
             docs: Documents, or mappings with ``_id``, ``text`` and optionally ``title`` and ``payload``; other keys
-                join the payload. A generator is read a batch at a time.
+                join the payload. A generator is read one batch at a time.
             batch_size: Documents in memory at a time. An id may occur once per batch; in a later batch it replaces.
-            progress: Called after each batch with the documents done and, if ``docs`` has a length, their total.
-            optimize: Where the embedded engine builds graphs and codes at the end. ``"here"``: in this process, whose
-                every thread stands still meanwhile (minutes for some 100,000 documents). ``"child"``: in a child
-                process; other threads go on, but those that use the collection wait. ``"later"``: not now; call
-                :meth:`optimize` when all is in. A server builds by itself.
-
-        Returns:
-            How many documents were new, changed and unchanged.
+            progress: Called after each batch with the stage ``"index"``.
+            optimize: Where the embedded engine builds graphs and quantized vectors at the end: ``"here"`` (blocks all
+                threads of this process, for minutes with 100,000 documents), ``"child"`` (a child process, which
+                blocks those that use the collection) or ``"later"`` (:meth:`optimize`). A server does it by itself.
 
         Raises:
             InputError: No document at all, one that cannot be used, or two with one id in a batch.
-            VectorError: The document encoder gave vectors of a wrong size, or with NaN.
+            VectorError: The document encoder returned vectors of a wrong size, or with NaN.
             SpaceMismatchError: The document encoder does not write into the collection's space.
-            CollectionError: The engine or the server refused.
         """
         run = IndexRun(self._metadata, docs, batch_size, progress)
         return index_documents(self._open_points, run, encoder_source(self._leaf, self._metadata), optimize)
@@ -201,52 +185,48 @@ class LeafCollection(SearchableCollection):
         *,
         space: EmbeddingSpace | None = None,
         batch_size: int = 256,
-        progress: Progress | None = None,
+        progress: Progress = no_progress,
         optimize: Optimize = "here",
     ) -> IndexReport:
-        """:meth:`index` with vectors that are there already: the document encoder is never asked.
+        """:meth:`index` with existing vectors: the document encoder is never called.
 
         Args:
             docs: As for :meth:`index`.
-            vectors: Full vectors of the collection's space: one a document in the same order (a matrix of shape
-                ``(n, dim)``, or anything that gives rows), or a function from texts to a matrix, which is asked only
-                for documents that are new or changed (such as ``TeacherCache.document_vectors``), or ``None`` if
-                ``docs`` are :class:`StoredDocument` that carry theirs.
-            space: The space that the vectors come from, if known: compared with the collection's. Nothing else can
-                tell the vectors of another model from the right ones.
-            batch_size: Documents in memory at a time.
-            progress: As for :meth:`index`.
-            optimize: As for :meth:`index`.
+            vectors: Full vectors of the collection's space: one per document in the same order (a matrix of shape
+                ``(n, dim)``, or any iterable of rows), or a function from texts to a matrix, which is called only with
+                new or changed documents (such as ``TeacherCache.document_vectors``), or ``None`` if ``docs`` are
+                :class:`StoredDocument` with vectors.
+            space: Space of the vectors, if known: compared with the collection's. Without it the vectors of another
+                model of the same size are not recognised; see :meth:`verify_vectors`.
+            batch_size, progress, optimize: As for :meth:`index`.
 
         Raises:
-            InputError: As for :meth:`index`, or not one vector a document.
+            InputError: As for :meth:`index`, or not one vector per document.
             VectorError: A vector of a wrong size, or with NaN, infinity or only zeros.
-            SpaceMismatchError: ``space`` is another than the collection's.
-            CollectionError: The engine or the server refused.
+            SpaceMismatchError: ``space`` is not the collection's.
         """
-        documents, source = with_vectors(docs, vectors, space, self._metadata)
+        documents, source = given_source(docs, vectors, space, self._metadata)
         run = IndexRun(self._metadata, documents, batch_size, progress)
         return index_documents(self._open_points, run, source, optimize)
 
     def optimize(self, *, child: bool = False) -> None:
-        """Build the embedded engine's graphs and codes, here or in a child process; see :meth:`index`."""
+        """Builds the embedded engine's graphs and quantized vectors, here or in a child process; see :meth:`index`."""
         self._open_points.finish(child=child)
 
-    def add_mrl(self, dim: int, *, first: bool = False, page_size: int = 256, progress: Progress | None = None) -> None:
-        """Add a truncated vector, filled from the stored full vectors: no teacher is asked.
+    def add_mrl(self, dim: int, *, first: bool = False, page_size: int = 256, progress: Progress = no_progress) -> None:
+        """Adds a truncated vector, filled from the stored full vectors; the document encoder is never called.
 
-        Searches go on meanwhile; documents that others write meanwhile need a second call, which does no harm. Killed
-        and called again, it goes on. A server needs version 1.18 or later.
+        Searches go on meanwhile. A second call adds it to documents written meanwhile, or completes an interrupted one.
+        A server needs version 1.18 or later.
 
         Args:
             dim: Dimensions, below those of the space.
             first: Whether searches take candidates from it by default.
             page_size: Documents in memory at a time.
-            progress: Called after each page with the documents done and their total.
+            progress: Called after each page with the stage ``"add_mrl"``.
 
         Raises:
             InputError: The dimension does not fit, or the collection's only vector has no name.
-            CollectionError: The engine or the server refused.
         """
         points = self._open_points
         metadata = with_mrl(self._metadata, dim, first=first)
@@ -255,11 +235,10 @@ class LeafCollection(SearchableCollection):
         self._migrated(metadata)
 
     def change_quantization(self, name: str) -> None:
-        """Compress the truncated vectors otherwise; see :class:`CollectionSpec`. The embedded engine rebuilds them now.
+        """Changes the quantization of the truncated vectors (see :class:`CollectionSpec`) and rebuilds them.
 
         Raises:
             InputError: There is no such quantization, or no truncated vector.
-            CollectionError: The engine or the server refused.
         """
         metadata = with_quantization(self._metadata, name)
         self._open_points.configure(metadata)
@@ -268,22 +247,96 @@ class LeafCollection(SearchableCollection):
     def _migrated(self, metadata: CollectionMetadata) -> None:
         self._points.finish()
         self._store.write(metadata)
-        self._metadata = metadata
+        self._metadata, self._translator = metadata, Translator(metadata, self._leaf)
 
     def delete(self, ids: Iterable[str | int]) -> int:
-        """Remove documents, durably.
+        """Deletes documents by the ids of :meth:`index`, durably, and returns how many existed."""
+        points = self._open_points
+        existing = list(points.payloads(self._translator.point_ids(ids), ()))
+        if existing:
+            points.delete(existing)
+        return len(existing)
+
+    def search(self, query: Query, **options: Unpack[SearchOptions]) -> list[Hit]:
+        """Returns the documents nearest to a query, nearest first.
+
+        Candidates come from a truncated vector and are ranked by the full one, which is never quantized.
 
         Args:
-            ids: Ids as they were given to :meth:`index`; one that is not there is no error.
+            query: A text, encoded by the leaf, or a vector of the collection's space, shape ``(dim,)``.
+            options: Keywords, explained in :class:`~leaf_embed.qdrant.Search`: ``limit=10``, ``offset=0``, ``where`` (a
+                filter over the payload), ``exact=False``, ``mrl``, ``candidates``, ``oversampling``, ``hnsw_ef``,
+                ``score_threshold``, ``hybrid=False`` and ``words``.
 
-        Returns:
-            How many were there.
+        Raises:
+            InputError: A value that cannot be used, or a hybrid search in a collection without BM25 vectors.
+            VectorError: A query vector of a wrong size, or with NaN or only zeros.
         """
+        return self.search_batch([query], **options)[0]
+
+    def explain(self, query: Query, **options: Unpack[SearchOptions]) -> Explanation:
+        """Returns the request that :meth:`search` would send, with reasons, for ``print``. Nothing is sent."""
+        return explain_plan(self.name, self.spec, self._translator.plan(query, **options))
+
+    def search_batch(self, queries: Sequence[Query], **options: Unpack[SearchOptions]) -> list[list[Hit]]:
+        """Returns the hits of :meth:`search` for each query; texts are encoded and searches sent together."""
         points = self._open_points
-        there = list(points.payloads(self._points_of(ids), ()))
-        if there:
-            points.delete(there)
-        return len(there)
+        groups = self._translator.plans(queries, options)
+        return [self._translator.hits(found) for plans in groups for found in points.query(plans)]
+
+    def search_mmr(
+        self, query: Query, *, limit: int = 10, fetch: int = 50, diversity: float = 0.5, where: Filter | None = None
+    ) -> list[Hit]:
+        """Returns hits near to the query and different from each other (maximal marginal relevance).
+
+        The full vectors of ``fetch`` hits are read from the engine; the document encoder is never called.
+
+        Args:
+            query, where: As for :meth:`search`.
+            limit: Hits to return, in the order in which they were chosen.
+            fetch: Nearest hits to choose from.
+            diversity: 0 chooses by nearness to the query alone, 1 by distance from the hits chosen before alone.
+        """
+        plan = self._translator.mmr_plan(query, limit, fetch, where)
+        return self._translator.mmr_hits(self._open_points.query([plan])[0], plan, limit, diversity)
+
+    def get(self, ids: Iterable[str | int], *, with_vectors: bool = False) -> list[StoredDocument]:
+        """Returns documents by the ids of :meth:`index`, in that order; missing ones are left out."""
+        points = self._translator.point_ids(ids)
+        return self._translator.documents(points, self._open_points.records(points, vector=with_vectors))
+
+    def iter_documents(
+        self, *, with_vectors: bool = False, where: Filter | None = None, page_size: int = 256
+    ) -> Iterator[StoredDocument]:
+        """Yields every document that matches ``where``, in no particular order, ``page_size`` in memory at a time.
+
+        Documents written meanwhile may or may not be among them.
+        """
+        for records in read_pages(self._open_points, page_size, self._translator.filter(where), vector=with_vectors):
+            yield from map(self._translator.document, records)
+
+    def count(self, where: Filter | None = None) -> int:
+        """Returns the exact number of documents; with a filter, of those that match it."""
+        return self._open_points.count(self._translator.filter(where))
+
+    def describe(self) -> dict[str, Any]:
+        """Returns name, teacher, fingerprint, vectors, points and the state of the engine as JSON values."""
+        points = self._open_points
+        return {**self._translator.description(), "points": points.count(), **points.describe()}
+
+    def close(self) -> None:
+        """Releases the collection, so that another process may open it; the client, if any, stays open."""
+        if not self._closed:
+            self._closed = True
+            self._points.close()
 
     def __enter__(self) -> LeafCollection:
         return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def _open_points(self) -> Points:
+        self._require_open()
+        return self._points

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from leaf_embed._records import ParquetVectors, check_file, format_of, read_records
 from leaf_embed.errors import CorpusError, InputError
 from leaf_embed.qdrant.schema.documents import StoredDocument, as_document
@@ -58,8 +56,8 @@ def parquet_documents(
     """Reads documents and their vectors from a parquet file, for ``LeafCollection.index_vectors``.
 
     Args:
-        file: Its path.
-        vector: Column of the full vectors: lists of numbers, as they came from the teacher.
+        file: Path of the file.
+        vector: Column of the full vectors: lists of floats, as the teacher returned them.
         key: Column of the ids.
         text: Column of the texts. A column ``title`` is the title; every other column joins the payload.
         batch_rows: Rows in memory at a time.
@@ -71,10 +69,9 @@ def parquet_documents(
         InputError: The file cannot be read, or lacks a column; the message lists those it has.
     """
     source = ParquetVectors(file, vector, [key, text], InputError, "Name others with key=, text= and vector=")
-    place = 0
+    number = 0
     for records, rows in source.batches(batch_rows):
-        for row, numbers in zip(records, rows, strict=True):
-            document = as_document({"_id": row.pop(key), "text": row.pop(text), **row}, place)
-            given = None if numbers is None else numbers.astype(np.float32)
-            yield StoredDocument(document.id, document.text, document.title, document.payload, given)
-            place += 1
+        for row, given in zip(records, rows, strict=True):
+            document = as_document({"_id": row.pop(key), "text": row.pop(text), **row}, number)
+            yield document.with_vector(given)
+            number += 1

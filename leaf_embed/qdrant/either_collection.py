@@ -1,4 +1,4 @@
-"""A collection as frameworks want it: blocking and awaited calls on one object, made or opened in one step."""
+"""Collections for frameworks: sync and async calls on one object, created or opened in one call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import CollectionNotFoundError, InputError
 from leaf_embed.qdrant.async_collection import AsyncLeafCollection
 from leaf_embed.qdrant.collection import LeafCollection
-from leaf_embed.qdrant.collection_base import CollectionBase
+from leaf_embed.qdrant.identity import CollectionIdentity
 from leaf_embed.qdrant.query.filters import Filter
 from leaf_embed.qdrant.schema.documents import StoredDocument
 from leaf_embed.qdrant.schema.spec import CollectionSpec
@@ -22,19 +22,20 @@ __all__ = ["EitherCollection", "aopen_or_create", "open_or_create"]
 
 
 class EitherCollection:
-    """A blocking collection, an async one, or both of the same documents.
+    """A sync collection, an async one, or both over the same documents.
 
-    Awaited calls go through the async collection; without one, through the blocking collection in a thread, so that
-    the event loop goes on.
+    Async calls go through the async collection; without one, through the sync collection in a thread, so that the event
+    loop is not blocked.
     """
 
     def __init__(
         self, collection: LeafCollection | None = None, async_collection: AsyncLeafCollection | None = None
     ) -> None:
-        """Take what there is.
+        """Wraps one or two open collections.
 
         Raises:
-            InputError: Neither, something else, or two of different spaces.
+            InputError: Neither, or a value of another type.
+            SpaceMismatchError: The two are of different spaces.
         """
         for value, kind in ((collection, LeafCollection), (async_collection, AsyncLeafCollection)):
             if value is not None and not isinstance(value, kind):
@@ -45,16 +46,16 @@ class EitherCollection:
         if async_collection is not None:
             described.space.require_same(
                 async_collection.space,
-                mine="the blocking collection",
+                mine="the sync collection",
                 theirs="the async collection",
                 advice="Open both over the same collection.",
             )
         self._collection, self._async_collection = collection, async_collection
-        self.described: CollectionBase = described
+        self.described: CollectionIdentity = described
 
     @property
     def blocking(self) -> LeafCollection:
-        """The collection for blocking calls.
+        """The collection for sync calls.
 
         Raises:
             InputError: There is only an async one.
@@ -64,17 +65,17 @@ class EitherCollection:
         return self._collection
 
     async def call(self, method: str, *args: Any, **options: Any) -> Any:
-        """Await a method that both kinds have: ``await either.call("search", "a question", limit=3)``."""
+        """Awaits a method that both kinds have: ``await either.call("search", "a question", limit=3)``."""
         if self._async_collection is not None:
             return await getattr(self._async_collection, method)(*args, **options)
         return await asyncio.to_thread(getattr(self.blocking, method), *args, **options)
 
     def documents(self, where: Filter | None = None) -> list[StoredDocument]:
-        """The documents that a filter lets through, without vectors."""
+        """Returns the documents that match a filter, without vectors."""
         return list(self.blocking.iter_documents(where=where))
 
     async def adocuments(self, where: Filter | None = None) -> list[StoredDocument]:
-        """:meth:`documents`, awaited."""
+        """Async form of :meth:`documents`."""
         if self._async_collection is None:
             return await asyncio.to_thread(self.documents, where)
         return [document async for document in self._async_collection.iter_documents(where=where)]
@@ -88,11 +89,11 @@ def open_or_create(
     client: QdrantClient | None = None,
     spec: CollectionSpec | None = None,
 ) -> LeafCollection:
-    """Open a collection, or make it if there is none; see :meth:`LeafCollection.create`.
+    """Opens a collection, or creates it if there is none; see :meth:`LeafCollection.create`.
 
     Raises:
-        InputError: It is there with another spec than the one given.
-        SpaceMismatchError: It is there and the leaf does not belong to it.
+        InputError: It exists with another spec than the one passed.
+        SpaceMismatchError: It exists and the leaf does not belong to it.
     """
     try:
         found = LeafCollection.open(name, leaf, path=path, client=client)
@@ -109,7 +110,7 @@ def open_or_create(
 async def aopen_or_create(
     name: str, leaf: Encoder, *, client: AsyncQdrantClient, spec: CollectionSpec | None = None
 ) -> AsyncLeafCollection:
-    """:func:`open_or_create` over an async client."""
+    """Async form of :func:`open_or_create`, over an async client."""
     try:
         found = await AsyncLeafCollection.open(name, leaf, client=client)
     except CollectionNotFoundError:
@@ -118,9 +119,9 @@ async def aopen_or_create(
     return found
 
 
-def _require_spec(found: CollectionBase, spec: CollectionSpec | None) -> None:
+def _require_spec(found: CollectionIdentity, spec: CollectionSpec | None) -> None:
     if spec not in (None, found.spec):
         raise InputError(
-            f"the collection {found.name!r} is there with {found.spec}; it was asked for with {spec}. "
+            f"the collection {found.name!r} exists with {found.spec}; it was asked for with {spec}. "
             "Leave the spec out to use it as it is, or choose another name."
         )

@@ -1,7 +1,7 @@
-"""Documents into vectors into points, a checked batch at a time.
+"""Indexing: documents to vectors to points, one checked batch at a time.
 
-The engine never sees a batch that could fail: a rejected batch is partly applied by the embedded engine. Everything of
-a batch (documents, ids, vectors, payloads) is therefore settled before the first write of that batch.
+The embedded engine applies a part of a batch that it rejects. Everything of a batch (documents, ids, vectors, payloads)
+is therefore checked before the first write of that batch.
 """
 
 from __future__ import annotations
@@ -12,31 +12,42 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from leaf_embed import vectors
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError
-from leaf_embed.qdrant.backends.base import Point, PointId, Points
-from leaf_embed.qdrant.query.bm25 import BM25, SparseVector, document_words
-from leaf_embed.qdrant.schema.documents import HASH, PAYLOAD, Document, IndexReport, as_document, stored_payload
+from leaf_embed.progress import Progress
+from leaf_embed.qdrant.backends.base import NewPoint, PointId, Points
+from leaf_embed.qdrant.identity import require_canaries
+from leaf_embed.qdrant.query.bm25 import SparseVector, bm25_documents
+from leaf_embed.qdrant.schema.documents import (
+    HASH,
+    PAYLOAD,
+    Document,
+    IndexReport,
+    StoredDocument,
+    as_document,
+    stored_payload,
+)
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
-from leaf_embed.qdrant.schema.spec import mrl_name
+from leaf_embed.qdrant.schema.spec import BM25, mrl_name
+from leaf_embed.space import EmbeddingSpace
 
-__all__ = ["Changes", "IndexRun", "Optimize", "Progress", "VectorSource", "encoder_source", "index_documents"]
+__all__ = ["Changes", "IndexRun", "Optimize", "VectorSource", "encoder_source", "given_source", "index_documents"]
 
-Progress: TypeAlias = Callable[[int, "int | None"], None]
 Optimize: TypeAlias = Literal["here", "child", "later"]
 VectorSource: TypeAlias = Callable[[Sequence[Document]], ArrayLike]
 
-COMPARED = (HASH, PAYLOAD)  # what of the stored payload tells whether a document changed
+COMPARED = (HASH, PAYLOAD)  # fields of the stored payload that show whether a document changed
 
 
 @dataclass
 class Changes:
-    """What a batch asks for, by point id."""
+    """The documents of a batch that have to be written, by point id."""
 
     added: dict[PointId, Document] = field(default_factory=dict)
     updated: dict[PointId, Document] = field(default_factory=dict)
@@ -49,14 +60,13 @@ class Changes:
 
 
 class IndexRun:
-    """One call of ``index``, without its reads and writes, which differ between blocking and async.
+    """One call of ``index`` without its reads and writes, which differ between sync and async.
 
-    The caller takes each batch, reads what is stored of it, asks for the changes, writes what they become, and tells.
+    For each of :meth:`batches` the caller reads the stored payloads, passes them to :meth:`changes`, writes the results
+    of :meth:`points` and :meth:`payloads`, and calls :meth:`done`.
     """
 
-    def __init__(
-        self, metadata: CollectionMetadata, docs: Iterable[Any], batch_size: int, progress: Progress | None
-    ) -> None:
+    def __init__(self, metadata: CollectionMetadata, docs: Iterable[Any], batch_size: int, progress: Progress) -> None:
         if isinstance(docs, str | bytes | Mapping | Document) or not isinstance(docs, Iterable):
             raise InputError(f"expected an iterable of documents; got a single {type(docs).__name__}")
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
@@ -70,11 +80,11 @@ class IndexRun:
         self._counts: Counter[str] = Counter()
 
     def batches(self) -> Iterator[dict[PointId, Document]]:
-        """Checked documents with different ids, by point id."""
+        """Yields checked documents with different ids, by point id."""
         stream = iter(self._docs)
         start = 0
         while raw := list(islice(stream, self._batch_size)):
-            batch = [as_document(value, start + place) for place, value in enumerate(raw)]
+            batch = [as_document(value, number) for number, value in enumerate(raw, start)]
             points = [self._metadata.point_id(document.id) for document in batch]
             by_point = dict(zip(points, batch, strict=True))
             if len(by_point) < len(batch):
@@ -88,7 +98,7 @@ class IndexRun:
             start += len(batch)
 
     def changes(self, batch: Mapping[PointId, Document], stored: Mapping[PointId, Mapping[str, Any]]) -> Changes:
-        """Compare a batch with what is stored, by content."""
+        """Compares the content of a batch with the stored payloads."""
         fingerprint = self._metadata.space.fingerprint
         changes = Changes()
         for point, document in batch.items():
@@ -102,8 +112,8 @@ class IndexRun:
                 changes.unchanged += 1
         return changes
 
-    def points(self, changes: Changes, source: VectorSource) -> list[Point]:
-        """What has to be written with vectors; asks the source for them."""
+    def points(self, changes: Changes, source: VectorSource) -> list[NewPoint]:
+        """Returns the points to write with vectors, which come from the source."""
         documents = changes.to_embed
         if not documents:
             return []
@@ -112,54 +122,54 @@ class IndexRun:
         ids = [document.id for document in documents.values()]
         matrix = vectors.as_vectors(given, space.dim, source="the document encoder", ids=ids)
         if len(matrix) != len(documents):
-            raise InputError(f"the document encoder gave {len(matrix)} vectors for {len(documents)} documents")
+            raise InputError(f"the document encoder returned {len(matrix)} vectors for {len(documents)} documents")
         named = {spec.full_name: matrix, **{mrl_name(d): vectors.truncate(matrix, d) for d in spec.mrl}}
         lists = {name: rows.tolist() for name, rows in named.items()}  # lists travel faster than NumPy rows
-        words = self._words(list(documents.values()))
+        sparse = self._sparse(list(documents.values()))
         return [
-            Point(
+            NewPoint(
                 point,
-                {**{name: rows[i] for name, rows in lists.items()}, **words[i]},
+                {**{name: rows[i] for name, rows in lists.items()}, **sparse[i]},
                 stored_payload(document, space.fingerprint),
             )
             for i, (point, document) in enumerate(documents.items())
         ]
 
-    def _words(self, documents: list[Document]) -> list[dict[str, SparseVector]]:
-        """The sparse vector of each document by its name; nothing where none is kept, or the text has no words."""
-        if not self._metadata.spec.has_words:
+    def _sparse(self, documents: list[Document]) -> list[dict[str, SparseVector]]:
+        """The BM25 vector of each document by its name; empty without BM25, or if the text has no words."""
+        if not self._metadata.spec.has_bm25:
             return [{}] * len(documents)
-        found = document_words([d.embedded_text for d in documents], self._metadata.spec.language)
+        found = bm25_documents([d.embedded_text for d in documents], self._metadata.spec.language)
         return [{} if vector is None else {BM25: vector} for vector in found]
 
     def payloads(self, changes: Changes) -> dict[PointId, dict[str, Any]]:
-        """What has to be written without vectors."""
+        """Returns the payloads to write without vectors."""
         fingerprint = self._metadata.space.fingerprint
         return {point: stored_payload(d, fingerprint) for point, d in changes.payload_only.items()}
 
     def done(self, changes: Changes) -> None:
-        """Count a batch that is written."""
+        """Counts a batch that is written and reports the progress."""
         self._counts.update(
             added=len(changes.added),
             updated=len(changes.updated),
             payload_updated=len(changes.payload_only),
             unchanged=changes.unchanged,
         )
-        if self._progress is not None:
-            self._progress(self._counts.total(), self._total)
+        embedded = self._counts["added"] + self._counts["updated"]
+        self._progress("index", self._counts.total(), self._total, f"{embedded} embedded, rest known")
 
     def require_any(self) -> None:
-        """Refuse a run that had no document."""
+        """Refuses a run without documents."""
         if not self._counts:
             raise InputError("there is no document to index; expected at least one")
 
     def report(self) -> IndexReport:
-        """What became of all documents."""
+        """Returns the counts of all batches."""
         return IndexReport(**self._counts, seconds=time.perf_counter() - self._started)
 
 
 def index_documents(points: Points, run: IndexRun, source: VectorSource, optimize: Optimize) -> IndexReport:
-    """Bring documents into a collection; see :meth:`leaf_embed.qdrant.LeafCollection.index`."""
+    """Carries out a run; see :meth:`leaf_embed.qdrant.LeafCollection.index`."""
     if optimize not in ("here", "child", "later"):
         raise InputError(f"optimize must be 'here', 'child' or 'later'; got {optimize!r}")
     for batch in run.batches():
@@ -176,27 +186,63 @@ def index_documents(points: Points, run: IndexRun, source: VectorSource, optimiz
 
 
 def encoder_source(leaf: Encoder, metadata: CollectionMetadata) -> VectorSource:
-    """Vectors by the document encoder, which is asked for the canaries before its first document."""
-    proven = False
+    """Returns a source that calls the document encoder, after a check of the canaries before the first document."""
+    checked = False
 
     def encode(documents: Sequence[Document]) -> ArrayLike:
-        nonlocal proven
-        if not proven:
-            _prove(leaf, metadata)
-            proven = True
+        nonlocal checked
+        if not checked:
+            require_canaries(metadata.space, leaf, "document")
+            checked = True
         return leaf.encode_document([document.embedded_text for document in documents])
 
     return encode
 
 
+def given_source(
+    docs: Iterable[Any],
+    given: Iterable[ArrayLike] | Callable[[list[str]], ArrayLike] | None,
+    space: EmbeddingSpace | None,
+    metadata: CollectionMetadata,
+) -> tuple[Iterable[Any], VectorSource]:
+    """Returns documents with a source of vectors that exist; see ``LeafCollection.index_vectors``.
+
+    Raises:
+        SpaceMismatchError: ``space`` is not the collection's.
+    """
+    if space is not None:
+        metadata.space.require_same(
+            space,
+            mine=f"the collection {metadata.name!r}",
+            theirs="the vectors",
+            advice="Pass vectors of the collection's own teacher, or index them into a new collection.",
+        )
+    if callable(given):
+        lookup = given
+        return docs, lambda documents: lookup([document.embedded_text for document in documents])
+    return (docs if given is None else _paired(docs, given)), _carried
+
+
+def _paired(docs: Iterable[Any], given: Iterable[ArrayLike]) -> Iterator[StoredDocument]:
+    """Yields each document with its row; the numbers of both must agree."""
+    rows, number = iter(given), -1
+    for number, value in enumerate(docs):
+        row = next(rows, None)
+        if row is None:
+            raise InputError(f"there are {number} vectors but more documents; expected one vector per document")
+        yield as_document(value, number).with_vector(np.asarray(row, dtype=np.float32))
+    if next(rows, None) is not None:
+        raise InputError(f"there are {number + 1} documents but more vectors; expected one vector per document")
+
+
+def _carried(documents: Sequence[Document]) -> ArrayLike:
+    rows = [document.vector if isinstance(document, StoredDocument) else None for document in documents]
+    bare = [document.id for document, row in zip(documents, rows, strict=True) if row is None]
+    if bare:
+        raise InputError(f"document {bare[0]!r:.80} came without a vector ({len(bare)} of {len(documents)} did)")
+    return cast(ArrayLike, rows)
+
+
 def _canonical(payload: Mapping[str, Any]) -> str:
-    """Equal exactly for equal JSON; Python itself would call 1 and true the same."""
+    """A text that is equal for equal JSON alone; Python's ``==`` would take 1 and true for equal."""
     return json.dumps(payload, sort_keys=True)
-
-
-def _prove(leaf: Encoder, metadata: CollectionMetadata) -> None:
-    """Let nobody write documents who does not write into the space."""
-    canaries = metadata.space.canaries
-    if canaries is not None and any(role == "document" for role, _ in canaries.texts):
-        # The floor of a leaf, since a leaf may encode documents as well; LeafEncoder holds a teacher to a higher one.
-        metadata.space.verify_leaf(leaf, roles=("document",), name="the document encoder")

@@ -1,7 +1,7 @@
-"""Changing a collection that is in use: no teacher is asked, and searches go on.
+"""Migrations of a collection in use: the teacher is never called, and searches go on.
 
-What a collection says about itself is changed last. Killed before that, it answers as before; run again, the change
-goes on.
+The collection's metadata is changed last. If the process is killed before that, the collection answers as before; run
+again, the migration goes on.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed.errors import InputError
-from leaf_embed.qdrant.backends.base import PointId, Points, Record
-from leaf_embed.qdrant.index import Progress
+from leaf_embed.progress import Progress
+from leaf_embed.qdrant.backends.base import PointId, Points, Record, read_pages
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.quantization import quantization
 from leaf_embed.qdrant.schema.spec import mrl_name
@@ -23,7 +23,7 @@ __all__ = ["backfill", "with_mrl", "with_quantization"]
 
 
 def with_mrl(metadata: CollectionMetadata, dim: int, *, first: bool) -> CollectionMetadata:
-    """The metadata of a collection that has one more truncated vector.
+    """Returns the metadata of a collection with one more truncated vector.
 
     Raises:
         InputError: The dimension does not fit, or the collection's only vector has no name.
@@ -39,7 +39,7 @@ def with_mrl(metadata: CollectionMetadata, dim: int, *, first: bool) -> Collecti
 
 
 def with_quantization(metadata: CollectionMetadata, name: str) -> CollectionMetadata:
-    """The metadata of a collection whose truncated vectors are compressed otherwise.
+    """Returns the metadata of a collection with another quantization of its truncated vectors.
 
     Raises:
         InputError: There is no such quantization, or nothing to quantize.
@@ -50,22 +50,18 @@ def with_quantization(metadata: CollectionMetadata, name: str) -> CollectionMeta
     return replace(metadata, spec=replace(metadata.spec, quantization=name))
 
 
-def backfill(points: Points, dim: int, page_size: int, progress: Progress | None) -> None:
-    """Fill a truncated vector of every point from its full one, a page at a time."""
+def backfill(points: Points, dim: int, page_size: int, progress: Progress) -> None:
+    """Fills a truncated vector of every point from its full one, one page at a time."""
     total, done = points.count(), 0
-    page = points.page(None, page_size, (), vector=True)
-    while page.records:
-        points.update_vectors(_truncated(page.records, dim))
-        done += len(page.records)
-        if progress is not None:
-            progress(done, total)
-        if page.after is None:
-            return
-        page = points.page(page.after, page_size, (), vector=True)
+    for records in read_pages(points, page_size, None, vector=True):
+        if rows := _truncated(records, dim):
+            points.update_vectors(rows)
+        done += len(records)
+        progress("add_mrl", done, total, "")
 
 
 def _truncated(records: list[Record], dim: int) -> Mapping[PointId, Mapping[str, list[float]]]:
-    """The truncated vector of each record that has a full one, by point id."""
+    """Returns the truncated vector of each record that has a full one, by point id."""
     known = [(record.id, record.vector) for record in records if record.vector is not None]
     if not known:
         return {}

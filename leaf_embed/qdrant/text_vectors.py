@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from leaf_embed import vectors
 from leaf_embed.errors import CollectionError, InputError
-from leaf_embed.qdrant.backends.scroll import Page, Scroll, scroll_of
-from leaf_embed.qdrant.backends.stores import read_metadata
+from leaf_embed.qdrant.backends.base import Record, Selection, read_pages
+from leaf_embed.qdrant.backends.stores import find_any, store_of
+from leaf_embed.qdrant.query.filters import parse_filter
+from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.spec import FULL
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.vectors import FloatArray
@@ -25,8 +27,9 @@ __all__ = ["CollectionPairs"]
 class CollectionPairs(Iterable[tuple[str, FloatArray]]):
     """``(text, vector)`` of each point, scrolled page by page in bounded memory; can be read more than once.
 
-    The collection is only read. Points without a text or without the vector are skipped and counted in
-    :attr:`skipped`. Vectors come as they are stored: a collection under cosine distance has normalised them.
+    The collection is only read; a busy server is asked again, as :class:`~leaf_embed.qdrant.Retry` has it by default.
+    Points without a text or without the vector are skipped and counted in :attr:`skipped`. Vectors come as they are
+    stored: a collection under cosine distance has normalised them.
     """
 
     def __init__(
@@ -41,7 +44,7 @@ class CollectionPairs(Iterable[tuple[str, FloatArray]]):
         path: str | os.PathLike[str] | None = None,
         page: int = 256,
     ) -> None:
-        """Say what to read.
+        """Finds the collection; nothing of it is read yet.
 
         Args:
             collection: Its name.
@@ -60,17 +63,17 @@ class CollectionPairs(Iterable[tuple[str, FloatArray]]):
         """
         if page < 1:
             raise InputError(f"page is a number of points from 1; got {page}")
-        keys = [key for key in (text, title) if key]
-        if text == "" or not all(isinstance(key, str) for key in keys):
+        self._keys = [key for key in (text, title) if key]
+        if text == "" or not all(isinstance(key, str) for key in self._keys):
             raise InputError(f"text and title are payload keys; got {text!r} and {title!r}")
-        self._scroll: Scroll = scroll_of(collection, client=client, path=path)
-        self._collection, self._text, self._title, self._vector = collection, text, title, vector
-        self._where, self._page = where, page
-        self._place = path, client
+        self._store = store_of(path, client)
+        self._name = find_any(self._store, collection)
+        self._text, self._title, self._vector, self._page = text, title, vector, page
+        self._where: Selection = parse_filter(where, "") if isinstance(where, Mapping) else where
         self.skipped: Counter[str] = Counter()
 
     def __str__(self) -> str:
-        return f"the collection {self._collection!r}"
+        return f"the collection {self._name!r}"
 
     @property
     def space(self) -> EmbeddingSpace | None:
@@ -78,13 +81,14 @@ class CollectionPairs(Iterable[tuple[str, FloatArray]]):
         if self._vector not in (None, FULL):
             return None
         try:
-            return read_metadata(self._collection, path=self._place[0], client=self._place[1]).space
+            return CollectionMetadata.from_dict(self._store.read(self._name), name=self._name).space
         except (CollectionError, InputError):
             return None
 
     def __len__(self) -> int:
         """Number of points that fit ``where``, exact, skipped ones included."""
-        return self._scroll.count(self._where)
+        with closing(self._store.open(self._name, FULL)) as points:
+            return points.count(self._where)
 
     def __iter__(self) -> Iterator[tuple[str, FloatArray]]:
         """Each text with its vector, shape ``(dim,)``, float32.
@@ -92,81 +96,67 @@ class CollectionPairs(Iterable[tuple[str, FloatArray]]):
         Raises:
             CollectionError: The engine or server failed, or no point has such a text or such a vector; the message
                 says which there are.
-            VectorError: A vector of NaN or zeros, or a sparse or multi-vector; the message names the point.
+            VectorError: A vector of NaN or zeros; the message names the point.
+            InputError: Several vectors and none named, or a sparse or multi-vector.
         """
         self.skipped.clear()
         found = 0
-        seen = _Seen()
-        keys = [key for key in (self._text, self._title) if key]
-        with closing(self._scroll.pages(keys, self._vector, self._where, self._page)) as pages:
-            for page in pages:
-                pairs = list(self._pairs(page, seen))
+        with closing(self._store.open(self._name, self._vector_name())) as points:
+            for records in read_pages(points, self._page, self._where, vector=True, keys=self._keys):
+                pairs = list(self._pairs(records))
                 found += len(pairs)
                 yield from pairs
-        if not found:
-            raise CollectionError(self._nothing(seen))
+            if not found:
+                some = points.page(None, 10, None, vector=False).records
+                raise CollectionError(self._nothing(sorted({key for record in some for key in record.payload})))
 
-    def _pairs(self, page: Page, seen: _Seen) -> Iterator[tuple[str, FloatArray]]:
-        kept: list[tuple[str, str, Any]] = []
-        for point, payload, stored in page:
-            seen.add(stored)
-            text, row = self._words(payload), self._row(stored)
+    def _vector_name(self) -> str:
+        """Returns the vector that was asked for, or the one that is meant."""
+        if self._vector is not None:
+            return self._vector
+        dense = sorted(name for name, stored in self._store.layout(self._name).items() if stored.size)
+        if len(dense) > 1 and FULL not in dense:
+            raise InputError(f"{self} has the vectors {dense}; name one with vector= (or --vector-name)")
+        if not dense:
+            raise CollectionError(f"{self} has no dense vector to read")
+        return FULL if FULL in dense else dense[0]
+
+    def _pairs(self, records: Sequence[Record]) -> Iterator[tuple[str, FloatArray]]:
+        usable: list[tuple[str, str, list[float]]] = []
+        for record in records:
+            text = self._embedded_text(record.payload)
             if not text:
                 self.skipped[f"no text under {self._text!r}"] += 1
-            elif row is None:
+            elif not record.vector:
                 self.skipped[f"no vector {self._vector!r}" if self._vector else "no vector"] += 1
+            elif not isinstance(record.vector, list) or isinstance(record.vector[0], list):
+                name = self._vector or "there"
+                raise InputError(f"{self}: the vector {name!r} is sparse or multiple; expected dense")
             else:
-                kept.append((point, text, row))
-        if kept:
-            names = [f"point {point}" for point, _, _ in kept]
-            rows = vectors.as_vectors([row for _, _, row in kept], source=str(self), ids=names)
-            yield from zip([text for _, text, _ in kept], rows, strict=True)
+                usable.append((f"point {record.id}", text, record.vector))
+        if usable:
+            points, texts, stored = zip(*usable, strict=True)
+            yield from zip(texts, vectors.as_vectors(stored, source=str(self), ids=points), strict=True)
 
-    def _words(self, payload: Mapping[str, Any]) -> str:
+    def _embedded_text(self, payload: Mapping[str, Any]) -> str:
         text = _at(payload, self._text)
         title = _at(payload, self._title) if self._title else None
         if not isinstance(text, str) or not text.strip():
             return ""
         return f"{title} {text}".strip() if isinstance(title, str) else text
 
-    def _row(self, stored: Any) -> Sequence[float] | None:
-        """The one vector of a point that is meant."""
-        if not isinstance(stored, Mapping):
-            row = stored
-        elif self._vector is not None:
-            row = stored.get(self._vector)
-        else:
-            dense = {name: value for name, value in stored.items() if isinstance(value, list)}
-            if len(dense) > 1 and FULL not in dense:
-                raise InputError(f"{self} has the vectors {sorted(dense)}; name one with vector= (or --vector-name)")
-            row = dense.get(FULL) or next(iter(dense.values()), None)
-        if row is not None and (not isinstance(row, list) or (row and isinstance(row[0], list))):
-            raise InputError(f"{self}: the vector {self._vector or 'there'!r} is sparse or multiple; expected dense")
-        return row or None
-
-    def _nothing(self, seen: _Seen) -> str:
+    def _nothing(self, keys: list[str]) -> str:
         reasons = "; ".join(f"{count} points: {reason}" for reason, count in self.skipped.items()) or "no point fits"
-        keys = self._scroll.payload_keys()
+        names = sorted(filter(None, self._store.layout(self._name)))
         return (
             f"{self} gave no text with a vector ({reasons}). Its payloads have the keys {keys}, its points the vectors "
-            f"{sorted(seen.names) or 'without a name'}. Name the text's key with text= (--text-key) and the vector "
-            "with vector= (--vector-name)."
+            f"{names or 'without a name'}. Name the text's key with text= (--text-key) and the vector with vector= "
+            "(--vector-name)."
         )
 
 
-class _Seen:
-    """Names of the vectors that came by, for the message."""
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    def add(self, stored: Any) -> None:
-        if isinstance(stored, Mapping):
-            self.names.update(stored)
-
-
 def _at(payload: Mapping[str, Any], key: str) -> Any:
-    """What lies under a dotted key, ``None`` if nothing does."""
+    """Returns the value under a dotted key, ``None`` if there is none."""
     if key in payload:
         return payload[key]
     value: Any = payload

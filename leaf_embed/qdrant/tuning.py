@@ -1,4 +1,4 @@
-"""Which settings a collection needs for its own queries: recall against exact search, and milliseconds."""
+"""Tuning: recall against exact search, and latency, of search settings on a collection's own queries."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant.collection import LeafCollection
-from leaf_embed.qdrant.collection_base import Query
+from leaf_embed.qdrant.query.plan import SearchOptions
 from leaf_embed.qdrant.schema.sizes import estimate
 from leaf_embed.qdrant.schema.spec import CollectionSpec
+from leaf_embed.qdrant.translator import Query
 from leaf_embed.vectors import FloatArray
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["TuneGrid", "TuneReport", "TuneRow", "tune"]
 
@@ -24,17 +29,17 @@ STORED = "as stored"
 
 @dataclass(frozen=True)
 class TuneGrid:
-    """What to try.
+    """The settings to try.
 
     Attributes:
-        candidates: Candidates of stage one.
-        oversampling: Of stage one; ``None`` for none.
+        candidates: Numbers of candidates of stage one.
+        oversampling: Oversampling of stage one; ``None`` for none.
         limit: Hits that are compared: the k of recall@k.
         target: Recall that the recommendation has to reach.
-        sample: Documents that are copied to try another spec.
+        sample: Number of documents that are copied to try another spec.
 
     Raises:
-        InputError: A number out of range.
+        InputError: A value is out of range.
     """
 
     candidates: tuple[int, ...] = (20, 50, 100, 200, 400, 800)
@@ -52,18 +57,18 @@ class TuneGrid:
 
 @dataclass(frozen=True)
 class TuneRow:
-    """One setting, measured.
+    """The measurement of one setting.
 
     Attributes:
         spec: Name of the spec: ``"as stored"``, or one that was tried on a copy.
         mrl: Truncated dimensions of stage one; ``None`` for exact search.
-        quantization: Of stage one.
-        candidates: Of stage one; ``None`` for exact search.
-        oversampling: Of stage one.
+        quantization: Quantization of stage one.
+        candidates: Candidates of stage one; ``None`` for exact search.
+        oversampling: Oversampling of stage one.
         recall: Mean share of the exact hits that were found.
         identical: Share of queries whose hits are those of exact search in the same order.
-        p50_ms: Median time of a search in milliseconds, without the encoding of the query.
-        p95_ms: 95th percentile of the same.
+        p50_ms: Median latency of a search in milliseconds, without the encoding of the query.
+        p95_ms: 95th percentile of the latency in milliseconds.
         bytes_per_vector: Estimated bytes in memory.
     """
 
@@ -81,10 +86,10 @@ class TuneRow:
 
 @dataclass(frozen=True)
 class TuneReport:
-    """Every setting that was tried, and the one to take.
+    """The measurements of all settings, and the recommended one.
 
     Attributes:
-        rows: In the order tried; exact search is the first of each spec.
+        rows: Measurements in the order tried; exact search is the first of each spec.
         recommended: The fastest of those that reach the target; else the one with the best recall.
         queries: Number of queries.
         target: Recall that was asked for.
@@ -122,14 +127,14 @@ def tune(
     *,
     specs: Mapping[str, CollectionSpec] | None = None,
 ) -> TuneReport:
-    """Measure a collection with its own documents and queries.
+    """Measures search settings with a collection's own documents and queries.
 
     Args:
-        collection: Searched, never changed.
+        collection: Collection to search; it is never changed.
         queries: Texts or vectors; fifty or more, of the kind that users ask.
-        grid: What to try.
+        grid: Settings to try.
         specs: Other specs to try by their names, such as ``CollectionSpec.preset("small", space)``: each on a copy of
-            up to ``grid.sample`` documents in a temporary directory of the embedded engine; no teacher is asked.
+            up to ``grid.sample`` documents in a temporary directory of the embedded engine, without the teacher.
 
     Raises:
         InputError: No query, or no document.
@@ -138,7 +143,7 @@ def tune(
     grid = grid or TuneGrid()
     if isinstance(queries, str) or not len(queries):
         raise InputError("tune needs a list of queries, fifty or more; got none")
-    vectors = list(collection._vectors(queries))
+    vectors = list(collection._translator.query_vectors(queries))
     rows = list(_measure(STORED, collection, vectors, grid))
     for name, spec in (specs or {}).items():
         with tempfile.TemporaryDirectory() as directory:
@@ -150,16 +155,17 @@ def tune(
 
 
 def _measure(name: str, collection: LeafCollection, queries: list[FloatArray], grid: TuneGrid) -> Iterator[TuneRow]:
-    """Exact search, then every setting that the collection's spec allows."""
+    """Yields the measurement of exact search, then of every setting that the collection's spec allows."""
     documents = collection.count()
     if not documents:
         raise InputError(f"the collection {collection.name!r} is empty; index its documents first")
     size = estimate(collection.spec, collection.space, documents).bytes_per_vector
     quantization = collection.spec.quantization
-    truth, times = _run(collection, queries, grid.limit, exact=True)
+    truth, times = _run(collection, queries, limit=grid.limit, exact=True)
     yield TuneRow(name, None, quantization, None, None, 1.0, 1.0, *_percentiles(times), 0.0)
     for dim, oversampling, candidates in product(collection.spec.mrl, grid.oversampling, grid.candidates):
-        found, times = _run(collection, queries, grid.limit, mrl=dim, candidates=candidates, oversampling=oversampling)
+        options = SearchOptions(limit=grid.limit, mrl=dim, candidates=candidates, oversampling=oversampling)
+        found, times = _run(collection, queries, **options)
         pairs = list(zip(found, truth, strict=True))
         recall = float(np.mean([len(set(a) & set(b)) / len(b) for a, b in pairs]))
         identical = float(np.mean([a == b for a, b in pairs]))
@@ -168,22 +174,13 @@ def _measure(name: str, collection: LeafCollection, queries: list[FloatArray], g
 
 
 def _run(
-    collection: LeafCollection,
-    queries: list[FloatArray],
-    limit: int,
-    *,
-    exact: bool = False,
-    mrl: int | None = None,
-    candidates: int | None = None,
-    oversampling: float | None = None,
+    collection: LeafCollection, queries: list[FloatArray], **options: Unpack[SearchOptions]
 ) -> tuple[list[list[str | int]], list[float]]:
-    """The ids that each query finds, and its milliseconds."""
+    """Returns the ids that each query finds, and its milliseconds."""
     found, times = [], []
     for query in queries:
         started = time.perf_counter()
-        hits = collection.search(
-            query, limit=limit, exact=exact, mrl=mrl, candidates=candidates, oversampling=oversampling
-        )
+        hits = collection.search(query, **options)
         times.append(1000 * (time.perf_counter() - started))
         found.append([hit.id for hit in hits])
     return found, times

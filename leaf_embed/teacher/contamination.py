@@ -1,6 +1,6 @@
-"""How much of the training text stands in the evaluation sets too: equal texts, and thirteen words in a row.
+"""Contamination of training texts by evaluation sets: equal texts, and 13-grams of words in common.
 
-Thirteen words are the usual mark of a near-duplicate since Brown et al., arXiv 2005.14165, appendix C. Words are those
+A shared 13-gram is the usual mark of a near-duplicate since Brown et al., arXiv 2005.14165, appendix C. Words are those
 of :func:`leaf_embed.teacher.filtering.normalized`, so case, width and punctuation do not hide a copy.
 """
 
@@ -26,15 +26,15 @@ POWERS = np.array([pow(0x9E3779B97F4A7C15, i, 2**64) for i in range(NGRAM)], dty
 
 @dataclass(frozen=True)
 class Overlap:
-    """Training texts of one source that stand in one evaluation set.
+    """Training texts of one source that occur in one evaluation set.
 
     Attributes:
-        source: Where the training texts come from.
+        source: Name of the training texts.
         evaluation: Name of the evaluation set.
-        texts: Training texts looked at.
-        equal: Those that equal an evaluation text, up to case, width, punctuation and spaces.
-        near: Others that share thirteen words in a row with one.
-        examples: How the first few of either kind begin.
+        texts: Number of training texts.
+        equal: Number of those that equal an evaluation text, up to case, width, punctuation and spaces.
+        near: Number of others that share a 13-gram with one.
+        examples: Beginnings of the first few of either kind.
     """
 
     source: str
@@ -46,13 +46,13 @@ class Overlap:
 
 
 class EvaluationIndex:
-    """The texts of one evaluation set as sorted 64-bit hashes: 8 bytes a text and 8 a distinct run of words."""
+    """The texts of one evaluation set as sorted 64-bit hashes: 8 bytes per text and per distinct 13-gram."""
 
     def __init__(self, name: str, texts: Iterable[str]) -> None:
         """Read the texts once.
 
         Args:
-            name: Of the set.
+            name: Name of the set.
             texts: Its queries and documents.
         """
         self.name = name
@@ -66,11 +66,11 @@ class EvaluationIndex:
         self._runs = np.unique(np.concatenate(runs))
 
     def equals(self, plain: str) -> bool:
-        """Whether a normalized text is one of the set's."""
+        """Returns whether a normalized text is in the set."""
         return _digest(plain) in self._whole
 
     def shares(self, runs: NDArray[np.uint64]) -> bool:
-        """Whether any of some :func:`ngrams` is in the set."""
+        """Returns whether any of some :func:`ngrams` is in the set."""
         if not len(runs) or not len(self._runs):
             return False
         places = np.minimum(np.searchsorted(self._runs, runs), len(self._runs) - 1)
@@ -78,15 +78,15 @@ class EvaluationIndex:
 
 
 def count_overlap(source: str, texts: Iterable[Text | str], sets: Sequence[EvaluationIndex]) -> list[Overlap]:
-    """Look for every training text in every evaluation set.
+    """Counts the training texts that occur in each evaluation set.
 
     Args:
         source: Name of the training texts.
         texts: Read once, in bounded memory.
-        sets: What must not be learned from.
+        sets: The evaluation sets.
 
     Returns:
-        One count a set, in their order.
+        One count per set, in their order.
     """
     total = 0
     equal, near = ([0] * len(sets) for _ in range(2))
@@ -109,9 +109,9 @@ def count_overlap(source: str, texts: Iterable[Text | str], sets: Sequence[Evalu
 
 
 def ngrams(words: Sequence[str]) -> NDArray[np.uint64]:
-    """A hash of every thirteen words in a row, shape ``(max(len(words) - 12, 0),)``, equal for equal words only.
+    """Returns a hash of every 13-gram of words, shape ``(max(len(words) - 12, 0),)``.
 
-    Sums of word hashes times odd powers, modulo 2**64: two different runs collide with a chance of about 2**-64.
+    Sums of word hashes times odd powers, modulo 2**64: two different ones collide with a probability of about 2**-64.
     """
     if len(words) < NGRAM:
         return np.empty(0, dtype=np.uint64)

@@ -1,4 +1,4 @@
-"""Checked blocks of vectors on their way into the cache: from a teacher, or from where they lie already."""
+"""Checked blocks of vectors for the cache, from a teacher or from pairs of text and vector."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["check_pairs", "embed_texts", "shown"]
 
 
 def embed_texts(teacher: Encoder, texts: Sequence[Text], dim: int) -> Iterator[FloatArray]:
-    """Teacher vectors of texts of both kinds, in order: one block ``(n, dim)``, or one a call of a metered teacher.
+    """Yields teacher vectors of texts of both kinds, in order: one block ``(n, dim)``, or one per metered call.
 
     Raises:
-        VectorError: The teacher gave a vector that cannot be used; the message names its text.
+        VectorError: The teacher returned a vector that cannot be used; the message names its text.
     """
     if not isinstance(teacher, Metered):
         yield _block(teacher, texts, dim)
@@ -40,16 +40,18 @@ def _block(teacher: Encoder, texts: Sequence[Text], dim: int) -> FloatArray:
     for kind, encode in (("query", teacher.encode_query), ("document", teacher.encode_document)):
         places = [place for place, text in enumerate(texts) if text.kind == kind]
         if places:
-            words = [texts[place].text for place in places]
-            found = vectors.as_vectors(encode(words), dim, source="the teacher", ids=[shown(w) for w in words])
-            if len(found) != len(words):
-                raise VectorError(f"the teacher gave {len(found)} vectors for {len(words)} texts; expected one each")
+            same = [texts[place].text for place in places]
+            found = vectors.as_vectors(encode(same), dim, source="the teacher", ids=[shown(text) for text in same])
+            if len(found) != len(same):
+                raise VectorError(
+                    f"the teacher returned {len(found)} vectors for {len(same)} texts; expected one per text"
+                )
             block[places] = found
     return block
 
 
 def check_pairs(pairs: Sequence[tuple[Text, Any]], space: EmbeddingSpace) -> FloatArray:
-    """The vectors of some (text, vector) pairs, shape ``(n, dim)``.
+    """Returns the vectors of some (text, vector) pairs, shape ``(n, dim)``.
 
     Raises:
         VectorError: A vector that is not one of the space; the message names its text.
@@ -71,5 +73,5 @@ def check_pairs(pairs: Sequence[tuple[Text, Any]], space: EmbeddingSpace) -> Flo
 
 
 def shown(text: str) -> str:
-    """A text as an error names it."""
+    """Returns a text as an error names it."""
     return f"{text[:60]}..." if len(text) > 60 else text

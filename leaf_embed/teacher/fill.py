@@ -1,4 +1,4 @@
-"""From a corpus and a teacher, or from vectors that exist, to rows of the cache."""
+"""Filling the cache: from a corpus and a teacher, or from vectors that exist, to rows of the cache."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EXCLUDED = "excluded"
 
 
 def as_texts(corpus: Any) -> Iterable[Text]:
-    """Texts as they are; paths as a corpus; nothing as no texts."""
+    """Returns texts: those given, those of files at the paths given, or none for ``None``."""
     if corpus is None:
         return ()
     if isinstance(corpus, (str, os.PathLike)):
@@ -43,7 +43,7 @@ def as_texts(corpus: Any) -> Iterable[Text]:
 
 
 def as_exclusion(exclude: Sequence[str | os.PathLike[str]] | Exclusion) -> Exclusion:
-    """Texts of files with their titles and without: either would give an evaluation set away."""
+    """Returns what to exclude: the texts of files, with their titles and without, since training on either leaks."""
     if isinstance(exclude, Exclusion):
         return exclude
     return Exclusion(chain(Corpus(exclude), Corpus(exclude, titles=False)) if exclude else ())
@@ -60,12 +60,12 @@ def gather(
 ) -> tuple[Rows, dict[str, int]]:
     """Fills a cache with the teacher's vector of every text, cut to what the student will read.
 
-    The only road into a cache: ``leaf-embed cache`` and :func:`leaf_embed.distill.distill` both take it.
+    Both ``leaf-embed cache`` and :func:`leaf_embed.distill.distill` fill a cache through this function.
 
     Args:
         cache: The cache to fill.
         texts: What to embed; counts in its attributes ``skipped`` and ``__len__`` are used if it has them.
-        teacher: The encoder, or vectors that exist already, with which ``texts`` may be empty.
+        teacher: An encoder, or vectors that exist already, with which ``texts`` may be empty.
         tokenizer: A transformers tokenizer: the student's.
         max_tokens: Texts are cut to this many of its tokens.
         exclusion: Texts to leave out.
@@ -89,11 +89,9 @@ def gather(
         chosen = Without(teacher, exclusion, lambda pair: pair[0].text)
         pairs = Counted(chosen)
         whole = teacher.total
-        rows = cache.fill_pairs(
-            pairs, lambda seen, new: progress("vectors", seen, whole, f"{new} taken over, rest known")
-        )
+        rows = cache.fill_pairs(pairs, lambda stage, seen, _, note: progress(stage, seen, whole, note))
         skipped += teacher.skipped + Counter({SAME_TEXT: pairs.count - len(rows), EXCLUDED: chosen.count})
-    asked = cache.fill(cut, teacher, lambda seen, new: progress("teacher", seen, total, f"{new} embedded, rest known"))
+    asked = cache.fill(cut, teacher, lambda stage, seen, _, note: progress(stage, seen, total, note))
     skipped += Counter(getattr(texts, "skipped", {}))
     skipped += Counter({EMPTY_TEXT: given.count - cut.count, SAME_TEXT: cut.count - len(asked), EXCLUDED: kept.count})
     rows = np.concatenate([rows, asked[~np.isin(asked, rows)]])
@@ -105,16 +103,16 @@ def gather(
 
 
 def cut_texts(texts: Iterable[Text], tokenizer: Any, space: EmbeddingSpace, max_tokens: int) -> Iterator[Text]:
-    """Cut each text to what the student reads of it, so that the teacher's vector speaks of the same words.
+    """Cuts each text to what the student reads of it, so that the teacher's vector stands for the same text.
 
-    A teacher that reads 512 tokens describes what a student of 128 tokens never sees; the difference would be
-    learned as noise.
+    The vector of a teacher that reads 512 tokens depends on text that a student of 128 tokens never reads; the student
+    would learn the difference as noise.
     """
     iterator = (Text(readable(text.text, max_tokens), text.kind) for text in texts)
     while chunk := list(islice(iterator, 1024)):
         prompts = [space.prompt(text.kind) for text in chunk]
-        words = [prompt + text.text for prompt, text in zip(prompts, chunk, strict=True)]
-        encoded = tokenizer(words, truncation=True, max_length=max_tokens, return_offsets_mapping=True)
+        prompted = [prompt + text.text for prompt, text in zip(prompts, chunk, strict=True)]
+        encoded = tokenizer(prompted, truncation=True, max_length=max_tokens, return_offsets_mapping=True)
         for text, prompt, offsets in zip(chunk, prompts, encoded["offset_mapping"], strict=True):
             end = max(stop for _, stop in offsets) - len(prompt)
             cut = text.text[:end] if len(offsets) >= max_tokens else text.text
@@ -123,5 +121,5 @@ def cut_texts(texts: Iterable[Text], tokenizer: Any, space: EmbeddingSpace, max_
 
 
 def readable(text: str, max_tokens: int) -> str:
-    """Returns the part of a text that could make ``max_tokens`` tokens: a tokenizer is slow on megabytes."""
+    """Returns the part of a text that can hold ``max_tokens`` tokens, since a tokenizer is slow on megabytes."""
     return text[: max_tokens * CHARACTERS_PER_TOKEN]

@@ -1,4 +1,4 @@
-"""Texts kept out of training, such as those of evaluation sets."""
+"""Texts excluded from training, such as those of evaluation sets."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ T = TypeVar("T")
 
 
 def normalized(text: str) -> str:
-    """What two texts share that differ in case, width, punctuation or spaces only."""
+    """Returns a text without case, width, punctuation and spacing, for comparison."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(re.findall(r"\w+", folded)) or folded.strip()
 
 
 class Exclusion:
-    """Texts that must not be learned from, such as those of evaluation sets; equality is of :func:`normalized` texts.
+    """A set of texts to exclude from training, such as those of evaluation sets; compares :func:`normalized` texts.
 
-    Memory grows by about 60 bytes a text, not by its length.
+    Memory grows by about 60 bytes per text, whatever its length.
     """
 
     def __init__(self, texts: Iterable[Text | str] = ()) -> None:
-        """Remember the texts, whether query or document."""
+        """Read the texts once; their roles do not matter."""
         self._keys = {_key(text if isinstance(text, str) else text.text) for text in texts}
 
     def __len__(self) -> int:
@@ -40,7 +40,7 @@ class Exclusion:
 
 
 class Without(Iterable[T], Generic[T]):
-    """Items but those whose text is excluded, which are counted in :attr:`count`."""
+    """Items without those whose text is excluded; these are counted in :attr:`count`."""
 
     def __init__(self, items: Iterable[T], exclusion: Exclusion, text_of: Callable[[T], str]) -> None:
         self._items, self._exclusion, self._text_of = items, exclusion, text_of

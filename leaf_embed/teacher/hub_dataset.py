@@ -1,4 +1,4 @@
-"""Data sets of the hub as a corpus, streamed: nothing is downloaded that is not read."""
+"""Data sets of the hub as a corpus, streamed, so that only what is read is downloaded."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class HubSet:
 
     Attributes:
         name: Hub id, or a directory of parquet, jsonl or csv files.
-        config: The set's configuration, if it has several.
-        split: Which split.
+        config: Configuration of the set, if it has several.
+        split: Name of the split.
         text: Column of the texts.
-        title: Column of a title that goes before them.
-        kind: ``query`` or ``document``; without it a column ``kind`` decides, and else it is a document.
-        limit: Records to read at most.
+        title: Column of a title to put before them.
+        kind: ``query`` or ``document``; by default the column ``kind`` decides, if there is one, else ``document``.
+        limit: Maximal number of records to read.
 
     Raises:
         CorpusError: An option that cannot be used.
@@ -55,7 +55,7 @@ class HubSet:
 
     @classmethod
     def parse(cls, address: str) -> HubSet:
-        """Read ``hub:name?option=value&...``."""
+        """Reads ``hub:name?option=value&...``."""
         name, _, query = address.removeprefix(PREFIX).partition("?")
         options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
         if unknown := sorted(set(options) - set(OPTIONS)):
@@ -67,10 +67,10 @@ class HubSet:
         return cls(name, **options)
 
     def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Row numbers from 1, with ``text`` and, where there are, ``title`` and ``kind``.
+        """Yields row numbers from 1, with ``text`` and, where they exist, ``title`` and ``kind``.
 
         Raises:
-            CorpusError: The set is not there, out of reach, or lacks the column.
+            CorpusError: The set does not exist, cannot be reached, or lacks the column.
         """
         datasets = require("datasets", "train", "A hub data set")
         try:

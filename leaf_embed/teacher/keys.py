@@ -1,4 +1,4 @@
-"""Content addresses: 128-bit keys of texts, and where each lies."""
+"""Content addresses: 128-bit keys of texts, and an index from them to row numbers."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ Key: TypeAlias = tuple[int, int]
 
 
 def content_key(prompt: str, text: str) -> Key:
-    """128 bits of a hash over the teacher's prompt and the text."""
+    """Returns 128 bits of a hash of the teacher's prompt and the text."""
     return unpack(hashlib.sha256(f"{prompt}\0{text}".encode()).digest()[:16])
 
 
 def pack(key: Key) -> bytes:
-    """A key as 16 bytes, as the cache stores it."""
+    """Returns a key as 16 bytes, as the cache stores it."""
     return key[0].to_bytes(8, "big") + key[1].to_bytes(8, "big")
 
 
 def unpack(key: bytes) -> Key:
-    """The reverse of :func:`pack`."""
+    """Returns the key of 16 bytes, the reverse of :func:`pack`."""
     return int.from_bytes(key[:8], "big"), int.from_bytes(key[8:], "big")
 
 
 class KeyIndex:
-    """From 128-bit keys to row numbers: sorted arrays for what is old, a dictionary for what is new."""
+    """An index from 128-bit keys to row numbers: sorted arrays for old keys, a dictionary for new ones."""
 
     def __init__(self) -> None:
         self._high = np.empty(0, dtype=np.uint64)
@@ -39,7 +39,7 @@ class KeyIndex:
         self._size = 0
 
     def add(self, keys: Sequence[Key]) -> None:
-        """Give the keys the next row numbers, in order; a key that is there keeps its first."""
+        """Assigns the next row numbers to keys, in order; a key that is in the index keeps its first."""
         for key in keys:
             self._recent.setdefault(key, self._size)
             self._size += 1
@@ -57,7 +57,7 @@ class KeyIndex:
         self._recent.clear()
 
     def find(self, key: Key) -> int | None:
-        """The row of a key, ``None`` if it is not there."""
+        """Returns the row of a key, ``None`` if it is not in the index."""
         recent = self._recent.get(key)
         if recent is not None:
             return recent

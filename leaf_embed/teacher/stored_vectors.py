@@ -1,7 +1,7 @@
-"""Vectors that exist already, as a teacher: pay for nothing twice, not even for the first time.
+"""Vectors that exist already, as a teacher, so that no text has to be embedded again.
 
-A team with millions of paid-for vectors distils without one teacher call. The space is what the user declares; its size
-and norm are read off the vectors, and a few of the texts with their vectors become its canaries.
+The space is declared by the user; its dimensions and norm are measured on the vectors, and a few of the texts with
+their vectors become its canaries.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from leaf_embed.teacher.embed import check_pairs, shown
 from leaf_embed.texts import Role, Text, clean
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["Pair", "StoredVectors"]
+__all__ = ["StoredVectors", "TextAndVector"]
 
-Pair: TypeAlias = tuple["Text | str", ArrayLike]
+TextAndVector: TypeAlias = tuple["Text | str", ArrayLike]
 """A text with its vector ``(dim,)``; a ``str`` is a document."""
 
-PROBE = 512  # pairs that are read to know the space
+PROBE = 512  # pairs that are read to measure the space
 CANARIES = 8
-CANARY_CHARACTERS = 400  # they are stored with every leaf: short ones are preferred
+CANARY_CHARACTERS = 400  # preferred maximum, since canaries are stored with every leaf
 
 
 class StoredVectors(BaseEncoder):
-    """Texts with the vectors that a teacher gave them, and the space that the user declares for them.
+    """Texts with the vectors that a teacher wrote, and the space that the user declares for them.
 
-    Give it to :func:`leaf_embed.distill.distill` in the place of a teacher::
+    Takes the place of a teacher in :func:`leaf_embed.distill.distill`::
 
         stored = StoredVectors(VectorFiles(["docs.parquet"]), "text-embedding-3-small")
         distill(stored, None, "sentence-transformers/all-MiniLM-L6-v2", "my-leaf")
 
-    The texts are taken whole, since the teacher saw them whole. Eight of them become the canaries of the space and are
-    stored, readable, in every leaf and collection of it.
+    The texts are not cut, since their vectors stand for the whole texts. Eight of them become the canaries of the space
+    and are stored, readable, in every leaf and collection of it.
     """
 
     def __init__(
         self,
-        pairs: Iterable[Pair],
+        pairs: Iterable[TextAndVector],
         teacher: str | EmbeddingSpace | Encoder,
         *,
         revision: str | None = None,
@@ -55,22 +55,22 @@ class StoredVectors(BaseEncoder):
         document_prompt: str = "",
         max_tokens: int | None = None,
     ) -> None:
-        """Read the first pairs to know the space.
+        """Read the first pairs and measure the space.
 
         Args:
             pairs: Texts with vectors: :class:`~leaf_embed.distill.VectorFiles`, ``leaf_embed.qdrant.CollectionPairs``,
                 or any iterable. An iterator can be used once.
-            teacher: Who wrote the vectors: its name; its space, where that is known; or the teacher itself, which then
-                has to give some of the vectors again, and may be asked for further texts, such as queries.
-            revision: What exactly it was, as far as known. Like all that follow, for a name only.
-            query_prompt: What the teacher puts before queries; the leaf will.
-            document_prompt: What it put before these documents; not part of the texts.
-            max_tokens: Tokens after which the teacher stopped reading, if known.
+            teacher: The model that wrote the vectors: its name; its space, if known; or the teacher itself, which is
+                checked to return some of the vectors again, and can embed further texts, such as queries.
+            revision: Revision of the model, if known. Like all that follow, only beside a name.
+            query_prompt: Text that the teacher puts before queries; the leaf will, too.
+            document_prompt: Text that it put before these documents; not part of the texts.
+            max_tokens: Number of tokens that the teacher reads, if known.
 
         Raises:
-            CorpusError: There is not one pair.
+            CorpusError: There are no pairs.
             InputError: Prompts came together with a space or a teacher that has its own.
-            VectorError: A vector is of NaN or zeros, of another size than the first, or does not fit the space.
+            VectorError: A vector of NaN or zeros, of another size than the first, or that does not fit the space.
             SpaceMismatchError: The teacher did not write these vectors.
         """
         declared = {
@@ -103,7 +103,7 @@ class StoredVectors(BaseEncoder):
             self._space.verify(self._encoder, floor=TEACHER_FLOOR, roles=_roles(self._space), name="the teacher given")
 
     def _head(self) -> list[tuple[Text, ArrayLike]]:
-        """The first pairs; those of an iterator are kept for the one reading that it allows."""
+        """The first pairs; those of an iterator are stored for the one reading that it allows."""
         iterator = iter(self._pairs)
         head = [(_as_text(text), vector) for text, vector in islice(iterator, PROBE)]
         self._once = chain(head, iterator) if iterator is self._pairs else None
@@ -115,36 +115,38 @@ class StoredVectors(BaseEncoder):
 
     @property
     def space(self) -> EmbeddingSpace:
-        """What was declared and found, with canaries."""
+        """The declared space, with the measured dimensions and norm, and with canaries."""
         return self._space
 
     @property
     def skipped(self) -> Counter[str]:
-        """What the source left out, and why."""
+        """Number of texts that the source left out, by reason."""
         found = getattr(self._pairs, "skipped", None)
         return found if isinstance(found, Counter) else Counter()
 
     @property
     def total(self) -> int | None:
-        """Number of pairs, as far as the source knows it."""
+        """Number of pairs, if the source knows it."""
         return len(self._pairs) if isinstance(self._pairs, Sized) else None
 
     def __iter__(self) -> Iterator[tuple[Text, ArrayLike]]:
-        """Every text with its vector.
+        """Yields every text with its vector.
 
         Raises:
             InputError: The pairs came from an iterator, which is used up.
         """
         if self._once is None and iter(self._pairs) is self._pairs:
-            raise InputError("these pairs came from an iterator and were read already; give something re-iterable")
+            raise InputError(
+                "these pairs came from an iterator, which was read already; give a list, or another iterable"
+            )
         pairs, self._once = (self._once, None) if self._once is not None else (iter(self._pairs), None)
         return ((_as_text(text), vector) for text, vector in pairs)
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         if self._encoder is None:
             raise InputError(
-                f"the vectors of {self.space.teacher} are stored; there is nobody to embed {shown(texts[0])!r}. "
-                "To learn from further texts, give the teacher itself: StoredVectors(pairs, encoder)."
+                f"the vectors of {self.space.teacher} are stored, and no encoder is given to embed "
+                f"{shown(texts[0])!r}. To learn from further texts, give the teacher: StoredVectors(pairs, encoder)."
             )
         return self._encoder.encode_query(texts) if role == "query" else self._encoder.encode_document(texts)
 
@@ -168,7 +170,7 @@ def _matrix(pairs: Sequence[tuple[Text, ArrayLike]]) -> FloatArray:
 
 
 def _canaries(texts: Sequence[Text], rows: FloatArray) -> Canaries:
-    """Some of the texts, short ones first choice, spread over those that were read."""
+    """Some of the texts with their vectors, short ones preferred, spread over those that were read."""
     distinct = list({text: place for place, text in reversed(list(enumerate(texts))) if text.text.strip()}.values())
     short = sorted(p for p in distinct if len(texts[p].text) <= CANARY_CHARACTERS)
     if len(short) < CANARIES:

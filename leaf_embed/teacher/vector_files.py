@@ -1,4 +1,4 @@
-"""Texts with vectors from files: parquet, or a text file and a .npy beside it."""
+"""Texts with vectors from files: .parquet, or a text file with a .npy beside it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class VectorFiles(Iterable[tuple[Text, FloatArray]]):
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
-        """Find the files, and compare the number of texts and of vectors.
+        """Find the files, and compare the numbers of texts and vectors.
 
         Raises:
             CorpusError: A file is missing, of an unknown format, or holds another number of texts than of vectors.
@@ -54,7 +54,7 @@ class VectorFiles(Iterable[tuple[Text, FloatArray]]):
         return ", ".join(map(str, self.files))
 
     def __iter__(self) -> Iterator[tuple[Text, FloatArray]]:
-        """Each text with its vector ``(dim,)``, float32.
+        """Yields each text with its vector ``(dim,)``, float32.
 
         Raises:
             CorpusError: A file is damaged.
@@ -92,7 +92,9 @@ def _count(file: Path) -> int:
         return len(_open_parquet(file))
     rows, texts = len(_load(file)), sum(1 for _ in _numbered(file))
     if rows != texts:
-        raise CorpusError(f"{file} holds {texts} texts, {_beside(file)} {rows} vectors; expected one a text, in order")
+        raise CorpusError(
+            f"{file} holds {texts} texts, {_beside(file)} {rows} vectors; expected one per text, in order"
+        )
     return rows
 
 

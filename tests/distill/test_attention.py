@@ -5,7 +5,7 @@ import torch
 
 from leaf_embed.distill import attention, build_student
 from leaf_embed.distill.attention import short_text_attention
-from leaf_embed.distill.students.backbone import forward
+from leaf_embed.distill.students.transformer import forward
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 
 

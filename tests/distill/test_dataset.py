@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
-from leaf_embed.distill import TeacherCache, Text
-from leaf_embed.distill.dataset import epoch_batches, tokenize
+from leaf_embed.distill import DistillConfig, TeacherCache, Text
+from leaf_embed.distill.dataset import epoch_batches
+from leaf_embed.distill.students.static import StaticStudent
+from leaf_embed.distill.students.transformer import TransformerStudent
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.teacher.fill import cut_texts
 from tests.conftest import sentences
@@ -56,14 +58,28 @@ def test_tokenized_batches_hold_ids_masks_and_targets(teacher, tmp_path):
     cache = TeacherCache(tmp_path, teacher.space, dtype="float32")
     texts = [Text(s, "query" if i % 2 else "document") for i, s in enumerate(sentences(20))]
     rows = cache.fill(texts, teacher)
-    data = tokenize(teacher.model.tokenizer, cache, rows, 16)
-    features, targets = data.batch(np.array([3, 0]), "cpu")
+    student = TransformerStudent(teacher.model, teacher.space, DistillConfig())
+    data, places = student.tokenize(cache, rows, 16), np.array([3, 0])
+    features, targets = student.batch(data, places), data.targets(places)
     words = ["what is " + texts[3].text, texts[0].text]
     expected = teacher.model.tokenizer(words, padding="max_length", truncation=True, max_length=16, return_tensors="pt")
     assert features["input_ids"].tolist() == expected["input_ids"].tolist()
     assert features["attention_mask"].tolist() == expected["attention_mask"].tolist()
+    assert set(features) == set(teacher.model.tokenizer.model_input_names)
     np.testing.assert_array_equal(targets[0], teacher.encode_query(texts[3].text))
     np.testing.assert_allclose(targets[1], teacher.encode_document(texts[0].text), atol=1e-6)
+
+
+def test_bags_hold_the_ids_of_one_text_after_another(teacher, tmp_path):
+    cache = TeacherCache(tmp_path, teacher.space)
+    words = sentences(5)
+    rows = cache.fill([Text(s, "query") for s in words], teacher)
+    student = StaticStudent(teacher.model, teacher.space)
+    bag = student.batch(student.tokenize(cache, rows, 64), np.array([4, 1, 2]))
+    prompted = ["what is " + words[place] for place in (4, 1, 2)]
+    expected = teacher.model.tokenizer(prompted, add_special_tokens=False)["input_ids"]
+    assert bag["input_ids"].tolist() == [*expected[0], *expected[1], *expected[2]]
+    assert bag["offsets"].tolist() == [0, len(expected[0]), len(expected[0]) + len(expected[1])]
 
 
 def test_a_student_with_the_teachers_weights_gives_the_teachers_vectors(teacher):

@@ -35,3 +35,15 @@ def test_prefixes_of_the_rotated_vectors():
     axes = np.linalg.qr(RNG.normal(size=(16, 16)))[0].astype(np.float32)
     turned = Objective(prefixes=(4,), rotation=torch.from_numpy(axes))
     assert value(turned) == pytest.approx(value(Objective(prefixes=(4,)), STUDENT @ axes, TEACHER @ axes), rel=1e-5)
+
+
+def test_loss_by_hand():
+    student, teacher = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    assert squared_l2(student, teacher).item() == 1.0  # (0 + 2) / 2
+    assert squared_l2(student, student).item() == 0.0
+
+
+def test_loss_is_two_minus_two_cosines_for_unit_vectors():
+    a, b = (torch.nn.functional.normalize(torch.randn(50, 8), dim=-1) for _ in range(2))
+    expected = 2 - 2 * torch.nn.functional.cosine_similarity(a, b).mean()
+    assert squared_l2(a, b).item() == pytest.approx(expected.item(), abs=1e-5)

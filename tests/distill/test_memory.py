@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from leaf_embed.distill import TeacherCache
-from leaf_embed.distill.rotation import fit_rotation
+from leaf_embed.distill.rotation import fit_cached_rotation
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.vectors import normalize
 
@@ -41,5 +41,5 @@ def test_a_million_rows(tmp_path):
     print(f"\nfrom {FEW:,} to {ROWS:,} rows: {growth / 2**20:.0f} MiB more, of {whole / 2**20:.0f} MiB of vectors")
     assert growth < (ROWS - FEW) * ROW_BYTES * 2 + (32 << 20)
     before = private_bytes()
-    fit_rotation(cache, rows)
+    fit_cached_rotation(cache, rows)
     assert private_bytes() - before < 64 << 20

@@ -7,7 +7,7 @@ import torch
 from leaf_embed.distill import DistillConfig, build_student
 from leaf_embed.distill.loss import squared_l2
 from leaf_embed.distill.optimizers import Optimizers
-from leaf_embed.distill.students.backbone import forward
+from leaf_embed.distill.students.transformer import forward
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 
 STEPS = 4
@@ -22,7 +22,7 @@ def trained(teacher_path, space, ids, dense=False, **changes):
     """A student after some steps on the same batch, lazily or by torch's own clipping and AdamW over every token."""
     student = build_student(teacher_path, space, layers=1).eval()
     config = DistillConfig(weight_decay=0.0, **changes)
-    optimizers = None if dense else Optimizers(student, config)
+    optimizers = None if dense else Optimizers(student, [student[0].auto_model.get_input_embeddings()], config)
     plain = torch.optim.AdamW(student.parameters(), lr=1e-3, weight_decay=0.0) if dense else None
     target = torch.nn.functional.normalize(torch.randn(len(ids), space.dim, generator=torch.Generator().manual_seed(0)))
     features = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}

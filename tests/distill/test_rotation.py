@@ -5,7 +5,7 @@ import pytest
 
 import leaf_embed
 from leaf_embed.distill import DistillConfig, TeacherCache, Text, distill
-from leaf_embed.distill.rotation import compare_truncation, fit_rotation
+from leaf_embed.distill.rotation import compare_truncation, fit_cached_rotation
 from leaf_embed.encoders import FunctionEncoder
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
@@ -40,19 +40,19 @@ def cloud(tmp_path):
 
 def test_the_axes_are_the_principal_ones_of_the_second_moment(cloud):
     cache, rows = cloud
-    rotation = fit_rotation(cache, rows)
+    rotation = fit_cached_rotation(cache, rows)
     turned = rotation.apply(cache.vectors(rows))
     singular = np.linalg.svd(cache.vectors(rows), compute_uv=False)
     assert np.allclose(np.linalg.norm(turned, axis=0), singular, rtol=1e-3)
     assert np.allclose(
         cosine(turned[:-1], turned[1:]), cosine(cache.vectors(rows)[:-1], cache.vectors(rows)[1:]), atol=1e-5
     )
-    assert fit_rotation(cache, rows[::-1]).digest[:7] == "sha256:"
+    assert fit_cached_rotation(cache, rows[::-1]).digest[:7] == "sha256:"
 
 
 def test_rotation_keeps_more_neighbours_than_plain_truncation(cloud):
     cache, rows = cloud
-    rotation = fit_rotation(cache, rows[:1500])
+    rotation = fit_cached_rotation(cache, rows[:1500])
     points = compare_truncation(cache.vectors(rows[1500:]), rotation)
     assert [point.dim for point in points] == [32]
     assert points[0].rotated > 0.95 > 0.75 > points[0].plain
@@ -61,7 +61,7 @@ def test_rotation_keeps_more_neighbours_than_plain_truncation(cloud):
 def test_too_few_texts_for_a_rotation(cloud):
     cache, rows = cloud
     with pytest.raises(InputError, match="needs at least 64 texts; got 63"):
-        fit_rotation(cache, rows[:63])
+        fit_cached_rotation(cache, rows[:63])
 
 
 def test_a_rotated_leaf_is_the_plain_one_turned(rotated):

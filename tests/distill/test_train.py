@@ -7,36 +7,61 @@ import numpy as np
 import pytest
 import torch
 
-from leaf_embed.distill import DistillConfig, TeacherCache, build_student
+from leaf_embed.distill import DistillConfig, TeacherCache
 from leaf_embed.distill import train as training
-from leaf_embed.distill.dataset import tokenize
 from leaf_embed.distill.loss import Objective
+from leaf_embed.distill.students.static import StaticStudent
+from leaf_embed.distill.students.transformer import TransformerStudent
 from leaf_embed.distill.train import learning_rate, measure_alignment, train
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError, TrainingError
 from tests.conftest import texts
 
 CONFIG = DistillConfig.quick(max_steps=60, learning_rate=2e-3, precision="float32", batch_size=16)
+KINDS = ("transformer", "static")
 
 
 @pytest.fixture(scope="module")
-def data(teacher_path, tmp_path_factory):
+def cache(teacher_path, tmp_path_factory):
     teacher = SentenceTransformerEncoder(teacher_path, precision="float32")
-    cache = TeacherCache(tmp_path_factory.mktemp("cache"), teacher.space)
-    rows = cache.fill(texts(300), teacher)
-    tokenizer = teacher.model.tokenizer
-    return tokenize(tokenizer, cache, rows[:260], 64), tokenize(tokenizer, cache, rows[260:], 64)
+    found = TeacherCache(tmp_path_factory.mktemp("cache"), teacher.space)
+    found.fill(texts(300), teacher)
+    found.fill(StaticStudent(teacher_path, teacher.space).start_texts(), teacher)
+    return found
+
+
+def make(kind, teacher_path, cache):
+    """A student and its texts, before any warm start of a transformer."""
+    if kind == "static":
+        student = StaticStudent(teacher_path, cache.space)
+    else:
+        student = TransformerStudent(teacher_path, cache.space, CONFIG, layers=2)
+    learned, held_out = (student.tokenize(cache, np.arange(*span), 64) for span in ((260,), (260, 300)))
+    if kind == "static":
+        student.start(learned)
+    return student, (learned, held_out)
 
 
 @pytest.fixture
-def student(teacher_path, data):
-    return build_student(teacher_path, data[0].cache.space, layers=2)
+def made(teacher_path, cache):
+    return make("transformer", teacher_path, cache)
+
+
+@pytest.fixture
+def student(made):
+    return made[0]
+
+
+@pytest.fixture
+def data(made):
+    return made[1]
 
 
 def run(student, data, tmp_path, config=CONFIG, progress=None, identity="a"):
     learned, held_out = data
-    options = {"bfloat16": False, "checkpoint": tmp_path / "checkpoint.pt", "identity": identity}
-    return train(student, learned, held_out, config, progress=progress, **options)
+    tmp_path.mkdir(exist_ok=True)
+    checkpoint = tmp_path / "checkpoint.pt"
+    return train(student, learned, held_out, config, checkpoint=checkpoint, identity=identity, progress=progress)
 
 
 def test_learning_rate_at_the_corners_of_its_cycles():
@@ -56,42 +81,44 @@ def test_warm_up_takes_a_tenth_of_a_short_run_at_most():
 
 
 def test_a_student_approaches_its_teacher(student, data, tmp_path):
-    before = measure_alignment(student, data[1], bfloat16=False)
+    before = measure_alignment(student, data[1])
     assert run(student, data, tmp_path) == 60
-    after = measure_alignment(student, data[1], bfloat16=False)
+    after = measure_alignment(student, data[1])
     assert after.cosine > before.cosine + 0.2
     assert after.loss < before.loss / 2
 
 
-def test_same_seed_same_weights(teacher_path, data, tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_seed_same_weights(teacher_path, cache, tmp_path, kind):
     states = []
-    for turn in range(2):
-        student = build_student(teacher_path, data[0].cache.space, layers=2)
-        run(student, data, tmp_path / str(turn))
-        states.append(student.state_dict())
+    for attempt in range(2):
+        student, data = make(kind, teacher_path, cache)
+        run(student, data, tmp_path / str(attempt))
+        states.append(student.model.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("change", [{}, {"prefixes": (4, 8)}])
-def test_an_interrupted_run_ends_with_the_same_weights(teacher_path, data, tmp_path, monkeypatch, change):
+def test_an_interrupted_run_ends_with_the_same_weights(teacher_path, cache, tmp_path, monkeypatch, kind, change):
     config = replace(CONFIG, **change)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-    whole = build_student(teacher_path, data[0].cache.space, layers=2)
+    whole, data = make(kind, teacher_path, cache)
     run(whole, data, tmp_path / "whole", config)
 
     def stop(info):
         if info.step == 37:
             raise KeyboardInterrupt
 
-    first = build_student(teacher_path, data[0].cache.space, layers=2)
+    first, data = make(kind, teacher_path, cache)
     with pytest.raises(KeyboardInterrupt):
         run(first, data, tmp_path / "broken", config, progress=stop)
-    second = build_student(teacher_path, data[0].cache.space, layers=2)
+    second, data = make(kind, teacher_path, cache)
     assert (
         run(second, data, tmp_path / "broken", config) == 60 - 36
     )  # the checkpoint of step 36 was the last one written
-    expected = whole.state_dict()
-    assert all(torch.equal(expected[name], tensor) for name, tensor in second.state_dict().items())
+    expected = whole.model.state_dict()
+    assert all(torch.equal(expected[name], tensor) for name, tensor in second.model.state_dict().items())
 
 
 def test_a_checkpoint_of_another_run_is_not_taken_up(student, data, tmp_path, monkeypatch):
@@ -108,17 +135,19 @@ def test_a_damaged_checkpoint_is_named(student, data, tmp_path):
 
 def test_a_loss_that_is_no_number_stops_the_run(student, data, tmp_path):
     with torch.no_grad():
-        student[2].linear.weight.fill_(math.nan)
+        student.model[2].linear.weight.fill_(math.nan)
     with pytest.raises(TrainingError, match=r"nan at step 0, in the batch of 16 texts that begins with: [a-z]"):
         run(student, data, tmp_path)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("prefixes", [(), (4, 8)])
-def test_the_best_weights_are_kept(student, data, tmp_path, prefixes):
+def test_the_best_weights_are_kept(teacher_path, cache, tmp_path, kind, prefixes):
     """With a rate that wrecks the student late in the run, the weights from before are given back.
 
     What is best is told by the loss that is trained: a run over prefixes is not judged by whole vectors alone.
     """
+    student, data = make(kind, teacher_path, cache)
     losses = []
     original = measure_alignment
 
@@ -132,13 +161,13 @@ def test_the_best_weights_are_kept(student, data, tmp_path, prefixes):
     patch.setattr(training, "measure_alignment", spy)
     run(student, data, tmp_path, DistillConfig.quick(max_steps=40, **options))
     patch.undo()
-    assert original(student, data[1], False, Objective(prefixes)).loss == pytest.approx(min(losses), rel=1e-4)
+    assert original(student, data[1], Objective(prefixes)).loss == pytest.approx(min(losses), rel=1e-4)
 
 
-def test_bfloat16_learns_too(student, data, tmp_path):
-    learned, held_out = data
-    train(student, learned, held_out, CONFIG, bfloat16=True, checkpoint=tmp_path / "c.pt", identity="a")
-    assert measure_alignment(student, held_out, bfloat16=False).cosine > 0.7
+def test_bfloat16_learns_too(teacher_path, cache, data, tmp_path):
+    student = TransformerStudent(teacher_path, cache.space, replace(CONFIG, precision="bfloat16"), layers=2)
+    assert run(student, data, tmp_path) == 60
+    assert measure_alignment(student, data[1]).cosine > 0.7
 
 
 @pytest.mark.parametrize(

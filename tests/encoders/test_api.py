@@ -65,7 +65,7 @@ def test_dimensions(api):
     assert encoder.encode_document("tree").shape == (5,)
     assert api.bodies[0]["dimensions"] == 5
     api.script[:] = ["wrong size"]
-    with pytest.raises(VectorError, match="asked for 5 dimensions and gave 2"):
+    with pytest.raises(VectorError, match="asked for 5 dimensions and returned 2"):
         encoder.encode_document("tree")
 
 

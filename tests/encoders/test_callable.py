@@ -1,19 +1,53 @@
-"""A callable, or a LangChain object, as a teacher."""
+"""Functions and LangChain objects: as encoders of a known space, and as teachers."""
 
 import numpy as np
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 
+from leaf_embed import EmbeddingSpace
 from leaf_embed.distill import DistillConfig, TeacherCache, Text, distill
-from leaf_embed.encoders import CallableEncoder, Encoder, Metered, langchain_encoder
+from leaf_embed.encoders import CallableEncoder, Encoder, FunctionEncoder, Metered, langchain_encoder, one_by_one
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError, TeacherError, VectorError
 from tests.conftest import sentences, texts
 
+PAIRS = EmbeddingSpace("pairs", 2)
+
 
 def lengths(words):
-    """[number of characters, number of e's, 1]: plain lists, as a user's function gives them."""
+    """[number of characters, number of e's, 1]: plain lists, as a user's function returns them."""
     return [[len(w), w.count("e"), 1] for w in words]
+
+
+def three_and_four(texts):
+    """A vector is three and four times the text's length: [3, 4] / 5 after normalisation."""
+    return [[3.0 * len(text), 4.0 * len(text)] for text in texts]
+
+
+def test_vectors_get_the_norm_of_the_space():
+    unit = FunctionEncoder(PAIRS, document=three_and_four)
+    assert unit.encode_document("ab").tolist() == pytest.approx([0.6, 0.8])
+    assert unit.encode_query(["ab", "c"]).shape == (2, 2)
+    long = FunctionEncoder(EmbeddingSpace("pairs", 2, unit_norm=False), document=three_and_four)
+    assert long.encode_document("ab").tolist() == [6.0, 8.0]
+
+
+def test_each_role_has_its_function():
+    encoder = FunctionEncoder(PAIRS, document=three_and_four, query=one_by_one(lambda text: [float(len(text)), 0.0]))
+    assert encoder.encode_query(["ab", "c"]).tolist() == [[1.0, 0.0], [1.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ([[1.0, 2.0]], InputError, "returned 1 vectors for 2 texts"),
+        ([[1.0], [2.0]], VectorError, "1 dimensions; expected 2"),
+        ([[1.0, float("nan")], [1.0, 2.0]], VectorError, "NaN"),
+    ],
+)
+def test_what_a_function_may_not_return(given, error, message):
+    with pytest.raises(error, match=message):
+        FunctionEncoder(PAIRS, document=lambda texts: given).encode_document(["a", "b"])
 
 
 def test_space_is_found_by_asking():
@@ -52,7 +86,7 @@ def test_calls_are_bounded():
 @pytest.mark.parametrize(
     ("function", "error", "message"),
     [
-        (lambda words: lengths(words)[:-1] or [[1.0]] * 2, TeacherError, "gave 2 vectors for 1 texts"),
+        (lambda words: lengths(words)[:-1] or [[1.0]] * 2, TeacherError, "returned 2 vectors for 1 texts"),
         (lambda words: [1, 2], VectorError, "shape"),
         (lambda words: [[0, 0]] * len(words), VectorError, "only zeros"),
         (lambda words: None, VectorError, "the teacher f"),
@@ -137,7 +171,7 @@ def test_langchain():
     assert encoder.encode_query(["tree", "a"]).tolist() == [[4, 2, 1], [1, 0, 1]]
     assert same.asked == asked, "queries go the documents' way, in one call"
     assert langchain_encoder(DeterministicFakeEmbedding(size=8), "fake").space.dim == 8
-    with pytest.raises(InputError, match="does not say which model"):
+    with pytest.raises(InputError, match="has neither model nor model_name"):
         langchain_encoder(DeterministicFakeEmbedding(size=8))
     with pytest.raises(InputError, match="expected a LangChain"):
         langchain_encoder(object())

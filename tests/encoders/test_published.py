@@ -48,7 +48,7 @@ def leaf_ir(folder):
 
 @pytest.fixture(scope="module")
 def asym(folder):
-    """The layout of MongoDB/mdbr-leaf-ir-asym: a Router of two roads."""
+    """The layout of MongoDB/mdbr-leaf-ir-asym: a Router of two routes."""
     path = folder / "mdbr-leaf-ir-asym"
     teacher = SentenceTransformer(str(make_model(folder / "teacher", width=768, layers=1)), device="cpu")
     router = Router.for_query_document(list(student(folder).children()), list(teacher.children()))
@@ -113,7 +113,7 @@ def test_a_leaf_without_a_norm(folder, tmp_path):
     np.testing.assert_allclose(leaf_embed.load(whole).encode_query(ASKED), expected, atol=1e-4)
 
 
-def test_of_a_router_only_the_querys_road_is_read(asym, tmp_path):
+def test_of_a_router_only_the_querys_route_is_read(asym, tmp_path):
     expected = by_sentence_transformers(asym)
     path = shutil.copytree(asym, tmp_path / "mdbr-leaf-ir-asym")
     for file in path.glob("document_*/*"):
@@ -147,7 +147,7 @@ def hub_of(source, tmp_path, monkeypatch):
     return hub
 
 
-def test_from_the_hub_comes_the_querys_road_only(asym, tmp_path, monkeypatch):
+def test_from_the_hub_comes_the_querys_route_only(asym, tmp_path, monkeypatch):
     hub = hub_of(asym, tmp_path, monkeypatch)
     leaf = leaf_embed.load("MongoDB/mdbr-leaf-ir-asym", revision="v1")
     np.testing.assert_allclose(leaf.encode_query(ASKED), by_sentence_transformers(asym), atol=BFLOAT16)
@@ -227,7 +227,7 @@ def test_the_declared_revision_reaches_the_teacher(leaf_ir, monkeypatch):
 
 
 def test_what_is_declared_wrongly(leaf_ir, leaf_path, tmp_path):
-    with pytest.raises(InputError, match="writes 768 numbers a vector"):
+    with pytest.raises(InputError, match="writes vectors of 768 dimensions"):
         leaf_embed.load(with_graph(leaf_ir, tmp_path / "a"), space=EmbeddingSpace("org/teacher", 1024))
     with pytest.raises(InputError, match="unit_norm=False"):
         leaf_embed.load(leaf_ir, space=EmbeddingSpace("org/teacher", 768, unit_norm=False))
@@ -237,7 +237,7 @@ def test_what_is_declared_wrongly(leaf_ir, leaf_path, tmp_path):
     with pytest.raises(NotALeafError, match="space=EmbeddingSpace"):
         leaf_embed.load(unknown)
     leaf = leaf_embed.load(leaf_ir, document=str(make_model(tmp_path / "small")))
-    with pytest.raises(InputError, match="the model writes 32 numbers"):
+    with pytest.raises(InputError, match="the model writes 32 dimensions"):
         leaf.encode_document("red stone")
 
 
@@ -246,7 +246,7 @@ def test_damaged_layouts(asym, tmp_path):
     config = json.loads((path / "router_config.json").read_text())
     config["structure"] = {"image": []}
     (path / "router_config.json").write_text(json.dumps(config))
-    with pytest.raises(NotALeafError, match=r"no road named 'query'; it has \['image'\]"):
+    with pytest.raises(NotALeafError, match=r"no route named 'query'; it has \['image'\]"):
         leaf_embed.load(path)
     (path / "modules.json").write_text("{")
     with pytest.raises(NotALeafError, match="cannot read"):
@@ -256,6 +256,6 @@ def test_damaged_layouts(asym, tmp_path):
 
 
 def test_patterns_of_a_plain_model_name_no_graph(leaf_ir):
-    from leaf_embed.encoders.st_modules import read_layout
+    from leaf_embed.encoders.st_modules import read_modules
 
-    assert not [p for p in fetching._torch_patterns(read_layout(leaf_ir)) if "onnx" in p]
+    assert not [p for p in fetching._torch_patterns(read_modules(leaf_ir)) if "onnx" in p]

@@ -165,7 +165,7 @@ def test_retention_of_other_queries(leaf: NDArray[np.float64], teacher: NDArray[
 
 def test_vectors_that_do_not_fit() -> None:
     dataset = small_set({"q": {"d0": 1}})
-    with pytest.raises(VectorError, match="the document encoder gave vectors of 3 dimensions; expected 2"):
+    with pytest.raises(VectorError, match="vectors from the document encoder have 3 dimensions; expected 2"):
         evaluate_retrieval(dataset, unit(1, 2), unit(4, 3))
     with pytest.raises(InputError, match="5 vectors came for the 4 documents of 'small'"):
         evaluate_retrieval(dataset, unit(1, 2), unit(5, 2))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import leaf_embed
 
 INTEGRATIONS = {
     "leaf_embed_langchain": ("langchain_core", "langchain"),
@@ -62,3 +66,16 @@ def test_a_store_without_qdrant_names_the_extra(package: str, absent: str) -> No
     code += "from tests.integrations.encoders import LetterEncoder\nencoder = LetterEncoder()\n"
     done = run(code + STORES[package].format(place=PLACES[absent]), absent)
     assert "pip install 'leaf-embed[qdrant]'" in done.stderr
+
+
+def test_integrations_import_public_names() -> None:
+    """No module below the packages that the documentation names; only ``__init__`` may ask for its extra."""
+    public = {"leaf_embed", "leaf_embed.encoders", "leaf_embed.errors", "leaf_embed.qdrant"}
+    files = list((Path(leaf_embed.__file__).parents[1] / "integrations").glob("*/*.py"))
+    assert len(files) > 10
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            if module.split(".")[0] == "leaf_embed":
+                allowed = public | ({"leaf_embed._extras"} if file.name == "__init__.py" else set())
+                assert module in allowed, f"{file} imports {module}"

@@ -18,8 +18,7 @@ from langchain_tests.integration_tests import VectorStoreIntegrationTests
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 from leaf_embed import EmbeddingSpace, LeafEncoder
-from leaf_embed.encoders import FunctionEncoder
-from leaf_embed.encoders.function import one_by_one
+from leaf_embed.encoders import FunctionEncoder, one_by_one
 from leaf_embed.errors import CollectionNotFoundError, InputError, SpaceMismatchError
 from leaf_embed.qdrant import AsyncLeafCollection, CollectionSpec, LeafCollection
 from leaf_embed.qdrant import Document as LeafDocument

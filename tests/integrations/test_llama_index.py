@@ -250,7 +250,7 @@ def test_native_async_end_to_end() -> None:
 def test_what_cannot_be_asked_is_refused(store: LeafQdrantVectorStore) -> None:
     with pytest.raises(InputError, match="neither query_embedding nor query_str"):
         store.query(VectorStoreQuery())
-    with pytest.raises(InputError, match="keeps no words"):
+    with pytest.raises(InputError, match="has no BM25 vectors"):
         store.query(VectorStoreQuery(query_str="a", mode=VectorStoreQueryMode.HYBRID))
     with pytest.raises(InputError, match="the mode 'sparse' is unknown here"):
         store.query(VectorStoreQuery(query_str="a", mode=VectorStoreQueryMode.SPARSE))

@@ -28,7 +28,7 @@ def main(backend: str, directory: str) -> None:
         leaf.vector(word)  # so that the kill falls into writing rather than into the encoder of the test
     with LeafCollection.open("docs", leaf, **home_of(backend, directory)) as docs:
         print("ready", flush=True)
-        docs.index(DOCS, batch_size=BATCH, progress=lambda done, _: print(done, flush=True))
+        docs.index(DOCS, batch_size=BATCH, progress=lambda _stage, done, *_: print(done, flush=True))
         print("end", flush=True)
 
 

@@ -145,7 +145,7 @@ def test_a_truncated_vector_is_added_without_a_teacher(home: Any, leaf: Any, tex
         leaf.asked.clear()
         docs.add_mrl(32, first=True, page_size=250, progress=lambda *step: steps.append(step))
         assert leaf.asked == []
-        assert steps == [(250, 600), (500, 600), (600, 600)]
+        assert steps == [("add_mrl", done, 600, "") for done in (250, 500, 600)]
         assert docs.spec.mrl == (32, 16)
         best = docs.search(texts[5])[0]
         assert (best.id, best.score) == (5, pytest.approx(1, abs=1e-5))
@@ -170,7 +170,7 @@ def test_a_killed_migration_goes_on(leaf: Any, texts: list[str], tmp_path: Any) 
     with LeafCollection.create("docs", leaf, spec=SPEC, path=tmp_path) as docs:
         docs.index(documents(texts[:100]))
 
-        def stop(done: int, total: int) -> None:
+        def stop(stage: str, done: int, total: int | None, note: str) -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):

@@ -17,6 +17,7 @@ from leaf_embed.errors import (
     InputError,
     MissingExtraError,
     SpaceMismatchError,
+    VectorError,
 )
 from leaf_embed.qdrant import (
     CollectionMetadata,
@@ -71,6 +72,22 @@ def test_another_model_under_the_same_fingerprint_is_refused(home: Any, leaf: An
             docs.verify()
         with pytest.raises(SpaceMismatchError):  # and it still cannot write
             docs.index([Document("c", "topic3")])
+
+
+def test_vectors_of_unknown_origin_are_compared_with_the_leafs(leaf: Any, make_encoder: Any, tmp_path: Any) -> None:
+    texts = [f"topic{i} word{i}" for i in range(4)]
+    right, wrong = (
+        [Document(t, t).with_vector(v) for t, v in zip(texts, encoder.encode_document(texts), strict=True)]
+        for encoder in (leaf, make_encoder(model="b"))
+    )
+    with LeafCollection.create("docs", leaf, spec=SPEC, path=tmp_path) as docs:
+        docs.verify_vectors(right)
+        docs.verify_vectors([Document("a", "topic1").with_vector(None)])  # nothing to compare
+        docs.verify_vectors([*right, *wrong], sample=4)  # the first ones alone
+        with pytest.raises(SpaceMismatchError, match=r"not of the space of the collection 'docs'.*mean cosine"):
+            docs.verify_vectors(wrong)
+        with pytest.raises(VectorError):
+            docs.verify_vectors([Document("a", "topic1").with_vector([1.0, 0.0])])
 
 
 def test_a_leaf_that_fails_its_own_canaries_makes_no_collection(home: Any, leaf: Any, make_encoder: Any) -> None:

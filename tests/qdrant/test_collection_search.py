@@ -11,7 +11,7 @@ from qdrant_client import QdrantClient
 from leaf_embed.errors import CollectionError, InputError, VectorError
 from leaf_embed.qdrant import CollectionSpec, Document, Hit, LeafCollection
 from leaf_embed.qdrant.backends import edge_requests as edge
-from leaf_embed.qdrant.query.plan import Condition, Prefetch, plan_search
+from leaf_embed.qdrant.query.plan import Search, plan_search
 
 GRAPH = CollectionSpec(mrl=(16,), index_from_kb=10)  # 2,000 x 16 x 4 bytes = 125 kB: a graph and codes are built
 
@@ -156,16 +156,14 @@ def test_the_request_to_a_client_names_its_limit_and_ignores_codes(leaf: Any, mo
     assert (first["limit"], first["offset"]) == (3, 4)
     assert first["search_params"].quantization.ignore is True
     assert second["prefetch"].limit == 7
-    assert exact["prefetch"] is None
+    assert "prefetch" not in exact
     assert exact["search_params"].exact is True
     client.close()
 
 
 def test_the_request_to_the_engine_names_its_limit_and_ignores_codes(leaf: Any) -> None:
-    plan = plan_search(
-        leaf.encode_query("topic1"), GRAPH, limit=3, offset=4, exact=False, mrl=None, candidates=None, where=None
-    )
-    request = edge.edge_request(edge.engine(), plan)
+    plan = plan_search(leaf.encode_query("topic1"), GRAPH, Search(limit=3, offset=4))
+    request = edge.edge_request(edge.engine(), plan.body)
     assert [prefetch.limit for prefetch in request.prefetches] == [400]
     assert request.params.quantization.ignore is True
     assert (request.limit, request.offset) == (3, 4)
@@ -187,16 +185,14 @@ def test_only_the_truncated_vector_is_quantized(leaf: Any, tmp_path: Any) -> Non
 def test_a_plan_settles_every_number(leaf: Any) -> None:
     spec = CollectionSpec(mrl=(16, 32))
     vector = leaf.encode_query("topic1")
-    options: dict[str, Any] = {"limit": 10, "offset": 0, "exact": False, "mrl": None, "candidates": None, "where": None}
-    plan = plan_search(vector, spec, **options)
-    assert isinstance(plan.prefetch, Prefetch)
-    assert (plan.prefetch.using, plan.prefetch.limit, len(plan.prefetch.vector)) == ("mrl_16", 400, 16)
-    assert np.linalg.norm(plan.prefetch.vector) == pytest.approx(1)
-    assert plan_search(vector, spec, **{**options, "limit": 70}).prefetch.limit == 700  # type: ignore[union-attr]
-    assert plan_search(vector, spec, **{**options, "mrl": 32}).prefetch.using == "mrl_32"  # type: ignore[union-attr]
-    assert plan_search(vector, spec, **{**options, "where": {"a.b": ["x"]}}).conditions == (
-        Condition("payload.a.b", ("x",)),
-    )
+    first = plan_search(vector, spec, Search()).body["prefetch"]
+    assert (first["using"], first["limit"], len(first["query"]["nearest"])) == ("mrl_16", 400, 16)
+    assert np.linalg.norm(first["query"]["nearest"]) == pytest.approx(1)
+    assert plan_search(vector, spec, Search(limit=70)).body["prefetch"]["limit"] == 700
+    assert plan_search(vector, spec, Search(mrl=32)).body["prefetch"]["using"] == "mrl_32"
+    assert plan_search(vector, spec, Search(where={"a.b": ["x"]})).body["filter"] == {
+        "must": [{"key": "payload.a.b", "match": {"value": "x"}}]
+    }
 
 
 @pytest.mark.parametrize(

@@ -30,15 +30,6 @@ DOCS = [Document(f"d{i}", f"topic{i % 10} word{i}", payload={"n": i, "lang": "en
 QUICK = Retry(attempts=5, first_wait=0.01, longest_wait=0.05)
 
 
-def short(sent: Any) -> Any:
-    """A request with its queries in their short form: ``{"nearest": [...]}`` is ``[...]``."""
-    if isinstance(sent, list):
-        return [short(item) for item in sent]
-    if not isinstance(sent, dict):
-        return sent
-    return short(sent["nearest"]) if set(sent) == {"nearest"} else {key: short(value) for key, value in sent.items()}
-
-
 def everything(stub: Stub, leaf: Any) -> None:
     """Every request that the helpers can send."""
     client = stub.client()
@@ -63,7 +54,7 @@ def everything(stub: Stub, leaf: Any) -> None:
             docs.search_batch(["topic3", "the"], hybrid=fusion)
             request = docs.explain("topic3", limit=3, where={"n": 3}, hybrid=fusion).request
             docs.search("topic3", limit=3, where={"n": 3}, hybrid=fusion)
-            assert short(stub.requests[-1][2]) == request
+            assert stub.requests[-1][2] == request
         assert len(list(docs.iter_documents(with_vectors=True, where={"n": {"gt": 50}}, page_size=20))) == 39
         assert [d.id for d in docs.get(["d3", "no"])] == ["d3"]
         assert docs.delete(["d3", "no"]) == 1
@@ -74,7 +65,7 @@ def everything(stub: Stub, leaf: Any) -> None:
         docs.describe()
         request = docs.explain("topic3", limit=3, where={"n": 3}).request
         docs.search("topic3", limit=3, where={"n": 3})
-        assert short(stub.requests[-1][2]) == request
+        assert stub.requests[-1][2] == request
     switch_alias("alias", "docs", client=client)
     switch_alias("alias", "wide", client=client)
     LeafCollection.open("alias", leaf, client=client, check_canaries=False).close()

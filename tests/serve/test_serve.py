@@ -178,7 +178,7 @@ def test_numbers_that_are_no_tokens(address: str, bytes_as_tokens: None, bad: in
 def test_usage_counts_what_the_encoder_reads(leaf_path: Path, teacher_path: Path) -> None:
     """One letter and one known word are a token each, and the encoder puts two special tokens around."""
     texts = ["red stone", "the river is cold x", ""]
-    with serving(leaf_embed.load(leaf_path, document=str(teacher_path), cache_size=4)) as address:
+    with serving(leaf_embed.load(leaf_path, document=str(teacher_path))) as address:
         usage = [post(address, {"input": text})[1]["usage"]["prompt_tokens"] for text in texts]
         assert usage == [4, 7, 2]
         for role in ("query", "document"):

@@ -56,6 +56,15 @@ def test_a_text_is_embedded_once(tmp_path):
     assert [t.text for t in again.texts(rows)] == ["c", "d", "a"]
 
 
+def test_a_cache_knows_its_own_space(tmp_path):
+    TeacherCache(tmp_path / "full", SPACE).fill(some("a"), Counting())
+    found = TeacherCache.stored(tmp_path / "full")
+    assert (found.space, len(found)) == (SPACE, 1)
+    with pytest.raises(CacheError, match=r"no cache\.json"):
+        TeacherCache.stored(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
 def test_the_prompt_is_part_of_the_content(tmp_path):
     teacher = Counting()
     cache = TeacherCache(tmp_path, SPACE)
@@ -176,7 +185,7 @@ def test_kill_at_any_moment_loses_the_shard_in_flight_at_most(tmp_path):
             for i in range(100_000):
                 yield Text(f"word {{i}}")
         cache = TeacherCache({path!r}, SPACE, shard_rows=20)
-        cache.fill(texts(), Counting(), lambda seen, new: print(seen, flush=True))
+        cache.fill(texts(), Counting(), lambda stage, seen, total, note: print(seen, flush=True))
         """
     ).format(root=str(Path.cwd()), path=str(tmp_path / "cache"))
     for turn in range(3):

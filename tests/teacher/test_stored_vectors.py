@@ -47,7 +47,10 @@ def test_pairs_are_kept_once_and_in_order(tmp_path):
     rows = cache.fill_pairs(pairs("tree", "sun", "tree", "bee"), lambda *at: seen.append(at))
     assert [t.text for t in cache.texts(rows)] == ["tree", "sun", "bee"]
     assert cache.vectors(rows).tolist() == [[4, 2, 1], [3, 0, 1], [3, 2, 1]]
-    assert seen == [(2, 2), (4, 3)]
+    assert seen == [
+        ("vectors", 2, None, "2 taken over, rest known"),
+        ("vectors", 4, None, "3 taken over, rest known"),
+    ]
     again = TeacherCache(tmp_path, SPACE)
     assert again.fill_pairs(pairs("bee", "sea")).tolist() == [2, 3]
 
@@ -140,7 +143,7 @@ def test_an_iterator_is_read_once_and_whole():
 
 
 def test_nobody_is_there_to_embed():
-    with pytest.raises(InputError, match="nobody to embed 'a question'"):
+    with pytest.raises(InputError, match="no encoder is given to embed 'a question'"):
         StoredVectors(pairs("a", "b"), "org/model").encode_query("a question")
 
 
@@ -278,6 +281,6 @@ def test_further_texts_by_the_teacher_behind_the_vectors(teacher_path, stored_ro
 def test_texts_without_anybody_to_embed_them(teacher_path, stored_rows, tmp_path):
     words, rows = stored_rows
     stored = StoredVectors(list(zip(words, rows, strict=True)), "org/teacher")
-    with pytest.raises(InputError, match="nobody to embed"):
+    with pytest.raises(InputError, match="no encoder is given"):
         distill(stored, [Text("where", "query")], teacher_path, tmp_path / "leaf", CONFIG)
     assert not (tmp_path / "leaf").exists()

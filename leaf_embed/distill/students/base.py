@@ -1,236 +1,137 @@
-"""The kinds of student, behind one interface: what the pipeline asks of each."""
+"""The protocol of a student: all that the pipeline and the training loop know of it.
+
+A new kind of student is a module beside this one with a class that follows :class:`Student`, and its name in
+:data:`leaf_embed.distill.students.NAMED`.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from leaf_embed.distill.config import DistillConfig
-from leaf_embed.distill.dataset import TokenizedTexts, tokenize
-from leaf_embed.distill.loss import Objective
-from leaf_embed.distill.students import static
-from leaf_embed.distill.students.backbone import build_student, missing_layers, warm_start
-from leaf_embed.distill.students.from_leaf import inherited_student
-from leaf_embed.distill.train import Alignment, StepInfo, measure_alignment, train
+from leaf_embed.distill.dataset import TokenizedTexts
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.encoders.transformer import wants_bfloat16, weights_digest
+from leaf_embed.encoders.rotation import Rotation
+from leaf_embed.errors import InputError
 from leaf_embed.format import Kind
-from leaf_embed.progress import Progress, no_progress
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
-from leaf_embed.teacher.stored_vectors import StoredVectors
+from leaf_embed.texts import Text
 
 if TYPE_CHECKING:
+    import torch
     from sentence_transformers import SentenceTransformer
-    from tokenizers import Tokenizer
 
-__all__ = [
-    "Aligned",
-    "Course",
-    "LayeredPlan",
-    "StaticPlan",
-    "StudentPlan",
-    "first_batches",
-]
+__all__ = ["Features", "Student", "StudentOptions"]
+
+Features: TypeAlias = "dict[str, torch.Tensor]"
 
 
 @dataclass(frozen=True)
-class Course:
-    """How a student is trained, where its checkpoint lies, and who hears of it.
+class StudentOptions:
+    """The student's side of a distillation: what to build it from.
 
     Attributes:
-        config: The recipe.
-        objective: What each step makes small.
-        work: Directory of the checkpoint.
-        tell: Hears of every stage, for people; nobody by default.
-        log: Hears of the steps, for a tracker; none by default.
+        source: A model or leaf, its path or its hub id; or the name of a kind, such as ``"static"``.
+        layers: Layers to keep; see :func:`leaf_embed.distill.students.backbone.choose_layers`.
+        head: Widths of hidden layers between pooling and vector.
+        tokenizer: For a student without layers, the model that its tokenizer comes from; the teacher's by default.
+        space_of: A leaf whose rotated space the student shares.
+
+    Raises:
+        InputError: A layer or a width that cannot be.
     """
 
-    config: DistillConfig
-    objective: Objective
-    work: Path
-    tell: Progress = no_progress
-    log: Callable[[StepInfo], object] = lambda at: None
+    source: str | os.PathLike[str] | SentenceTransformer
+    layers: int | Sequence[int] | None = None
+    head: Sequence[int] = ()
+    tokenizer: str | os.PathLike[str] | SentenceTransformer | None = None
+    space_of: str | os.PathLike[str] | None = None
 
-    def step(self, at: StepInfo) -> None:
-        """Tell of a training step."""
-        self.tell("train", at.step, at.total, f"loss {at.loss:.4f}  {at.texts_per_second:.0f} texts/s")
-        self.log(at)
+    def __post_init__(self) -> None:
+        if any(width < 1 for width in self.head):
+            raise InputError(f"head is a list of widths from 1 on; got {list(self.head)}")
 
-
-@dataclass(frozen=True)
-class Aligned:
-    """What training took now, without what a checkpoint spared, and what it reached on the held-out texts."""
-
-    steps: int
-    seconds: float
-    warm_start: Alignment | None
-    final: Alignment | None
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what the ``recipe`` in ``leaf.json`` keeps of the student."""
+        named = isinstance(self.source, (str, os.PathLike))
+        name = os.fspath(self.source) if named else type(self.source).__name__  # type: ignore[arg-type]
+        layers = self.layers if self.layers is None or isinstance(self.layers, int) else list(self.layers)
+        return {"student": name, "layers": layers}
 
 
-class StudentPlan(Protocol):
-    """A student in the making.
+class Student(Protocol):
+    """A small model that learns a teacher's vectors.
 
     Attributes:
-        kind: What ``leaf.json`` will say.
-        model: What is trained and saved; complete once :meth:`align` has run.
+        kind: What ``leaf.json`` says, which tells the reader of a leaf how to answer queries.
+        needs_graph: Whether queries are answered by an ONNX graph, which then is exported.
+        pads: Whether :meth:`batch` pads texts to one length, so that texts of similar length are batched together.
+        model: What is trained and saved, as sentence-transformers modules; in evaluation mode, so that dropout is off.
         tokenizer: A transformers tokenizer, to cut texts with.
-        max_tokens: Where the student stops reading.
+        max_tokens: Number of tokens after which it stops reading.
+        rotation: The rotation of the leaf that it starts from, which its space keeps; ``None`` without one.
     """
 
-    kind: Kind
+    kind: ClassVar[Kind]
+    needs_graph: ClassVar[bool]
+    pads: ClassVar[bool]
     model: SentenceTransformer
     tokenizer: Any
     max_tokens: int
+    rotation: Rotation | None = None
 
-    def tokenize(self, cache: TeacherCache, rows: Rows, max_tokens: int) -> TokenizedTexts:
-        """Texts of some cache rows as the student reads them."""
-        ...
-
-    def align(self, learned: TokenizedTexts, held_out: TokenizedTexts, course: Course) -> Aligned:
-        """Start the student and train it."""
-        ...
-
-
-class LayeredPlan:
-    """A transformer: some layers of a model, with a Dense into the space."""
-
-    kind: Kind = "transformer"
-
-    def __init__(
-        self,
-        source: str | os.PathLike[str] | SentenceTransformer,
-        space: EmbeddingSpace,
-        layers: int | Sequence[int] | None,
-        seed: int,
-        head: Sequence[int] = (),
-        *,
-        train_on: bool = True,
-    ) -> None:
-        """Build the student; see :func:`leaf_embed.distill.build_student`.
+    @classmethod
+    @abstractmethod
+    def build(cls, options: StudentOptions, teacher: Encoder, space: EmbeddingSpace, config: DistillConfig) -> Student:
+        """Returns a student that is not started yet.
 
         Args:
-            source: Where its layers come from.
-            space: The space to write into.
-            layers: Which layers.
-            seed: Of random weights.
-            head: Widths of hidden layers; of a leaf that is trained on, those that it has, if none are named.
-            train_on: Whether a leaf of the same space keeps its head; see :mod:`leaf_embed.distill.students.from_leaf`.
+            options: What to build it from.
+            teacher: Its teacher.
+            space: The teacher's own space, not rotated.
+            config: The recipe.
+
+        Raises:
+            InputError: An option that this kind does not have, or a model that cannot be used.
         """
-        self._source, self._layers = source, layers
-        known = inherited_student(source, space, layers, head, seed=seed) if train_on else None
-        self._inherits = known is not None
-        self.model = build_student(source, space, layers=layers, head=head, seed=seed) if known is None else known
-        self.model.max_seq_length = min(self.model.max_seq_length or 512, space.max_tokens or 512)
-        self.max_tokens = int(self.model.max_seq_length)
-        self.tokenizer: Any = self.model.tokenizer
 
+    @staticmethod
+    def recipe() -> DistillConfig:
+        """Returns the recipe that is used if none is named."""
+        return DistillConfig()
+
+    def start_texts(self) -> list[Text]:
+        """Returns texts beside the corpus whose teacher vectors :meth:`start` looks up in the cache."""
+        return []
+
+    @abstractmethod
     def tokenize(self, cache: TeacherCache, rows: Rows, max_tokens: int) -> TokenizedTexts:
-        return tokenize(self.tokenizer, cache, rows, max_tokens)
+        """Returns the texts of some cache rows as the student reads them, prompts included."""
 
-    def align(self, learned: TokenizedTexts, held_out: TokenizedTexts, course: Course) -> Aligned:
-        config, tell = course.config, course.tell
-        bfloat16 = wants_bfloat16(config.precision, self.model.device)
-        identity = _identity(config, learned, self.model)
+    @abstractmethod
+    def start(self, learned: TokenizedTexts) -> None:
+        """Sets the weights to begin with, from the texts to learn from and their teacher vectors."""
 
-        def measure() -> Alignment | None:
-            return measure_alignment(self.model, held_out, bfloat16) if len(held_out) else None
+    @abstractmethod
+    def batch(self, texts: TokenizedTexts, places: Rows) -> Features:
+        """Returns the inputs of :meth:`vectors` for the texts at some places, on the model's device."""
 
-        tell("warm start", 0, None, "")
-        self._start(learned, held_out, course, bfloat16)
-        before = measure()
-        tell("warm start", 1, 1, _note(before))
-        began = time.monotonic()
-        steps = train(
-            self.model,
-            learned,
-            held_out,
-            config,
-            bfloat16=bfloat16,
-            checkpoint=course.work / "checkpoint.pt",
-            identity=identity,
-            objective=course.objective,
-            progress=course.step,
-        )
-        return Aligned(steps, time.monotonic() - began, before, measure())
+    @abstractmethod
+    def vectors(self, features: Features) -> torch.Tensor:
+        """Returns the vectors of a batch, shape ``(n, dim)``, float32, with gradients."""
 
-    def _start(self, learned: TokenizedTexts, held_out: TokenizedTexts, course: Course, bfloat16: bool) -> None:
-        """What comes before the first step; nothing, where a leaf is trained on."""
-        if course.config.warm_start_texts and not self._inherits:
-            lower = missing_layers(self._source, self._layers)
-            if lower is not None:
-                from leaf_embed.distill.students.embedding_init import random_batches, start_embeddings
+    @abstractmethod
+    def tables(self) -> list[Any]:
+        """Returns the modules that hold one row per token; a step updates the rows of the batch's tokens alone."""
 
-                lower.to(self.model.device)
-                batches = partial(random_batches, learned, course.config.seed, self.model.device)
-                start_embeddings(self.model, lower, batches, bfloat16)
-            warm_start(self.model, lambda: first_batches(learned, course.config, self.model), bfloat16)
-
-
-class StaticPlan:
-    """One vector a token; from the teacher's vectors of single tokens, or, without a teacher to ask, of its texts."""
-
-    kind: Kind = "static"
-
-    def __init__(self, source: Any, space: EmbeddingSpace, teacher: Encoder) -> None:
-        """Take the tokenizer; the table is made once the texts are known.
-
-        Args:
-            source: Where the tokenizer comes from: a directory, hub id or loaded model.
-            space: The space to write into.
-            teacher: Asked for the vector of each token, unless it is only stored vectors.
-        """
-        self.max_tokens = space.max_tokens or 512
-        self._tokens = static.load_tokenizer(source, self.max_tokens)
-        self.tokenizer: Any = _for_cutting(static.load_tokenizer(source, self.max_tokens))
-        self._teacher = None if isinstance(teacher, StoredVectors) else teacher
-        self._space = space
-        self.model: SentenceTransformer
-
-    def tokenize(self, cache: TeacherCache, rows: Rows, max_tokens: int) -> TokenizedTexts:
-        return static.tokenize_static(self._tokens, cache, rows)
-
-    def align(self, learned: TokenizedTexts, held_out: TokenizedTexts, course: Course) -> Aligned:
-        course.tell("warm start", 0, None, "one vector a token")
-        table = static.start_table(self._tokens, learned, self._teacher)
-        self.model = static.build_static(self._tokens, table, self._space)
-        before = static.measure_static(self.model, held_out)
-        course.tell("warm start", 1, 1, _note(before))
-        began = time.monotonic()
-        steps = static.train_static(self.model, learned, course.config, course.objective, course.step)
-        return Aligned(steps, time.monotonic() - began, before, static.measure_static(self.model, held_out))
-
-
-def _for_cutting(tokenizer: Tokenizer) -> Any:
-    """The same tokenizer as transformers wraps it."""
-    from transformers import PreTrainedTokenizerFast
-
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)  # type: ignore[no-untyped-call]
-
-
-def _note(alignment: Alignment | None) -> str:
-    return f"held-out loss {alignment.loss:.4f}, cosine {alignment.cosine:.4f}" if alignment else ""
-
-
-def first_batches(texts: TokenizedTexts, config: DistillConfig, model: SentenceTransformer) -> Iterator[Any]:
-    """Batches of a random sample, for the warm start."""
-    sample = np.random.default_rng(config.seed).permutation(len(texts))[: config.warm_start_texts]
-    return texts.by_length(sample, 64, model.device)
-
-
-def _identity(config: DistillConfig, texts: TokenizedTexts, model: SentenceTransformer) -> str:
-    """Names a run: a checkpoint is taken up only by the same texts, student and recipe."""
-    facts = [config.to_dict(), texts.cache.space.fingerprint, str(model), weights_digest(model)]
-    digest = hashlib.sha256(json.dumps(facts).encode())
-    digest.update(texts.rows.tobytes())
-    digest.update(texts.ids.tobytes())
-    return digest.hexdigest()
+    def save(self, folder: Path) -> None:
+        """Writes the model as a sentence-transformers directory."""
+        self.model.save_pretrained(str(folder), create_model_card=False)
+        for file in folder.rglob("*.safetensors"):
+            file.chmod(0o644)  # safetensors makes it unreadable for a server that runs as another user

@@ -8,23 +8,40 @@ layers said of a token itself is kept; only what they said of its neighbours is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from leaf_embed.distill.dataset import TokenizedTexts
+from leaf_embed.distill.students.backbone import choose_layers, load_transformer
+from leaf_embed.teacher.cache import Rows
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["below", "random_batches", "start_embeddings"]
+__all__ = ["below", "missing_layers", "random_batches", "start_embeddings"]
 
 TOKENS = 600_000  # read for the means
 ALONE = 1.0  # weight of the token without neighbours, in occurrences: all there is to know of one that never occurs
 FEW = 50.0  # occurrences below which a position's mean is drawn to nothing
 BATCH = 128
+
+
+def missing_layers(
+    source: str | os.PathLike[str] | SentenceTransformer, layers: int | Sequence[int] | None
+) -> Any | None:
+    """Returns the backbone below the lowest layer that a student keeps, as :func:`below` does.
+
+    Where the lowest layer stays, ``source`` is not loaded again.
+    """
+    if layers is None or (layers > 1 if isinstance(layers, int) else 0 in layers):
+        return None
+    transformer = load_transformer(source)
+    available = int(transformer.auto_model.config.num_hidden_layers)
+    return below(transformer, min(choose_layers(available, layers), default=available))
 
 
 def below(transformer: Any, first: int) -> Any | None:
@@ -46,22 +63,22 @@ def below(transformer: Any, first: int) -> Any | None:
     return backbone.eval()
 
 
-def random_batches(texts: TokenizedTexts, seed: int, device: Any) -> Iterator[dict[str, torch.Tensor]]:
-    """Features of a random sample of the texts, about :data:`TOKENS` tokens in all, each batch of similar length."""
+def random_batches(texts: TokenizedTexts, seed: int) -> Iterator[Rows]:
+    """Yields places of random texts, about :data:`TOKENS` tokens in all, in batches of similar length."""
     order = np.random.default_rng(seed).permutation(len(texts))
     order = order[: 1 + int(np.searchsorted(np.cumsum(texts.lengths[order]), TOKENS))]
-    return (features for features, _ in texts.by_length(order, BATCH, device))
+    return texts.by_length(order, BATCH)
 
 
 def start_embeddings(
-    model: SentenceTransformer, lower: Any, batches: Callable[[], Iterator[dict[str, torch.Tensor]]], bfloat16: bool
+    model: SentenceTransformer, lower: Any, batches: Iterable[dict[str, torch.Tensor]], bfloat16: bool
 ) -> None:
     """Set the embeddings to the mean hidden states above the missing layers, in place.
 
     Args:
         model: A student whose lowest layer stood on ``lower``.
         lower: From :func:`below`.
-        batches: Gives features of training texts.
+        batches: Features of training texts.
         bfloat16: Precision of the matrix products.
     """
     tokenizer: Any = model.tokenizer
@@ -73,7 +90,7 @@ def start_embeddings(
         for ids in _alone(means.tokens, (tokenizer.cls_token_id, tokenizer.sep_token_id)):
             found = _before_affine(lower, norm, ids.to(model.device), torch.ones_like(ids).to(model.device))
             means.add_alone(ids[:, 1], found[:, 1])
-        for features in batches():
+        for features in batches:
             ids, mask = features["input_ids"], features["attention_mask"].bool()
             means.add(ids, mask, _before_affine(lower, norm, ids, mask))
     tokens, positions = means.embeddings()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leaf_embed.distill.rotation import fold
-from leaf_embed.distill.students.backbone import build_student, choose_layers, dense_modules, hidden_widths
-from leaf_embed.distill.students.head import set_linear
+from leaf_embed.distill.students.backbone import build_student, choose_layers
+from leaf_embed.distill.students.head import dense_modules, hidden_widths, set_linear
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.encoders.transformer import refuse_shallow
 from leaf_embed.errors import InputError, SpaceMismatchError

@@ -15,8 +15,9 @@ from leaf_embed.errors import InputError
 
 if TYPE_CHECKING:
     import torch
+    from sentence_transformers import SentenceTransformer
 
-__all__ = ["build_head", "set_linear"]
+__all__ = ["build_head", "dense_modules", "hidden_widths", "set_linear"]
 
 
 def build_head(width: int, dim: int, hidden: Sequence[int], *, bias: bool, seed: int) -> list[Any]:
@@ -43,6 +44,16 @@ def build_head(width: int, dim: int, hidden: Sequence[int], *, bias: bool, seed:
         sizes = [width, *hidden]
         head = [Dense(a, b, activation_function=torch.nn.GELU()) for a, b in zip(sizes, hidden, strict=False)]
         return [*head, Dense(sizes[-1], dim, bias=bias, activation_function=torch.nn.Identity())]
+
+
+def dense_modules(model: SentenceTransformer) -> list[Any]:
+    """Returns the head of a model: its Dense modules, the last of which writes the vectors."""
+    return [module for module in model if hasattr(module, "linear")]
+
+
+def hidden_widths(model: SentenceTransformer) -> tuple[int, ...]:
+    """Returns the widths of the hidden layers of a model's head, as ``head`` of :func:`build_head` names them."""
+    return tuple(int(dense.linear.out_features) for dense in dense_modules(model)[:-1])
 
 
 def set_linear(

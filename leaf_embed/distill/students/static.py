@@ -1,24 +1,22 @@
-"""Static students: one vector a token, from nothing to most of the teacher's quality in seconds."""
+"""A static student: one vector per token, whose mean is most of the teacher's quality after seconds of training."""
 
 from __future__ import annotations
 
 import copy
 import os
-import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from leaf_embed.distill.config import DistillConfig
-from leaf_embed.distill.dataset import TokenizedTexts
-from leaf_embed.distill.loss import Objective, squared_l2
-from leaf_embed.distill.train import Alignment, StepInfo, learning_rate
+from leaf_embed.distill.dataset import TokenizedTexts, tokenize
+from leaf_embed.distill.students.base import Features, Student, StudentOptions
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.errors import InputError, TrainingError
+from leaf_embed.errors import InputError
+from leaf_embed.format import Kind
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
+from leaf_embed.teacher.stored_vectors import StoredVectors
 from leaf_embed.texts import Text
 from leaf_embed.vectors import FloatArray
 
@@ -27,26 +25,98 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from tokenizers import Tokenizer
 
-__all__ = [
-    "build_static",
-    "load_tokenizer",
-    "measure_static",
-    "start_table",
-    "token_texts",
-    "token_weights",
-    "tokenize_static",
-    "train_static",
-]
+__all__ = ["StaticStudent", "load_tokenizer", "token_texts", "token_weights"]
 
 SIF = 1e-3  # weight a / (a + p) of a token of probability p (Arora et al., A Simple but Tough-to-Beat Baseline, 2017)
 
 
+class StaticStudent(Student):
+    """One vector per token, from the teacher's vectors of single tokens; without a teacher to ask, of its texts.
+
+    A batch is a bag of tokens without padding, and a step updates the rows of its tokens alone. Some hundred steps are
+    enough; more fit the training texts better and new ones hardly (examples/LOG.md).
+    """
+
+    kind: ClassVar[Kind] = "static"
+    needs_graph: ClassVar[bool] = False
+    pads: ClassVar[bool] = False
+
+    def __init__(self, source: Any, space: EmbeddingSpace, *, ask: bool = True) -> None:
+        """Takes the tokenizer, and a table of zeros until the texts are known.
+
+        Args:
+            source: The model that the tokenizer comes from: a directory, hub id or loaded model.
+            space: The teacher's own space, not rotated.
+            ask: Whether to start from the teacher's vector of each token, which has to be in the cache.
+        """
+        self.max_tokens = space.max_tokens or 512
+        self._tokens = load_tokenizer(source, self.max_tokens)
+        self.tokenizer: Any = _for_cutting(load_tokenizer(source, self.max_tokens))
+        self._ask = ask
+        self.model = _build(self._tokens, space)
+
+    @classmethod
+    def build(
+        cls, options: StudentOptions, teacher: Encoder, space: EmbeddingSpace, config: DistillConfig
+    ) -> StaticStudent:
+        if options.head:
+            raise InputError("a static student has no head; name a model as student, with head= and layers= 0 or more")
+        source = options.tokenizer or getattr(teacher, "model", None)
+        if source is None:
+            raise InputError(
+                "a static student needs a tokenizer, and this teacher shows none; name a model with tokenizer="
+            )
+        return cls(source, space, ask=not isinstance(teacher, StoredVectors))
+
+    @staticmethod
+    def recipe() -> DistillConfig:
+        return DistillConfig.static()
+
+    def start_texts(self) -> list[Text]:
+        return token_texts(self._tokens) if self._ask else []
+
+    def tokenize(self, cache: TeacherCache, rows: Rows, max_tokens: int) -> TokenizedTexts:
+        def encode(words: list[str]) -> list[list[int]]:
+            return [one.ids for one in self._tokens.encode_batch_fast(words, add_special_tokens=False)]
+
+        return tokenize(encode, cache, rows, self.max_tokens)
+
+    def start(self, learned: TokenizedTexts) -> None:
+        """Sets each token's vector, weighted by how little the token occurs: frequent ones say less."""
+        import torch
+
+        cache, size = learned.cache, self._tokens.get_vocab_size()
+        table = cache.vectors(cache.rows(self.start_texts())) if self._ask else _means(learned, size)
+        with torch.no_grad():
+            self._bag.weight.copy_(torch.from_numpy(table * token_weights(learned, size)[:, None]))
+
+    def batch(self, texts: TokenizedTexts, places: Rows) -> Features:
+        import torch
+
+        tokens, lengths = texts.tokens(places)
+        values = {"input_ids": tokens, "offsets": np.cumsum(lengths) - lengths}
+        return {name: torch.from_numpy(value).to(self.model.device) for name, value in values.items()}
+
+    def vectors(self, features: Features) -> torch.Tensor:
+        for module in self.model:
+            features = module(features)
+        return features["sentence_embedding"]
+
+    def tables(self) -> list[Any]:
+        return [self._bag]
+
+    @property
+    def _bag(self) -> Any:
+        first: Any = self.model[0]
+        return first.embedding
+
+
 def load_tokenizer(source: str | os.PathLike[str] | SentenceTransformer, max_tokens: int) -> Tokenizer:
-    """A fast tokenizer of its own, without padding, that stops at ``max_tokens``.
+    """Returns a copy of a model's fast tokenizer, without padding, that truncates.
 
     Args:
         source: Directory, hub id or loaded model to take it from.
-        max_tokens: Tokens after which it stops.
+        max_tokens: Number of tokens to truncate to.
 
     Raises:
         InputError: There is none.
@@ -67,151 +137,38 @@ def load_tokenizer(source: str | os.PathLike[str] | SentenceTransformer, max_tok
 
 
 def token_texts(tokenizer: Tokenizer) -> list[Text]:
-    """What each token of the vocabulary says, by id: the texts whose teacher vectors a static student starts from."""
+    """Returns a text for each token of the vocabulary, by id; a static student starts from their teacher vectors."""
     words = [tokenizer.id_to_token(number) or "" for number in range(tokenizer.get_vocab_size())]
     plain = (word.removeprefix("##").replace("▁", " ").replace("Ġ", " ").strip() for word in words)
     return [Text(text or word or "?", "document") for text, word in zip(plain, words, strict=True)]
 
 
 def token_weights(texts: TokenizedTexts, tokens: int) -> FloatArray:
-    """The share that each token deserves in a mean, shape ``(tokens,)``: frequent ones say less."""
+    """Returns the weight of each token in a mean, shape ``(tokens,)``: frequent ones say less."""
     counts = np.bincount(texts.ids.astype(np.int64), minlength=tokens)
     weights: FloatArray = (SIF / (SIF + counts / max(1, counts.sum()))).astype(np.float32)
     return weights
 
 
-def build_static(tokenizer: Tokenizer, table: FloatArray, space: EmbeddingSpace) -> SentenceTransformer:
-    """A static student with the given token vectors, shape ``(tokens, dim)``."""
+def _build(tokenizer: Tokenizer, space: EmbeddingSpace) -> SentenceTransformer:
+    """A static model of zeros."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Normalize
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
-    modules: list[Any] = [StaticEmbedding(tokenizer, embedding_weights=table)]
-    modules[0].embedding.sparse = True  # a step touches some hundred tokens of tens of thousands
+    zeros = np.zeros((tokenizer.get_vocab_size(), space.dim), dtype=np.float32)
+    modules: list[Any] = [StaticEmbedding(tokenizer, embedding_weights=zeros)]
     if space.unit_norm:
         modules.append(Normalize())
     prompts = {"query": space.query_prompt, "document": space.document_prompt}
     return SentenceTransformer(modules=modules, prompts=prompts, device="cpu")
 
 
-def tokenize_static(tokenizer: Tokenizer, cache: TeacherCache, rows: Rows) -> TokenizedTexts:
-    """Token ids of some cache rows, prompts included, special tokens left out."""
-    texts = cache.texts(rows)
-    encoded = tokenizer.encode_batch_fast(
-        [cache.space.prompt(text.kind) + text.text for text in texts], add_special_tokens=False
-    )
-    ids = [np.empty(0, dtype=np.uint32)] + [np.asarray(e.ids, dtype=np.uint32) for e in encoded]
-    starts = np.cumsum([0] + [len(tokens) for tokens in ids[1:]]).astype(np.int64)
-    return TokenizedTexts(np.concatenate(ids), starts, rows, tuple(t.kind for t in texts), cache, 0, ())
+def _for_cutting(tokenizer: Tokenizer) -> Any:
+    """The same tokenizer as transformers wraps it."""
+    from transformers import PreTrainedTokenizerFast
 
-
-def _bag(texts: TokenizedTexts, places: NDArray[np.int64]) -> dict[str, torch.Tensor]:
-    """What EmbeddingBag reads: all ids of some texts in one row, and where each text begins."""
-    import torch
-
-    lengths = texts.lengths[places]
-    begins = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    flat = np.repeat(texts.starts[places] - begins, lengths) + np.arange(lengths.sum())
-    return {"input_ids": torch.from_numpy(texts.ids[flat].astype(np.int64)), "offsets": torch.from_numpy(begins)}
-
-
-def _vectors(model: SentenceTransformer, texts: TokenizedTexts, places: NDArray[np.int64]) -> torch.Tensor:
-    features: dict[str, Any] = dict(_bag(texts, places))
-    for module in model:
-        features = module(features)
-    result: torch.Tensor = features["sentence_embedding"]
-    return result
-
-
-def measure_static(model: SentenceTransformer, texts: TokenizedTexts) -> Alignment | None:
-    """Loss and cosine over all of some texts; ``None`` if there are none."""
-    import torch
-
-    if not len(texts):
-        return None
-    with torch.inference_mode():
-        found = _vectors(model, texts, np.arange(len(texts)))
-        targets = torch.from_numpy(texts.cache.vectors(texts.rows))
-        cosines = torch.nn.functional.cosine_similarity(found, targets)
-    return Alignment(float(squared_l2(found, targets)), float(cosines.mean()), len(texts))
-
-
-def train_static(
-    model: SentenceTransformer,
-    texts: TokenizedTexts,
-    config: DistillConfig,
-    objective: Objective | None = None,
-    progress: Callable[[StepInfo], object] | None = None,
-) -> int:
-    """Align a static student, in place: LEAF's loss, with an optimiser that touches only the tokens of a batch.
-
-    Some hundred steps are enough; more fit the training texts better and new ones hardly (examples/LOG.md).
-
-    Returns:
-        The number of steps.
-
-    Raises:
-        TrainingError: The loss became NaN or infinite.
-    """
-    import torch
-
-    objective = objective or Objective(config.prefixes)
-    optimizer = torch.optim.SparseAdam(list(model.parameters()), lr=config.learning_rate)
-    total, began = config.steps(len(texts)), time.monotonic()
-    vectors_of = _targets(texts)
-    step = 0
-    for step, places in enumerate(_batches(len(texts), config, total), 1):
-        for group in optimizer.param_groups:
-            group["lr"] = rate = learning_rate(step - 1, total, config)
-        loss = objective(_vectors(model, texts, places), vectors_of(places))
-        if not torch.isfinite(loss):
-            raise TrainingError(f"the loss became {float(loss)} at step {step}; try a lower learning rate")
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        optimizer.step()  # type: ignore[no-untyped-call]
-        if progress is not None and (step % 20 == 0 or step == total):
-            speed = step * len(places) / (time.monotonic() - began)
-            progress(StepInfo(step, total, float(loss.detach()), speed, rate))
-    return step
-
-
-def _targets(texts: TokenizedTexts) -> Callable[[NDArray[np.int64]], torch.Tensor]:
-    """Teacher vectors by place: from memory if they fit into a gigabyte as float16, else from the cache's files."""
-    import torch
-
-    if len(texts) * texts.cache.space.dim * 2 > 1 << 30:
-        return lambda places: torch.from_numpy(texts.cache.vectors(texts.rows[places]))
-    matrix = texts.cache.vectors(texts.rows).astype(np.float16)
-    return lambda places: torch.from_numpy(matrix[places].astype(np.float32))
-
-
-def _batches(texts: int, config: DistillConfig, total: int) -> Iterator[NDArray[np.int64]]:
-    """Random batches, every text once an epoch; the order follows from the seed."""
-    size = min(config.batch_size, texts)
-    per_epoch = texts // size
-    for step in range(total):
-        if step % per_epoch == 0:
-            order = np.random.default_rng((config.seed, step // per_epoch)).permutation(texts)
-        start = step % per_epoch * size
-        yield order[start : start + size]
-
-
-def start_table(tokenizer: Tokenizer, learned: TokenizedTexts, teacher: Encoder | None) -> FloatArray:
-    """Token vectors to start from, shape ``(tokens, dim)``, weighted by how little each token occurs.
-
-    The teacher's vector of each single token; or, with no teacher to ask, the mean vector of the texts that a token
-    stands in, zeros where it stands in none.
-    """
-    cache = learned.cache
-    tokens = tokenizer.get_vocab_size()
-    if teacher is None:
-        table = _means(learned, tokens)
-    else:
-        words = token_texts(tokenizer)
-        cache.fill(words, teacher)
-        table = cache.vectors(cache.rows(words))
-    weighted: FloatArray = table * token_weights(learned, tokens)[:, None]
-    return weighted
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)  # type: ignore[no-untyped-call]
 
 
 def _means(learned: TokenizedTexts, tokens: int) -> FloatArray:

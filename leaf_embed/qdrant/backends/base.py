@@ -1,4 +1,4 @@
-"""What a backend has to do, and the form in which points travel to it.
+"""The protocols of a backend, and the values in which points are written and read.
 
 A *store* holds collections (a directory, a client); its ``points`` are those of one open collection. Both are thin:
 everything is checked before it reaches them, and they know nothing of texts, documents or models.
@@ -13,19 +13,32 @@ from typing import Any, Protocol, TypeAlias
 
 from leaf_embed.errors import CollectionError, LeafEmbedError
 from leaf_embed.qdrant.query.bm25 import SparseVector
-from leaf_embed.qdrant.query.filters import Part
+from leaf_embed.qdrant.query.filters import FilterJson
 from leaf_embed.qdrant.query.plan import SearchPlan
 from leaf_embed.qdrant.schema.layout import StoredVector
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 
-__all__ = ["Page", "Point", "PointId", "Points", "Record", "ScoredPoint", "Store", "mapped_errors"]
+__all__ = [
+    "NewPoint",
+    "Page",
+    "PointId",
+    "Points",
+    "Record",
+    "ScoredPoint",
+    "Selection",
+    "Store",
+    "mapped_errors",
+    "read_pages",
+]
 
 PointId: TypeAlias = "str | int"
+Selection: TypeAlias = "FilterJson | Any | None"
+"""Which points: a filter in Qdrant's REST form, a ``Filter`` of the engine's own, or ``None`` for all."""
 
 
 @dataclass(frozen=True)
-class Point:
-    """One point to write: ``vectors`` maps each vector's name to its floats, or to the words of the text."""
+class NewPoint:
+    """One point to write: ``vectors`` maps the name of each vector to its floats, or to a sparse vector."""
 
     id: PointId
     vectors: Mapping[str, list[float] | SparseVector]
@@ -34,7 +47,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Record:
-    """One point read; ``vector`` is the full one, if it was asked for."""
+    """One point that was read; ``vector`` is that which the points were opened with, if it was asked for."""
 
     id: PointId
     payload: Mapping[str, Any]
@@ -43,73 +56,80 @@ class Record:
 
 @dataclass(frozen=True)
 class ScoredPoint(Record):
-    """One point found."""
+    """One point that a search found."""
 
     score: float = 0.0
 
 
 @dataclass(frozen=True)
 class Page:
-    """Some points in the order of their ids; ``after`` is where the next page starts, ``None`` after the last."""
+    """Some points in the order of their ids; ``after`` is where the next page starts, ``None`` for the last page."""
 
     records: list[Record]
     after: PointId | None
 
 
 class Points(Protocol):
-    """The points of one open collection. Errors of the engine come out as CollectionError."""
+    """The points of one open collection, with one of its vectors. Errors of the engine come out as CollectionError."""
 
-    def upsert(self, points: Sequence[Point]) -> None:
-        """Write points, durably, replacing those of the same id."""
+    def upsert(self, points: Sequence[NewPoint]) -> None:
+        """Writes points durably, replacing those of the same id."""
 
     def overwrite_payloads(self, payloads: Mapping[PointId, dict[str, Any]]) -> None:
-        """Replace the whole payload of points that exist."""
+        """Replaces the whole payload of points that exist."""
 
     def delete(self, ids: Sequence[PointId]) -> None:
-        """Remove points, durably; one that is not there is no error."""
+        """Removes points durably; one that is not there is no error."""
 
     def payloads(self, ids: Sequence[PointId], keys: Sequence[str]) -> dict[PointId, Mapping[str, Any]]:
-        """These keys of the payload of each point that exists, by point id."""
+        """Reads these keys of the payload of each point that exists, by point id."""
         ...
 
     def records(self, ids: Sequence[PointId], *, vector: bool) -> list[Record]:
-        """Those of these points that exist, whole, in any order."""
+        """Reads those of these points that exist, whole, in any order."""
         ...
 
-    def page(self, after: PointId | None, size: int, conditions: tuple[Part, ...], *, vector: bool) -> Page:
-        """Up to ``size`` points in the order of their ids."""
+    def page(
+        self,
+        after: PointId | None,
+        size: int,
+        where: Selection,
+        *,
+        vector: bool,
+        keys: Sequence[str] | None = None,
+    ) -> Page:
+        """Reads up to ``size`` points in the order of their ids, with these keys of the payload (by default all)."""
         ...
 
-    def query(self, plan: SearchPlan) -> list[ScoredPoint]:
-        """Carry out a search, nearest first."""
+    def query(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
+        """Carries out searches in one request; the points that each one finds, nearest first."""
         ...
 
-    def query_batch(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
-        """Carry out several searches."""
-        ...
-
-    def count(self, conditions: tuple[Part, ...] = ()) -> int:
-        """Number of points, exact."""
+    def count(self, where: Selection = None) -> int:
+        """Counts points exactly."""
         ...
 
     def finish(self, *, child: bool = False) -> None:
-        """Called after a run of writes: build what is built by hand (perhaps in a child process), make it durable."""
+        """Builds graphs and quantized vectors where the engine does not by itself, and makes all writes durable.
+
+        It is called after a run of writes; ``child`` builds in a child process.
+        """
 
     def update_vectors(self, rows: Mapping[PointId, Mapping[str, list[float]]]) -> None:
-        """Write named vectors of points that exist; their other vectors and payloads stay."""
+        """Writes named vectors of points that exist; their other vectors and payloads stay."""
 
     def add_vector(self, metadata: CollectionMetadata, dim: int) -> None:
-        """Make the truncated vector of ``dim`` dimensions, configured as ``metadata`` says; again does no harm."""
+        """Creates the truncated vector of ``dim`` dimensions, as in ``metadata``; repeating it does no harm."""
 
     def configure(self, metadata: CollectionMetadata) -> None:
-        """Take over the graphs and codes of ``metadata`` for the truncated vectors."""
+        """Applies the graphs and the quantization of ``metadata`` to the truncated vectors."""
 
     def describe(self) -> dict[str, Any]:
-        """What the engine says about the collection, as JSON values."""
+        """Returns the engine's state of the collection, as JSON values."""
         ...
 
     def close(self) -> None:
-        """Let go of the collection; a second call does nothing."""
+        """Closes the collection; a second call does nothing."""
 
 
 class Store(Protocol):
@@ -117,40 +137,57 @@ class Store(Protocol):
 
     @property
     def place(self) -> str:
-        """What it is called in messages: ``"the directory /data"``."""
+        """Its name in messages: ``"the directory /data"``."""
         ...
 
     def names(self) -> list[str]:
-        """Every collection there, sorted."""
+        """Lists the collections, sorted."""
+        ...
+
+    def holds(self, name: str) -> bool:
+        """Returns whether there is a collection of this name, whoever made it."""
         ...
 
     def resolve(self, alias: str) -> str | None:
-        """Name of the collection that an alias stands for; ``None`` if there is no such alias."""
+        """Returns the name of the collection that an alias stands for; ``None`` if there is no such alias."""
         ...
 
     def read(self, name: str) -> Any:
-        """The stored metadata as JSON, unchecked; ``None`` if the collection has none."""
+        """Reads the stored metadata as JSON, unchecked; ``None`` if the collection has none."""
         ...
 
     def write(self, metadata: CollectionMetadata) -> None:
-        """Replace the stored metadata."""
+        """Replaces the stored metadata."""
 
     def layout(self, name: str) -> dict[str, StoredVector]:
-        """Each named vector as the engine has it."""
+        """Returns each named vector as the engine has it."""
         ...
 
     def create(self, metadata: CollectionMetadata) -> Points:
-        """Make an empty collection that did not exist, and open it."""
+        """Creates an empty collection that did not exist, and opens it."""
         ...
 
-    def open(self, metadata: CollectionMetadata) -> Points:
-        """Open a collection that exists."""
+    def open(self, name: str, vector: str) -> Points:
+        """Opens a collection that exists, whoever made it, to read and rank by its vector ``vector``."""
         ...
+
+
+def read_pages(
+    points: Points, size: int, where: Selection, *, vector: bool, keys: Sequence[str] | None = None
+) -> Iterator[list[Record]]:
+    """Reads all points, ``size`` at a time; see :meth:`Points.page`."""
+    after = None
+    while True:
+        page = points.page(after, size, where, vector=vector, keys=keys)
+        yield page.records
+        after = page.after
+        if after is None:
+            return
 
 
 @contextmanager
 def mapped_errors(action: str, hint: str = "") -> Iterator[None]:
-    """Turn whatever an engine raises into a CollectionError that says what was tried."""
+    """Turns whatever an engine raises into a CollectionError that says what was tried."""
     try:
         yield
     except LeafEmbedError:

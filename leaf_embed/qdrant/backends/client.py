@@ -8,32 +8,28 @@ collection's metadata.
 
 from __future__ import annotations
 
-import threading
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from leaf_embed._extras import require
-from leaf_embed.errors import InputError
-from leaf_embed.qdrant.backends.base import Page, Point, PointId, Record, ScoredPoint, mapped_errors
-from leaf_embed.qdrant.backends.client_calls import Call, PointCalls
+from leaf_embed.qdrant.backends.base import NewPoint, Page, PointId, Record, ScoredPoint, Selection
+from leaf_embed.qdrant.backends.client_calls import Sender
 from leaf_embed.qdrant.backends.client_collections import (
     aliases_call,
+    configure_call,
+    creation_calls,
     describe_info,
-    is_local,
+    exists_call,
     layout_call,
     names_call,
+    new_vector_call,
     read_call,
     require_free,
     require_kept,
     switch_call,
     write_call,
 )
-from leaf_embed.qdrant.backends.client_config import configure_call, creation_calls, new_vector_call
+from leaf_embed.qdrant.backends.client_points import PointCalls
 from leaf_embed.qdrant.backends.retry import Retry
-from leaf_embed.qdrant.query.filters import Part
 from leaf_embed.qdrant.query.plan import SearchPlan
 from leaf_embed.qdrant.schema.layout import StoredVector
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
@@ -41,45 +37,13 @@ from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-__all__ = ["ClientStore"]
-
-T = TypeVar("T")
-
-# We send search parameters on purpose: local mode needs none, a server does.
-warnings.filterwarnings(
-    "ignore", "Local mode performs exact", UserWarning, module=r"(leaf_embed|qdrant_client\.local)\."
-)
-
-_LOCKS: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()  # one a local client, however often it is given
-
-
-class Sender:
-    """Carries out calls by a client: again if the server is busy, one at a time in local mode."""
-
-    def __init__(self, client: QdrantClient, retry: Retry) -> None:
-        self._client = client
-        self._retry = retry
-        self.local = is_local(client)
-        self._lock = _LOCKS.setdefault(client, threading.RLock()) if self.local else nullcontext()
-
-    def send(self, call: Call[T]) -> T:
-        retry = self._retry if call.repeatable else Retry(attempts=1)
-        with mapped_errors(call.action, call.hint), self._lock:
-            method = getattr(self._client, call.method)
-            return call.read(retry.call(lambda: method(**call.kwargs)))
-
-    def send_all(self, calls: Iterable[Call[None]]) -> None:
-        for call in calls:
-            self.send(call)
+__all__ = ["ClientPoints", "ClientStore"]
 
 
 class ClientStore:
     """The collections that a client sees. The client stays its owner's: it is never closed here."""
 
     def __init__(self, client: QdrantClient, retry: Retry | None = None) -> None:
-        kind = require("qdrant_client", "qdrant", "A collection behind a client").QdrantClient
-        if not isinstance(client, kind):
-            raise InputError(f"client must be a qdrant_client.QdrantClient; got {type(client).__name__}")
         self._sender = Sender(client, retry or Retry())
 
     @property
@@ -88,6 +52,9 @@ class ClientStore:
 
     def names(self) -> list[str]:
         return self._sender.send(names_call())
+
+    def holds(self, name: str) -> bool:
+        return self._sender.send(exists_call(name))
 
     def resolve(self, alias: str) -> str | None:
         return self._sender.send(aliases_call()).get(alias)
@@ -110,20 +77,20 @@ class ClientStore:
         for call in creation_calls(metadata):
             self._sender.send(call)
         require_kept(metadata.name, self.read(metadata.name))
-        return self.open(metadata)
+        return self.open(metadata.name, metadata.spec.full_name)
 
-    def open(self, metadata: CollectionMetadata) -> ClientPoints:
-        return ClientPoints(self._sender, metadata)
+    def open(self, name: str, vector: str) -> ClientPoints:
+        return ClientPoints(self._sender, name, vector)
 
 
 class ClientPoints:
     """The points of one collection behind a client."""
 
-    def __init__(self, sender: Sender, metadata: CollectionMetadata) -> None:
+    def __init__(self, sender: Sender, name: str, vector: str) -> None:
         self._sender = sender
-        self._calls = PointCalls(metadata)
+        self._calls = PointCalls(name, vector)
 
-    def upsert(self, points: Sequence[Point]) -> None:
+    def upsert(self, points: Sequence[NewPoint]) -> None:
         self._sender.send_all(self._calls.upsert(points))
 
     def overwrite_payloads(self, payloads: Mapping[PointId, dict[str, Any]]) -> None:
@@ -138,17 +105,16 @@ class ClientPoints:
     def records(self, ids: Sequence[PointId], *, vector: bool) -> list[Record]:
         return self._sender.send(self._calls.records(ids, vector=vector))
 
-    def page(self, after: PointId | None, size: int, conditions: tuple[Part, ...], *, vector: bool) -> Page:
-        return self._sender.send(self._calls.page(after, size, conditions, vector=vector))
+    def page(
+        self, after: PointId | None, size: int, where: Selection, *, vector: bool, keys: Sequence[str] | None = None
+    ) -> Page:
+        return self._sender.send(self._calls.page(after, size, where, vector=vector, keys=keys))
 
-    def query(self, plan: SearchPlan) -> list[ScoredPoint]:
-        return self._sender.send(self._calls.query(plan))
+    def query(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
+        return self._sender.send(self._calls.query(plans))
 
-    def query_batch(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
-        return self._sender.send(self._calls.query_batch(plans))
-
-    def count(self, conditions: tuple[Part, ...] = ()) -> int:
-        return self._sender.send(self._calls.count(conditions))
+    def count(self, where: Selection = None) -> int:
+        return self._sender.send(self._calls.count(where))
 
     def update_vectors(self, rows: Mapping[PointId, Mapping[str, list[float]]]) -> None:
         self._sender.send_all(self._calls.update_vectors(rows))
@@ -161,10 +127,10 @@ class ClientPoints:
         self._sender.send(configure_call(metadata))
 
     def finish(self, *, child: bool = False) -> None:
-        """Nothing: every write was waited for, and a server builds its graphs by itself."""
+        """Does nothing: every write was waited for, and a server builds its graphs by itself."""
 
     def describe(self) -> dict[str, Any]:
         return describe_info(self._sender.send(self._calls.info()))
 
     def close(self) -> None:
-        """Nothing: the client belongs to whoever made it."""
+        """Does nothing: the client belongs to its owner."""

@@ -32,6 +32,7 @@ __all__ = ["EdgeStore"]
 
 SIDE_CAR = "leaf-collection.json"
 SHARD = "shard"
+CONFIG = "edge_config.json"
 
 
 class EdgeStore:
@@ -42,7 +43,10 @@ class EdgeStore:
 
     @property
     def place(self) -> str:
-        return f"the directory {self._root}"
+        local = (self._root / "meta.json").is_file()
+        return (
+            f"the directory {self._root}{' of QdrantClient(path=...): give that client instead; it' if local else ''}"
+        )
 
     def names(self) -> list[str]:
         if not self._root.is_dir():
@@ -53,8 +57,11 @@ class EdgeStore:
             if not child.name.startswith(".") and ((child / SIDE_CAR).is_file() or (child / SHARD).is_dir())
         )
 
+    def holds(self, name: str) -> bool:
+        return (self._shard(name) / CONFIG).is_file()
+
     def resolve(self, alias: str) -> str | None:
-        """``None``: the engine has no aliases."""
+        """Returns ``None``: the engine has no aliases."""
         return None
 
     def read(self, name: str) -> Any:
@@ -66,7 +73,7 @@ class EdgeStore:
             write_json(self._root / metadata.name / SIDE_CAR, metadata.to_dict())
 
     def layout(self, name: str) -> dict[str, StoredVector]:
-        file = self._root / name / SHARD / "edge_config.json"
+        file = self._shard(name) / CONFIG
         if not file.is_file():
             raise CollectionError(
                 f"the engine cannot open {file.parent}: it is no shard, since {file.name} is missing. Restore the "
@@ -77,7 +84,7 @@ class EdgeStore:
         return read_layout(config.get("vectors") or {}, config.get("hnsw_config"), codes, sparse)
 
     def create(self, metadata: CollectionMetadata) -> EdgePoints:
-        """Make the collection under a hidden name and rename it into place, so that half of one is never seen."""
+        """Creates the collection under a hidden name and renames it into place, so that half of one is never seen."""
         edge = engine()
         target = self._root / metadata.name
         if target.exists():
@@ -95,21 +102,26 @@ class EdgeStore:
                 temporary.rename(target)  # fails if somebody else has filled the name meanwhile
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        return self.open(metadata)
+        return self.open(metadata.name, metadata.spec.full_name)
 
-    def open(self, metadata: CollectionMetadata) -> EdgePoints:
-        shard = self._root / metadata.name / SHARD
+    def open(self, name: str, vector: str) -> EdgePoints:
+        shard = self._shard(name)
         try:
-            return EdgePoints(shard, metadata)
+            return EdgePoints(shard, name, vector)
         except LeafEmbedError:
             raise
         except Exception as error:  # the engine raises nothing more specific
             if "WouldBlock" in str(error):  # opened by something that takes no lock of ours
                 raise in_use(shard) from error
             raise CollectionError(
-                f"the engine cannot open {shard}: {error}. Restore the directory from a backup, or index "
+                f"opening {shard} failed: {error}. Restore the directory from a backup, or index "
                 "the documents again into a new collection."
             ) from error
+
+    def _shard(self, name: str) -> Path:
+        """Returns the directory of a shard: as leaf-embed lays it out, or a bare one, which may be the root itself."""
+        own = self._root / name / SHARD
+        return next((path for path in (own, own.parent, self._root) if (path / CONFIG).is_file()), own)
 
 
 def _read_json(file: Path) -> Any:

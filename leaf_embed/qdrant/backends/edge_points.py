@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from leaf_embed.errors import CollectionError
-from leaf_embed.qdrant.backends.base import Page, Point, PointId, Record, ScoredPoint, mapped_errors
+from leaf_embed.qdrant.backends.base import NewPoint, Page, PointId, Record, ScoredPoint, Selection, mapped_errors
 from leaf_embed.qdrant.backends.edge_lock import lock_shard
 from leaf_embed.qdrant.backends.edge_requests import edge_config, edge_filter, edge_request, edge_vectors, engine
-from leaf_embed.qdrant.query.filters import Part
 from leaf_embed.qdrant.query.plan import SearchPlan, vector_selector
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.spec import mrl_name
@@ -27,13 +26,12 @@ UNFINISHED = "What was written is kept; index again to finish."
 
 
 class EdgePoints:
-    """An open shard. Threads take turns, and wait while a child process has it."""
+    """The points of an open shard. Threads use it one at a time, and wait while a child process has it."""
 
-    def __init__(self, directory: Path, metadata: CollectionMetadata) -> None:
+    def __init__(self, directory: Path, name: str, vector: str) -> None:
         self._edge: Any = engine()
         self._directory = directory
-        self._name = metadata.name
-        self._full = metadata.spec.full_name
+        self._name, self._vector = name, vector
         self._lock = threading.RLock()
         self._held = lock_shard(directory)
         try:
@@ -47,7 +45,7 @@ class EdgePoints:
         with self._lock, mapped_errors(f"{action} {self._name!r}", hint):
             yield self._shard
 
-    def upsert(self, points: Sequence[Point]) -> None:
+    def upsert(self, points: Sequence[NewPoint]) -> None:
         rows = [self._edge.Point(p.id, edge_vectors(self._edge, p.vectors), p.payload) for p in points]
         with self._using(f"writing {len(rows)} points to") as shard:
             shard.update(self._edge.UpdateOperation.upsert_points(rows))
@@ -73,38 +71,35 @@ class EdgePoints:
 
     def records(self, ids: Sequence[PointId], *, vector: bool) -> list[Record]:
         with self._using(f"reading {len(ids)} points of") as shard:
-            found = shard.retrieve(list(ids), True, vector and vector_selector(self._full))
+            found = shard.retrieve(list(ids), True, vector and vector_selector(self._vector))
         return [self._record(record) for record in found]
 
-    def page(self, after: PointId | None, size: int, conditions: tuple[Part, ...], *, vector: bool) -> Page:
+    def page(
+        self, after: PointId | None, size: int, where: Selection, *, vector: bool, keys: Sequence[str] | None = None
+    ) -> Page:
         request = self._edge.ScrollRequest(
             offset=after,
             limit=size,
-            filter=edge_filter(self._edge, conditions),
-            with_payload=True,
-            with_vector=vector and vector_selector(self._full),
+            filter=edge_filter(self._edge, where),
+            with_payload=True if keys is None else list(keys),
+            with_vector=vector and vector_selector(self._vector),
         )
         with self._using("reading") as shard:
             records, following = shard.scroll(request)
         return Page([self._record(r) for r in records], None if following is None else _point_id(following))
 
-    def query(self, plan: SearchPlan) -> list[ScoredPoint]:
-        request = edge_request(self._edge, plan)
-        with self._using("searching") as shard:
-            return [self._scored(point) for point in shard.query(request)]
-
-    def query_batch(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
-        request = self._edge.QueryBatchRequest([edge_request(self._edge, plan) for plan in plans])
-        with self._using(f"searching {len(plans)} times in") as shard:
+    def query(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
+        request = self._edge.QueryBatchRequest([edge_request(self._edge, plan.body) for plan in plans])
+        with self._using("searching" if len(plans) == 1 else f"searching {len(plans)} times in") as shard:
             return [[self._scored(point) for point in answer] for answer in shard.query_batch(request)]
 
-    def count(self, conditions: tuple[Part, ...] = ()) -> int:
-        request = self._edge.CountRequest(exact=True, filter=edge_filter(self._edge, conditions))
+    def count(self, where: Selection = None) -> int:
+        request = self._edge.CountRequest(exact=True, filter=edge_filter(self._edge, where))
         with self._using("counting") as shard:
             return int(shard.count(request))
 
     def finish(self, *, child: bool = False) -> None:
-        """Build graphs and codes, which do not exist until then, and make everything durable."""
+        """Builds graphs and quantized vectors, which do not exist until then, and makes everything durable."""
         with self._using("optimizing", UNFINISHED) as shard:
             if child:
                 self._optimize_in_child()
@@ -119,7 +114,7 @@ class EdgePoints:
         self.configure(metadata)
 
     def configure(self, metadata: CollectionMetadata) -> None:
-        """Open the shard again with another configuration; :meth:`finish` then builds what it asks for."""
+        """Opens the shard again with another configuration; :meth:`finish` then builds what it asks for."""
         with self._using("changing the configuration of") as shard:
             shard.flush()
             shard.close()
@@ -142,7 +137,7 @@ class EdgePoints:
             self._held.release()
 
     def _optimize_in_child(self) -> None:
-        """Lend the shard to a child process, since the engine holds this interpreter's lock while it builds."""
+        """Lends the shard to a child process, since the engine holds this interpreter's lock while it builds."""
         self._shard.close()
         try:
             command = [sys.executable, "-c", OPTIMIZE, str(self._directory)]
@@ -156,13 +151,13 @@ class EdgePoints:
             )
 
     def _record(self, record: Any) -> Record:
-        return Record(_point_id(record.id), record.payload or {}, self._vector(record.vector))
+        return Record(_point_id(record.id), record.payload or {}, self._row(record.vector))
 
     def _scored(self, point: Any) -> ScoredPoint:
-        return ScoredPoint(_point_id(point.id), point.payload or {}, self._vector(point.vector), float(point.score))
+        return ScoredPoint(_point_id(point.id), point.payload or {}, self._row(point.vector), float(point.score))
 
-    def _vector(self, value: Any) -> list[float] | None:
-        row: list[float] | None = value.get(self._full) if isinstance(value, dict) else value
+    def _row(self, value: Any) -> list[float] | None:
+        row: list[float] | None = value.get(self._vector) if isinstance(value, dict) else value
         return row
 
 

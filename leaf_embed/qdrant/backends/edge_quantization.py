@@ -1,6 +1,6 @@
-"""What the engine's codes alone rank: every code is compared, no graph, no rescoring.
+"""Exhaustive search over quantized vectors alone: no graph, no rescoring.
 
-For measurements: it takes the embedded engine's own compression, and leaves out everything else a collection does.
+For measurements: it uses the embedded engine's own quantization, and leaves out everything else a collection does.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaf_embed.qdrant.backends.base import mapped_errors
-from leaf_embed.qdrant.backends.edge_requests import edge_codes, engine
+from leaf_embed.qdrant.backends.edge_requests import engine, quantization_config
 from leaf_embed.qdrant.schema.spec import CollectionSpec
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["search_codes"]
+__all__ = ["search_quantized"]
 
-NAME = "codes"
+NAME = "quantized"
 BATCH = 1024
 
 
-def search_codes(queries: FloatArray, documents: FloatArray, k: int, *, quantization: str) -> NDArray[np.intp]:
-    """The best documents of each query by cosine with the engine's codes.
+def search_quantized(queries: FloatArray, documents: FloatArray, k: int, *, quantization: str) -> NDArray[np.intp]:
+    """Returns the best documents of each query by cosine with the engine's quantized vectors.
 
     Args:
         queries: Shape ``(q, dim)``.
         documents: Shape ``(n, dim)``; may be memory-mapped, they are written to a temporary collection on disk.
-        k: How many.
+        k: Documents per query.
         quantization: As in :class:`CollectionSpec`: ``"turbo4"``, ``"int8"``, ``"product16"``...
 
     Returns:
@@ -41,7 +41,10 @@ def search_codes(queries: FloatArray, documents: FloatArray, k: int, *, quantiza
     """
     spec = CollectionSpec(quantization=quantization)
     edge = engine()
-    with tempfile.TemporaryDirectory(prefix="leaf-embed-codes-") as directory, mapped_errors("ranking by codes"):
+    with (
+        tempfile.TemporaryDirectory(prefix="leaf-embed-quantized-") as directory,
+        mapped_errors("ranking by quantized vectors"),
+    ):
         shard = edge.EdgeShard.create(directory, _config(edge, spec, queries.shape[1]))
         try:
             _fill(edge, shard, documents)
@@ -57,7 +60,7 @@ def _config(edge: Any, spec: CollectionSpec, dim: int) -> Any:
         size=dim,
         distance=edge.Distance.Cosine,
         hnsw_config=no_graph,
-        quantization_config=edge_codes(edge, spec),
+        quantization_config=quantization_config(edge, spec),
     )
     return edge.EdgeConfig(vectors={NAME: params})
 
@@ -66,17 +69,17 @@ def _fill(edge: Any, shard: Any, documents: FloatArray) -> None:
     for start in range(0, len(documents), BATCH):
         rows = enumerate(documents[start : start + BATCH].tolist(), start)
         shard.update(edge.UpdateOperation.upsert_points([edge.Point(i, {NAME: row}, {}) for i, row in rows]))
-    shard.optimize()  # codes do not exist before
+    shard.optimize()  # quantized vectors do not exist before
     shard.flush()
 
 
 def _ranking(edge: Any, shard: Any, query: FloatArray, k: int) -> list[int]:
     # exact would mean: by the vectors themselves
-    codes = edge.QuantizationSearchParams(ignore=False, rescore=False, oversampling=None)
+    stored = edge.QuantizationSearchParams(ignore=False, rescore=False, oversampling=None)
     request = edge.QueryRequest(
         limit=k,
         query=edge.Query.Nearest(query.tolist(), using=NAME),
         with_payload=False,
-        params=edge.SearchParams(exact=False, quantization=codes),
+        params=edge.SearchParams(exact=False, quantization=stored),
     )
     return [point.id for point in shard.query(request)]

@@ -1,4 +1,4 @@
-"""Our values in the words of the embedded engine: configurations, searches and filters."""
+"""Configurations, searches and filters as values of the embedded engine."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from types import ModuleType
 from typing import Any
 
 from leaf_embed._extras import require
-from leaf_embed.qdrant.query.bm25 import BM25, RRF_K, Hybrid, SparseVector
-from leaf_embed.qdrant.query.filters import Contains, DateRange, Empty, Group, Part, Range
-from leaf_embed.qdrant.query.plan import SearchPlan, StageParams, vector_selector
+from leaf_embed.qdrant.backends.base import Selection
+from leaf_embed.qdrant.query.bm25 import SparseVector
 from leaf_embed.qdrant.schema.documents import PAYLOAD
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.quantization import quantization
-from leaf_embed.qdrant.schema.spec import CollectionSpec, mrl_name
+from leaf_embed.qdrant.schema.spec import BM25, CollectionSpec, mrl_name
 
 __all__ = [
-    "edge_codes",
     "edge_config",
     "edge_filter",
     "edge_index_operations",
     "edge_request",
     "edge_vectors",
     "engine",
+    "quantization_config",
 ]
 
-CODES = {
+OPTIONS = {
     "bits8": "Bits8",
     "bits4": "Bits4",
     "bits2": "Bits2",
@@ -42,12 +41,12 @@ CODES = {
 
 
 def engine() -> ModuleType:
-    """The embedded engine, imported on first use."""
+    """Returns the module of the embedded engine, imported on first use."""
     return require("qdrant_edge", "qdrant", "A collection in a directory")
 
 
 def edge_config(edge: Any, metadata: CollectionMetadata) -> Any:
-    """The whole configuration of a shard."""
+    """Returns the whole configuration of a shard."""
     spec, space = metadata.spec, metadata.space
     distance = edge.Distance.Dot if spec.distance_for(space) == "dot" else edge.Distance.Cosine
     no_graph = edge.HnswIndexConfig(m=0, ef_construct=spec.ef_construct, full_scan_threshold=spec.index_from_kb)
@@ -60,33 +59,31 @@ def edge_config(edge: Any, metadata: CollectionMetadata) -> Any:
     )
     return edge.EdgeConfig(
         vectors={spec.full_name: full, **{mrl_name(dim): _mrl_config(edge, spec, dim) for dim in spec.mrl}},
-        sparse_vectors=_words_config(edge, spec),
+        sparse_vectors=_bm25_config(edge, spec),
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=spec.index_from_kb),
         payload_memory=_memory(edge, spec.payload_memory),
     )
 
 
-def _words_config(edge: Any, spec: CollectionSpec) -> dict[str, Any] | None:
-    """The words, which the engine weighs by how rare they are."""
-    if not spec.has_words:
+def _bm25_config(edge: Any, spec: CollectionSpec) -> dict[str, Any] | None:
+    """Returns the configuration of the BM25 vector, which the engine weighs by how rare words are."""
+    if not spec.has_bm25:
         return None
     memory = _memory(edge, spec.graph_memory)
     return {BM25: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf, memory=memory)}
 
 
 def edge_vectors(edge: Any, vectors: Mapping[str, list[float] | SparseVector]) -> Any:
-    """Vectors by name, or the only one if it has none."""
-    named = {name: _words(edge, v) if isinstance(v, SparseVector) else v for name, v in vectors.items()}
+    """Returns vectors by name, or the only one if it has none."""
+    sparse = edge.SparseVector
+    named = {name: sparse(**v.to_json()) if isinstance(v, SparseVector) else v for name, v in vectors.items()}
     return named.get("") or named
-
-
-def _words(edge: Any, vector: SparseVector) -> Any:
-    return edge.SparseVector(list(vector.indices), list(vector.values))
 
 
 def _mrl_config(edge: Any, spec: CollectionSpec, dim: int) -> Any:
     # Quantization is set per vector: set for the whole collection it would cover the full vectors too.
-    codes = edge_codes(edge, spec)
+    # Once a vector is quantized, its originals are not read.
+    quantized = quantization_config(edge, spec)
     graph = edge.HnswIndexConfig(
         m=spec.m,
         ef_construct=spec.ef_construct,
@@ -96,25 +93,25 @@ def _mrl_config(edge: Any, spec: CollectionSpec, dim: int) -> Any:
     return edge.EdgeVectorParams(
         size=dim,
         distance=edge.Distance.Cosine,
-        memory=_memory(edge, "cold" if codes else spec.codes_memory),  # with codes in memory originals are not read
+        memory=_memory(edge, "cold" if quantized else spec.codes_memory),
         hnsw_config=graph,
-        quantization_config=codes,
+        quantization_config=quantized,
     )
 
 
-def edge_codes(edge: Any, spec: CollectionSpec) -> Any:
-    """How a vector is compressed; ``None`` for not at all."""
+def quantization_config(edge: Any, spec: CollectionSpec) -> Any:
+    """Returns the quantization of the truncated vectors; ``None`` for none."""
     chosen = quantization(spec.quantization)
     memory = _memory(edge, spec.codes_memory)
     if chosen.family == "scalar":
         return edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8, memory=memory)
     if chosen.family == "turbo":
-        bits = getattr(edge.TurboQuantBitSize, CODES[chosen.option])
+        bits = getattr(edge.TurboQuantBitSize, OPTIONS[chosen.option])
         return edge.TurboQuantQuantizationConfig(bits=bits, memory=memory)
     if chosen.family == "binary":
         return edge.BinaryQuantizationConfig(
-            encoding=getattr(edge.BinaryQuantizationEncoding, CODES[chosen.option]),
-            query_encoding=getattr(edge.BinaryQuantizationQueryEncoding, CODES[spec.binary_query]),
+            encoding=getattr(edge.BinaryQuantizationEncoding, OPTIONS[chosen.option]),
+            query_encoding=getattr(edge.BinaryQuantizationQueryEncoding, OPTIONS[spec.binary_query]),
             memory=memory,
         )
     if chosen.family == "product":
@@ -124,7 +121,7 @@ def edge_codes(edge: Any, spec: CollectionSpec) -> Any:
 
 
 def edge_index_operations(edge: Any, spec: CollectionSpec) -> list[Any]:
-    """What makes an index for each field that filters use."""
+    """Returns the operations that create an index for each field that filters use."""
     return [
         edge.UpdateOperation.create_field_index(
             f"{PAYLOAD}.{field}", getattr(edge.PayloadSchemaType, kind.capitalize())
@@ -133,83 +130,70 @@ def edge_index_operations(edge: Any, spec: CollectionSpec) -> list[Any]:
     ]
 
 
-def edge_request(edge: Any, plan: SearchPlan) -> Any:
-    """A search as the engine takes it."""
-    rest: dict[str, Any] = {
-        "limit": plan.limit,
-        "offset": plan.offset,
-        "score_threshold": plan.score_threshold,
-        "with_payload": True,
-        "with_vector": plan.with_vector and vector_selector(plan.using),
+def edge_request(edge: Any, search: dict[str, Any]) -> Any:
+    """Converts a search from Qdrant's REST form, as a plan has it."""
+    rest = {
+        name: search[name] for name in ("offset", "score_threshold", "with_payload", "with_vector") if name in search
     }
-    ranking = _dense(edge, plan) if plan.hybrid is None else _fused(edge, plan, plan.hybrid)
-    return edge.QueryRequest(**ranking, **rest)
+    return edge.QueryRequest(**_stage(edge, search), **rest)
 
 
-def _fused(edge: Any, plan: SearchPlan, hybrid: Hybrid) -> dict[str, Any]:
-    """Both rankings, each with the filter, and what fuses them."""
-    rankings = [edge.Prefetch(**_dense(edge, plan), limit=hybrid.depth)]
-    if hybrid.words is not None:
-        query, conditions = edge.Query.Nearest(_words(edge, hybrid.words), using=BM25), plan.conditions
-        rankings.append(edge.Prefetch(query=query, filter=edge_filter(edge, conditions), limit=hybrid.depth))
-    fusion = edge.Fusion.Rrf(k=RRF_K) if hybrid.fusion == "rrf" else edge.Fusion.Dbsf()
-    return {"query": fusion, "prefetches": rankings}
-
-
-def _dense(edge: Any, plan: SearchPlan) -> dict[str, Any]:
-    """The ranking by the full vectors, in two stages or one."""
-    conditions = edge_filter(edge, plan.conditions)
-    prefetches = None
-    if plan.prefetch is not None:
-        stage = plan.prefetch
-        prefetches = [
-            edge.Prefetch(
-                limit=stage.limit,
-                query=edge.Query.Nearest(stage.vector, using=stage.using),
-                params=_params(edge, stage.params),
-                filter=conditions,
-            )
-        ]
+def _stage(edge: Any, stage: dict[str, Any]) -> dict[str, Any]:
+    """Converts what a search and a prefetch have in common."""
+    inner = stage.get("prefetch", [])
+    inner = [inner] if isinstance(inner, dict) else inner
     return {
-        "query": edge.Query.Nearest(plan.vector, using=plan.using or None),
-        "prefetches": prefetches,
-        "filter": conditions,
-        "params": _params(edge, plan.params),
+        "limit": stage["limit"],
+        "query": _query(edge, stage["query"], stage.get("using")),
+        "prefetches": [edge.Prefetch(**_stage(edge, first)) for first in inner] or None,
+        "filter": edge_filter(edge, stage.get("filter")),
+        "params": _params(edge, stage["params"]) if "params" in stage else None,
     }
 
 
-def _params(edge: Any, params: StageParams) -> Any:
-    codes = edge.QuantizationSearchParams(
-        ignore=params.ignore_codes, rescore=params.rescore, oversampling=params.oversampling
-    )
-    return edge.SearchParams(exact=params.exact, hnsw_ef=params.hnsw_ef, quantization=codes)
+def _query(edge: Any, query: Any, using: str | None) -> Any:
+    if "nearest" not in query:
+        return edge.Fusion.Rrf(**query["rrf"]) if "rrf" in query else edge.Fusion.Dbsf()
+    nearest = query["nearest"]
+    return edge.Query.Nearest(nearest if isinstance(nearest, list) else edge.SparseVector(**nearest), using=using)
 
 
-def edge_filter(edge: Any, conditions: tuple[Part, ...]) -> Any:
-    """Parts that must all hold; ``None`` for none."""
-    return edge.Filter(must=[_part(edge, part) for part in conditions]) if conditions else None
+def _params(edge: Any, params: dict[str, Any]) -> Any:
+    return edge.SearchParams(**{**params, "quantization": edge.QuantizationSearchParams(**params["quantization"])})
 
 
-def _part(edge: Any, part: Part) -> Any:
-    if isinstance(part, Group):
-        return edge.Filter(**{part.kind: [_part(edge, inner) for inner in part.parts]})
-    if isinstance(part, Range):
-        return edge.FieldCondition(part.key, range=edge.RangeFloat(**dict(part.bounds)))
-    if isinstance(part, DateRange):
-        return edge.FieldCondition(part.key, range=edge.RangeDateTime(**dict(part.bounds)))
-    if isinstance(part, Empty):
-        return edge.IsEmptyCondition(part.key)
-    if isinstance(part, Contains):
-        return edge.FieldCondition(part.key, match=edge.MatchText(part.text))
-    values = [_Truth(value) if isinstance(value, bool) else value for value in part.values]
-    match = edge.MatchValue(values[0]) if len(values) == 1 else edge.MatchAny(values)
-    return edge.FieldCondition(part.key, match=match)
+def edge_filter(edge: Any, where: Selection) -> Any:
+    """Converts a filter from Qdrant's REST form; one of the engine's own, and ``None``, stay as they are."""
+    if not isinstance(where, dict):
+        return where
+    return edge.Filter(**{clause: [_condition(edge, part) for part in parts] for clause, parts in where.items()})
+
+
+def _condition(edge: Any, part: dict[str, Any]) -> Any:
+    if "is_empty" in part:
+        return edge.IsEmptyCondition(part["is_empty"]["key"])
+    if "range" in part:
+        dates = any(isinstance(bound, str) for bound in part["range"].values())
+        kind = edge.RangeDateTime if dates else edge.RangeFloat
+        return edge.FieldCondition(part["key"], range=kind(**part["range"]))
+    if "match" in part:
+        return edge.FieldCondition(part["key"], match=_match(edge, part["match"]))
+    return edge_filter(edge, part)
+
+
+def _match(edge: Any, match: dict[str, Any]) -> Any:
+    if "text" in match:
+        return edge.MatchText(match["text"])
+    if "any" in match:
+        return edge.MatchAny(match["any"])
+    value = match["value"]
+    return edge.MatchValue(_Truth(value) if isinstance(value, bool) else value)
 
 
 class _Truth:
-    """True or false as the engine (0.9.0) reads it rightly: it takes Python's, and that of NumPy 1, for a number.
+    """A boolean that the engine (0.9.0) does not take for a number, as it does Python's and that of NumPy 1.
 
-    It knows a truth value by the name of NumPy's type, asked for below, and then asks the value itself.
+    The engine recognises a boolean by the name of NumPy's type, set below, and then calls ``bool``.
     """
 
     __module__ = "numpy"

@@ -1,10 +1,11 @@
-"""Where collections lie: which backend a path or a client stands for, and what is there."""
+"""The store that a path or a client stands for, the collections in it, and their aliases."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
+from leaf_embed._extras import require
 from leaf_embed.errors import CollectionNotFoundError, InputError
 from leaf_embed.qdrant.backends.base import Store
 from leaf_embed.qdrant.backends.retry import Retry
@@ -13,11 +14,20 @@ from leaf_embed.qdrant.schema.metadata import CollectionMetadata, check_name
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-__all__ = ["find_collection", "list_collections", "read_metadata", "require_found", "store_of", "switch_alias"]
+__all__ = [
+    "connect",
+    "find_any",
+    "find_collection",
+    "list_collections",
+    "read_metadata",
+    "require_found",
+    "store_of",
+    "switch_alias",
+]
 
 
 def store_of(path: str | os.PathLike[str] | None, client: QdrantClient | None, retry: Retry | None = None) -> Store:
-    """The backend, imported now; exactly one of path and client must be given."""
+    """Returns the backend, imported now; exactly one of path and client must be given."""
     if client is not None and path is None:
         from leaf_embed.qdrant.backends.client import ClientStore
 
@@ -29,15 +39,25 @@ def store_of(path: str | os.PathLike[str] | None, client: QdrantClient | None, r
     raise InputError("give either path= (a directory, for the embedded engine) or client= (a QdrantClient)")
 
 
+def connect(url: str, api_key: str | None = None) -> QdrantClient:
+    """Returns a client of the server at a URL, or of the client's local mode for ``":memory:"``.
+
+    Raises:
+        MissingExtraError: The extra ``qdrant`` is not installed.
+    """
+    client: QdrantClient = require("qdrant_client", "qdrant", "A Qdrant server").QdrantClient(url, api_key=api_key)
+    return client
+
+
 def list_collections(*, path: str | os.PathLike[str] | None = None, client: QdrantClient | None = None) -> list[str]:
-    """Names of the collections in a directory or behind a client, sorted."""
+    """Lists the names of the collections in a directory or behind a client, sorted."""
     return store_of(path, client).names()
 
 
 def read_metadata(
     name: str, *, path: str | os.PathLike[str] | None = None, client: QdrantClient | None = None
 ) -> CollectionMetadata:
-    """What a collection says about itself, read without a leaf and without opening it.
+    """Reads the metadata of a collection, without a leaf and without opening it.
 
     Args:
         name: Its name, or an alias behind a client: the metadata then has the name that the alias stands for.
@@ -46,7 +66,7 @@ def read_metadata(
 
     Raises:
         CollectionNotFoundError: There is none of this name; the message lists those that are there.
-        CollectionError: It says nothing, or something that this release cannot read.
+        CollectionError: It has no metadata, or some that this release cannot read.
     """
     store = store_of(path, client)
     found = find_collection(store, name)
@@ -54,7 +74,7 @@ def read_metadata(
 
 
 def find_collection(store: Store, name: str) -> str:
-    """The name of a collection that is there, aliases resolved.
+    """Returns the name of a collection that is there, aliases resolved.
 
     Raises:
         CollectionNotFoundError: There is none of this name; the message lists those that are there.
@@ -65,8 +85,17 @@ def find_collection(store: Store, name: str) -> str:
     return require_found(store.place, name, names, store.resolve(name))
 
 
+def find_any(store: Store, name: str) -> str:
+    """Returns the name of a collection that is there, whoever made it and whatever its name, aliases resolved.
+
+    Raises:
+        CollectionNotFoundError: There is none of this name; the message lists those that are there.
+    """
+    return name if store.holds(name) else require_found(store.place, name, store.names(), store.resolve(name))
+
+
 def require_found(place: str, name: str, names: list[str], resolved: str | None) -> str:
-    """What an alias stands for, or else an error that says which collections there are.
+    """Returns the collection of an alias, or raises an error that lists the collections.
 
     Raises:
         CollectionNotFoundError: It stands for nothing.
@@ -81,7 +110,7 @@ def require_found(place: str, name: str, names: list[str], resolved: str | None)
 
 
 def switch_alias(alias: str, name: str, *, client: QdrantClient) -> None:
-    """Let an alias stand for another collection, in one step for whoever searches: the last step of a model change.
+    """Points an alias to another collection, atomically for searches: the last step of a model change.
 
     Index the documents into a new collection with the new leaf, try it, then switch. The old collection stays.
     Searchers must open the alias again with the new leaf; with the old one they are refused.

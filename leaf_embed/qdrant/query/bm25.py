@@ -1,8 +1,8 @@
-"""Words beside meaning: sparse vectors by BM25, and how their ranking is fused with that of the full vectors.
+"""BM25 for hybrid searches: sparse vectors of texts, and how their ranking is fused with that of the full vectors.
 
-The words of a text are found by the embedded engine's own BM25 (``qdrant_edge.Bm25``: lower case, stop words and
-stemming by language), in this process, with nothing to download. Its settings are the defaults of Qdrant's
-``qdrant/bm25``, which a server may run by itself. The engine multiplies by the inverse document frequency.
+Texts are tokenized by the embedded engine's own BM25 (``qdrant_edge.Bm25``: lower case, stop words and stemming by
+language), in this process, with nothing to download. Its settings are the defaults of Qdrant's ``qdrant/bm25``, which
+a server may run by itself. The engine multiplies by the inverse document frequency.
 """
 
 from __future__ import annotations
@@ -15,20 +15,10 @@ from typing import Any, Literal, TypeAlias
 from leaf_embed._extras import require
 from leaf_embed.errors import InputError
 
-__all__ = [
-    "BM25",
-    "Fusion",
-    "Hybrid",
-    "SparseVector",
-    "document_words",
-    "plan_hybrid",
-    "query_words",
-    "require_language",
-]
+__all__ = ["Fusion", "Hybrid", "SparseVector", "bm25_documents", "bm25_query", "plan_hybrid", "require_language"]
 
-BM25 = "bm25"  # name of the sparse vector
-RRF_K = 60  # Cormack, Clarke & Büttcher, SIGIR 2009; Qdrant's own default of 2 lets the first places decide alone
-DEPTH = 100  # documents that each ranking brings at least
+RRF_K = 60  # Cormack, Clarke & Büttcher, SIGIR 2009; with Qdrant's own default of 2 the first ranks decide alone
+DEPTH = 100  # documents that each ranking contributes at least
 DEPTH_PER_HIT = 2
 
 Fusion: TypeAlias = Literal["rrf", "dbsf"]
@@ -36,48 +26,48 @@ Fusion: TypeAlias = Literal["rrf", "dbsf"]
 
 @dataclass(frozen=True)
 class SparseVector:
-    """Numbers at some places, zeros elsewhere.
+    """A vector that is zero except in a few dimensions.
 
     Attributes:
-        indices: The places, all different: hashes of words.
-        values: As many numbers.
+        indices: Those dimensions, all different: hashes of words.
+        values: The value in each of them.
     """
 
     indices: tuple[int, ...]
     values: tuple[float, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Qdrant's REST form."""
+        """Returns Qdrant's REST form."""
         return {"indices": list(self.indices), "values": list(self.values)}
 
 
 @dataclass(frozen=True)
 class Hybrid:
-    """The part of a search that looks for words.
+    """The BM25 part of a hybrid search, and the fusion of both rankings.
 
     Attributes:
-        words: Of the query; ``None`` if it has none but stop words.
-        fusion: ``"rrf"``: by the places in both rankings (reciprocal rank fusion). ``"dbsf"``: by the sum of their
+        query: Sparse vector of the query; ``None`` if the query has none but stop words.
+        fusion: ``"rrf"``: by the ranks in both rankings (reciprocal rank fusion). ``"dbsf"``: by the sum of their
             scores, each scaled by its mean and deviation (distribution-based score fusion).
-        depth: Documents that each ranking brings.
+        depth: Documents that each ranking contributes.
     """
 
-    words: SparseVector | None
+    query: SparseVector | None
     fusion: Fusion
     depth: int
 
     def fusion_json(self) -> dict[str, Any]:
-        """The query that fuses, in Qdrant's REST form."""
+        """Returns the fusing query in Qdrant's REST form."""
         return {"rrf": {"k": RRF_K}} if self.fusion == "rrf" else {"fusion": "dbsf"}
 
 
-def plan_hybrid(hybrid: bool | Fusion, words: str | None, language: str, wanted: int) -> Hybrid:
-    """Settle the word part of a search.
+def plan_hybrid(hybrid: bool | Fusion, text: str | None, language: str, wanted: int) -> Hybrid:
+    """Plans the BM25 part of a hybrid search.
 
     Args:
         hybrid: ``True`` for ``"rrf"``.
-        words: The text whose words are looked for.
-        language: Of the collection's words.
+        text: The text whose words are searched for.
+        language: Language of the collection's BM25 vectors.
         wanted: Hits to return, those that are skipped included.
 
     Raises:
@@ -86,29 +76,29 @@ def plan_hybrid(hybrid: bool | Fusion, words: str | None, language: str, wanted:
     fusion: Any = "rrf" if hybrid is True else hybrid
     if fusion not in ("rrf", "dbsf"):
         raise InputError(f"hybrid must be True, 'rrf' or 'dbsf'; got {hybrid!r}")
-    if not isinstance(words, str):
+    if not isinstance(text, str):
         raise InputError("a hybrid search looks for words, and the query is a vector; give its text too: words='...'")
-    return Hybrid(query_words(words, language), fusion, max(DEPTH, DEPTH_PER_HIT * wanted))
+    return Hybrid(bm25_query(text, language), fusion, max(DEPTH, DEPTH_PER_HIT * wanted))
 
 
-def document_words(texts: Sequence[str], language: str) -> list[SparseVector | None]:
-    """Words of documents, each weighed by how often it comes and how long the text is; ``None`` for no words."""
+def bm25_documents(texts: Sequence[str], language: str) -> list[SparseVector | None]:
+    """Encodes documents: term frequencies, scaled by the length of the text; ``None`` for a text without words."""
     model = _model(language)
     return [_sparse(model.embed_document(text)) for text in texts]
 
 
+def bm25_query(text: str, language: str) -> SparseVector | None:
+    """Encodes a query: 1.0 for each of its words; ``None`` for a text without words."""
+    return _sparse(_model(language).embed_query(text))
+
+
 def require_language(language: str) -> None:
-    """Refuse a language before a collection is made for it.
+    """Refuses a language without BM25, before a collection is made for it.
 
     Raises:
-        InputError: There is no BM25 for it.
+        InputError: There is no BM25 for the language.
     """
     _model(language)
-
-
-def query_words(text: str, language: str) -> SparseVector | None:
-    """Words of a query, 1.0 each; ``None`` for no words."""
-    return _sparse(_model(language).embed_query(text))
 
 
 def _sparse(vector: Any) -> SparseVector | None:

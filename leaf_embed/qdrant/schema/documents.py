@@ -1,4 +1,4 @@
-"""What goes into a collection and what comes out of it."""
+"""Documents and hits: the values that go into a collection and come out of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from leaf_embed.errors import InputError
 from leaf_embed.texts import clean
@@ -36,11 +39,11 @@ class Document:
     """One document, checked when it is built.
 
     Attributes:
-        id: Any text or whole number; ``1`` and ``"1"`` are two ids. It comes back with the hits.
-        text: What is embedded, after the title.
+        id: Any text or whole number; ``1`` and ``"1"`` are different ids. Hits have the same id.
+        text: Text to embed, after the title.
         title: ``""`` for none.
-        payload: Anything JSON can hold; kept, given back and open to filters. A copy is made, as JSON would read it
-            (a tuple becomes a list).
+        payload: Any JSON value; stored, returned with the hits and open to filters. A copy is made, as JSON would read
+            it (a tuple becomes a list).
 
     Raises:
         InputError: A field cannot be used.
@@ -72,17 +75,22 @@ class Document:
         return f"{self.title} {self.text}".strip()
 
     def content_hash(self, fingerprint: str) -> str:
-        """32 hexadecimal digits that change when the vector would: text, title, or the space."""
+        """Returns 32 hexadecimal digits that change with whatever changes the vector: text, title, or the space."""
         content = json.dumps([fingerprint, self.title, self.text])
         return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+    def with_vector(self, vector: ArrayLike | None) -> StoredDocument:
+        """Returns the document with its full vector, ``dim`` floats, for ``LeafCollection.index_vectors``."""
+        row = None if vector is None else np.asarray(vector, dtype=np.float32)
+        return StoredDocument(self.id, self.text, self.title, self.payload, row)
 
 
 @dataclass(frozen=True)
 class StoredDocument(Document):
-    """A document with its vector, as a collection gives it back or as ``index_vectors`` takes it.
+    """A document with its vector, as a collection returns it or ``index_vectors`` takes it.
 
     Attributes:
-        vector: The full vector, shape ``(dim,)``, float32; ``None`` if it was not asked for.
+        vector: Full vector, shape ``(dim,)``, float32; ``None`` if it was not asked for.
     """
 
     vector: FloatArray | None = field(default=None, compare=False, repr=False)
@@ -90,14 +98,14 @@ class StoredDocument(Document):
 
 @dataclass(frozen=True)
 class Hit:
-    """One answer to a search.
+    """One result of a search.
 
     Attributes:
-        id: The document's id, as it was given.
-        score: Cosine or dot product with the full vector; higher is nearer.
-        text: The document's text.
-        title: The document's title.
-        payload: The document's own payload.
+        id: Id of the document, as it was indexed.
+        score: Cosine or dot product with the full vector, or the score of the fusion; higher is nearer.
+        text: Text of the document.
+        title: Title of the document.
+        payload: Payload of the document.
     """
 
     id: str | int
@@ -109,14 +117,14 @@ class Hit:
 
 @dataclass(frozen=True)
 class IndexReport:
-    """What became of the documents of one call, in numbers of documents.
+    """The result of indexing, in numbers of documents.
 
     Attributes:
-        added: New ids.
-        updated: Text or title differed from what was stored: embedded again.
-        payload_updated: Only the payload differed: written, not embedded again.
-        unchanged: Nothing differed: nothing written.
-        seconds: Wall time, the building of graphs included.
+        added: Documents with new ids.
+        updated: Documents whose text or title differed from the stored one: embedded again.
+        payload_updated: Documents of which only the payload differed: written, not embedded again.
+        unchanged: Documents equal to the stored ones: not written.
+        seconds: Wall time, graphs included.
     """
 
     added: int
@@ -127,22 +135,22 @@ class IndexReport:
 
     @property
     def embedded(self) -> int:
-        """Documents that the document encoder was asked for."""
+        """Number of documents that were embedded."""
         return self.added + self.updated
 
     @property
     def total(self) -> int:
-        """Documents that came."""
+        """Number of documents passed."""
         return self.embedded + self.payload_updated + self.unchanged
 
 
-def as_document(value: Any, place: int) -> Document:
-    """A document from a :class:`Document`, or from a mapping such as a line of BEIR's corpus.jsonl.
+def as_document(value: Any, number: int) -> Document:
+    """Returns the document for a :class:`Document`, or for a mapping such as a line of BEIR's corpus.jsonl.
 
     Args:
         value: A mapping needs ``_id`` (or ``id``) and ``text``; ``title`` and ``payload`` are optional, and any other
             key is put into the payload.
-        place: Number of the document in the input, for the message.
+        number: Number of the document in the input, for the message.
 
     Raises:
         InputError: Neither of them, or a field is missing or cannot be used.
@@ -151,7 +159,7 @@ def as_document(value: Any, place: int) -> Document:
         return value
     if not isinstance(value, Mapping):
         raise InputError(
-            f"document number {place} is of type {type(value).__name__}; expected a Document, or a mapping with "
+            f"document number {number} is of type {type(value).__name__}; expected a Document, or a mapping with "
             "'_id', 'text' and optionally 'title'"
         )
     fields = dict(value)
@@ -159,21 +167,21 @@ def as_document(value: Any, place: int) -> Document:
     missing = [name for name in (key, "text") if name not in fields]
     if missing:
         raise InputError(
-            f"document number {place} lacks {' and '.join(map(repr, missing))}; it has the keys {sorted(fields)}"
+            f"document number {number} lacks {' and '.join(map(repr, missing))}; it has the keys {sorted(fields)}"
         )
     payload = fields.pop("payload", None) or {}
     if not isinstance(payload, Mapping):
-        raise InputError(f"document number {place}: payload must be a mapping; got {type(payload).__name__}")
+        raise InputError(f"document number {number}: payload must be a mapping; got {type(payload).__name__}")
     return Document(fields.pop(key), fields.pop("text"), fields.pop("title", None) or "", {**payload, **fields})
 
 
 def point_id(document_id: str | int) -> str:
-    """The UUID that a document's id becomes, since Qdrant takes only UUIDs and unsigned integers."""
+    """Returns the UUID for a document's id, since Qdrant takes only UUIDs and unsigned integers."""
     return str(uuid.uuid5(NAMESPACE, json.dumps(document_id)))
 
 
 def stored_payload(document: Document, fingerprint: str) -> dict[str, Any]:
-    """What is written beside the vectors."""
+    """Returns the payload of a point."""
     return {
         ID: document.id,
         TITLE: document.title,
@@ -184,14 +192,14 @@ def stored_payload(document: Document, fingerprint: str) -> dict[str, Any]:
 
 
 def hit(point: str | int, score: float, stored: Mapping[str, Any], text_key: str | None = None) -> Hit:
-    """The reverse of :func:`stored_payload`; a point that somebody else wrote keeps its own id and payload."""
+    """Returns the hit of a point; a point that another program wrote keeps its own id and payload."""
     return Hit(score=score, **_fields(point, stored, text_key))
 
 
 def stored_document(
     point: str | int, stored: Mapping[str, Any], vector: FloatArray | None, text_key: str | None = None
 ) -> StoredDocument:
-    """A document as it was read; see :func:`hit`."""
+    """Returns the document of a point; see :func:`hit`."""
     return StoredDocument(vector=vector, **_fields(point, stored, text_key))
 
 
@@ -203,7 +211,7 @@ def _fields(point: str | int, stored: Mapping[str, Any], text_key: str | None) -
 
 
 def _plain_json(value: Any, source: str) -> Any:
-    """A copy made of plain JSON values that every backend stores exactly.
+    """Returns a copy of plain JSON values that every backend stores exactly.
 
     Raises:
         InputError: Not JSON, NaN or infinity, an integer beyond 64 bits (the engine would store a rounded float), or

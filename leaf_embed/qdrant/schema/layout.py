@@ -1,4 +1,4 @@
-"""What the engine really holds, read from its own configuration and compared with what the collection says."""
+"""The layout of an existing collection: the engine's own configuration, compared with the collection's metadata."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaf_embed.errors import CollectionError
-from leaf_embed.qdrant.query.bm25 import BM25
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.quantization import QUANTIZATIONS
-from leaf_embed.qdrant.schema.spec import CollectionSpec, mrl_name
+from leaf_embed.qdrant.schema.spec import BM25, CollectionSpec, mrl_name
 
 __all__ = ["StoredVector", "check_layout", "read_layout", "truncated_dims"]
 
 
 @dataclass(frozen=True)
 class StoredVector:
-    """One named vector as the engine has it.
+    """One named vector in the engine's configuration.
 
     Attributes:
         size: Dimensions; 0 for a sparse vector.
         distance: ``"cosine"``, ``"dot"``, or another of Qdrant's; ``"sparse, idf"`` or ``"sparse, none"``.
         quantization: A name of :data:`leaf_embed.qdrant.schema.quantization.QUANTIZATIONS`; ``None`` in local mode,
-            which has none whatever it was told.
+            which ignores quantization.
         datatype: ``"float32"``, ``"float16"``, or another of Qdrant's; ``None`` in local mode.
         graph: Whether it has a graph, or will have one.
     """
@@ -38,18 +37,18 @@ class StoredVector:
 
 
 def read_layout(
-    vectors: Mapping[str, Any], hnsw: Any = None, codes: Any = None, sparse: Mapping[str, Any] | None = None
+    vectors: Mapping[str, Any], hnsw: Any = None, quantization: Any = None, sparse: Mapping[str, Any] | None = None
 ) -> dict[str, StoredVector]:
-    """Read a configuration in its JSON form, which the server and the embedded engine share.
+    """Reads a configuration in its JSON form, which the server and the embedded engine share.
 
     Args:
         vectors: Each vector's parameters by its name; the parameters of the only one if it has no name.
-        hnsw: The graph's parameters of the whole collection, which a vector may overrule.
-        codes: The quantization of the whole collection, which a vector may overrule.
+        hnsw: Graph parameters of the whole collection, which a vector may override.
+        quantization: Quantization of the whole collection, which a vector may override.
         sparse: Each sparse vector's parameters by its name.
     """
     named = {"": vectors} if "size" in vectors else vectors
-    dense = {name: _stored(params, hnsw or {}, codes) for name, params in named.items()}
+    dense = {name: _stored(params, hnsw or {}, quantization) for name, params in named.items()}
     return {**dense, **{name: _stored_sparse(params) for name, params in (sparse or {}).items()}}
 
 
@@ -58,19 +57,19 @@ def _stored_sparse(params: Mapping[str, Any] | None) -> StoredVector:
     return StoredVector(0, f"sparse, {modifier}", quantization=None, datatype=None, graph=False)
 
 
-def _stored(params: Mapping[str, Any], hnsw: Mapping[str, Any], codes: Any) -> StoredVector:
+def _stored(params: Mapping[str, Any], hnsw: Mapping[str, Any], quantization: Any) -> StoredVector:
     own = (params.get("hnsw_config") or {}).get("m")
     return StoredVector(
         size=int(params["size"]),
         distance=str(params["distance"]).lower(),
-        quantization=_codes(params.get("quantization_config") or codes),
+        quantization=_quantization_name(params.get("quantization_config") or quantization),
         datatype=params.get("datatype") or "float32",
         graph=(hnsw.get("m", 16) if own is None else own) > 0,
     )
 
 
-def _codes(config: Any) -> str:
-    """Our name of a quantization in its JSON form, such as ``{"turbo": {"bits": "bits4"}}``."""
+def _quantization_name(config: Any) -> str:
+    """Returns our name of a quantization in its JSON form, such as ``{"turbo": {"bits": "bits4"}}``."""
     if not isinstance(config, Mapping):
         return "none"
     family = next((name for name in ("scalar", "turbo", "binary", "product") if config.get(name)), None)
@@ -87,7 +86,7 @@ def _codes(config: Any) -> str:
 
 
 def truncated_dims(layout: Mapping[str, StoredVector]) -> tuple[int, ...]:
-    """Dimensions of the vectors that are called and shaped like ours, ``mrl_<d>``."""
+    """Returns the dimensions of the vectors with the names and sizes of leaf-embed, ``mrl_<d>``."""
     found = []
     for name, vector in layout.items():
         match = re.fullmatch(r"mrl_(\d+)", name)
@@ -97,7 +96,7 @@ def truncated_dims(layout: Mapping[str, StoredVector]) -> tuple[int, ...]:
 
 
 def check_layout(metadata: CollectionMetadata, layout: Mapping[str, StoredVector]) -> None:
-    """Refuse a collection that cannot answer as it says; warn of what is merely otherwise.
+    """Refuses a collection whose engine lacks a vector of the metadata; warns of lesser differences.
 
     Raises:
         CollectionError: A vector is missing, or of another size or distance.
@@ -111,26 +110,26 @@ def _require_vectors(metadata: CollectionMetadata, layout: Mapping[str, StoredVe
     spec, space = metadata.spec, metadata.space
     expected = {n: (d, "cosine") for n, d in spec.vector_dims(space).items()}
     expected[spec.full_name] = (space.dim, spec.distance_for(space))
-    if spec.has_words:
+    if spec.has_bm25:
         expected[BM25] = (0, "sparse, idf")
     for name, (size, distance) in expected.items():
         found = layout.get(name)
         if found is None or (found.size, found.distance) != (size, distance):
-            is_there = "nothing" if found is None else f"{found.size} dimensions under {found.distance}"
+            held = "nothing" if found is None else f"{found.size} dimensions under {found.distance}"
             raise CollectionError(
-                f"the collection {metadata.name!r} says that its vector {name!r} has {size} dimensions under "
-                f"{distance}, but the engine holds {is_there}. It was changed by other means: restore it from a "
+                f"the metadata of the collection {metadata.name!r} says that its vector {name!r} has {size} dimensions "
+                f"under {distance}, but the engine holds {held}. It was changed by other means: restore it from a "
                 "backup, or index the documents into a new collection."
             )
 
 
 def _differences(spec: CollectionSpec, layout: Mapping[str, StoredVector]) -> list[str]:
-    """What is otherwise than the collection says but does not change its answers' order, one sentence each."""
+    """Returns the differences from the spec that do not change the order of hits, one sentence each."""
     found = []
     for name in (mrl_name(dim) for dim in spec.mrl):
-        codes = layout[name].quantization
-        if codes not in (None, spec.quantization):
-            found.append(f"{name} is quantized by {codes!r}, not {spec.quantization!r}: call change_quantization")
+        actual = layout[name].quantization
+        if actual not in (None, spec.quantization):
+            found.append(f"{name} is quantized by {actual!r}, not {spec.quantization!r}: call change_quantization")
     full = layout[spec.full_name]
     if full.quantization not in (None, "none") and not spec.full_graph:
         found.append(f"{spec.full_name!r} is quantized by {full.quantization!r}, which no search uses")

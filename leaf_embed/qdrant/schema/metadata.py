@@ -1,7 +1,7 @@
-"""What a collection says about itself: its name, the space of its vectors with canaries, and its spec.
+"""The metadata of a collection: its name, the space of its vectors with canaries, and its spec.
 
-A server and the client's local mode keep it in the collection's own metadata under the key ``leaf_embed``; the embedded
-engine has no place for it, so there it is the file ``leaf-collection.json`` beside the engine's.
+A server and the client's local mode store it in the collection's own metadata under the key ``leaf_embed``; for the
+embedded engine, which stores no metadata, it is the file ``leaf-collection.json`` beside the engine's files.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ METADATA_KEY = "leaf_embed"
 
 
 def check_name(name: str) -> str:
-    """A collection's name that is safe as the name of a directory and in a URL.
+    """Returns a collection's name that is safe as the name of a directory and in a URL.
 
     Raises:
-        InputError: It is not.
+        InputError: The name is not safe.
     """
     if not isinstance(name, str) or not re.fullmatch(r"\w(?:[\w. -]{0,200}[\w-])?", name):
         raise InputError(
@@ -40,15 +40,15 @@ def check_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class CollectionMetadata:
-    """What is stored with a collection.
+    """The metadata that is stored with a collection.
 
     Attributes:
         name: Name of the collection.
-        space: The space of its vectors, with canaries if the space had any when the collection was made.
+        space: Space of its vectors, with canaries if the space had any when the collection was created.
         spec: Its vectors.
-        made_by: Release that made it.
-        text_key: Of a collection made elsewhere: the field of the stored payload that holds the text. ``None`` for our
-            own, whose payload has a layout of its own.
+        made_by: Release that created it.
+        text_key: Field of the payload that holds the text, in a collection made by another program. ``None`` in one
+            made by leaf-embed, whose payload has its own layout.
     """
 
     name: str
@@ -62,7 +62,7 @@ class CollectionMetadata:
         self.spec.require_fit(self.space)
 
     def point_id(self, document_id: str | int) -> str | int:
-        """The id of a document's point; in a collection made elsewhere the ids that Qdrant takes stay as they are."""
+        """Returns the id of a document's point; in an adopted collection ids that Qdrant accepts stay as they are."""
         if self.text_key is None:
             return point_id(document_id)
         if isinstance(document_id, int):
@@ -73,7 +73,7 @@ class CollectionMetadata:
             return point_id(document_id)
 
     def to_dict(self) -> dict[str, Any]:
-        """The versioned JSON form."""
+        """Returns the versioned JSON form."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -86,19 +86,19 @@ class CollectionMetadata:
 
     @classmethod
     def from_dict(cls, value: Any, *, name: str) -> CollectionMetadata:
-        """Read the JSON form back.
+        """Reads the JSON form.
 
         Args:
-            value: What was stored; ``None`` if nothing was.
-            name: The name that the collection has now, which may differ from the stored one.
+            value: The stored value; ``None`` if there is none.
+            name: Current name of the collection, which may differ from the stored one.
 
         Raises:
-            CollectionError: Nothing stored, not this format, an unknown version, or damaged.
+            CollectionError: No metadata, another format, an unknown version, or damaged.
         """
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise CollectionError(
                 f"the collection {name!r} does not say which model wrote its vectors: it holds no leaf-embed metadata. "
-                "It was made elsewhere, or the metadata was lost. Restore it, or make a new collection with "
+                "Another program made it, or the metadata was lost. Restore it, or make a new collection with "
                 "LeafCollection.create and index the documents there; this one is left as it is."
             )
         if value.get("version") != VERSION:

@@ -1,7 +1,7 @@
-"""The ways in which Qdrant compresses vectors, and what each of them needs from a search.
+"""Qdrant's quantizations, their sizes, and the number of candidates that each needs from a search.
 
-Stage one of a search never rescores by default: it only has to bring the right documents among its candidates, and
-stage two compares those with the full vectors anyway. Coarse codes therefore ask for more candidates instead.
+Stage one of a search never rescores by default: it only has to find the right documents among its candidates, and stage
+two compares those with the full vectors. A coarse quantization therefore takes more candidates instead.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ __all__ = ["QUANTIZATIONS", "Quantization", "quantization"]
 
 @dataclass(frozen=True)
 class Quantization:
-    """One way to compress a vector.
+    """One quantization of a vector.
 
     Attributes:
-        name: What it is called in a :class:`~leaf_embed.qdrant.CollectionSpec`.
-        family: The kind of Qdrant's configuration.
-        option: What the kind is told: a bit size, an encoding or a ratio.
-        bits: Bits a dimension in memory.
-        candidates: How many times more candidates stage one takes than with exact vectors.
-        extra: Bytes a vector beside its codes, measured on the embedded engine.
+        name: Its name in a :class:`~leaf_embed.qdrant.CollectionSpec`.
+        family: Kind of Qdrant's configuration.
+        option: Option of that kind: a bit size, an encoding or a ratio.
+        bits: Bits per dimension in memory.
+        candidates: Factor by which stage one takes more candidates than with unquantized vectors.
+        extra: Further bytes per vector, measured on the embedded engine.
     """
 
     name: str
@@ -36,10 +36,10 @@ class Quantization:
     extra: int = 0
 
     def size(self, dim: int) -> int:
-        """Bytes in memory of one vector's codes."""
+        """Returns the bytes in memory of one quantized vector."""
         coded = math.ceil(dim * self.bits / 8)
-        words = 16 if self.family == "binary" else 1  # binary codes fill whole words of 128 bits
-        return words * math.ceil(coded / words) + self.extra
+        block = 16 if self.family == "binary" else 1  # binary vectors fill whole blocks of 128 bits
+        return block * math.ceil(coded / block) + self.extra
 
 
 # Candidates: on 30,000 x 768 vectors int8 and turbo4 lose nothing, turbo2 needs 4 times oversampling for .976, and
@@ -67,10 +67,10 @@ QUANTIZATIONS = {
 
 
 def quantization(name: str) -> Quantization:
-    """Look one up.
+    """Returns the quantization of a name.
 
     Raises:
-        InputError: There is none of this name; the message lists those there are.
+        InputError: There is none of this name; the message lists those that exist.
     """
     found = QUANTIZATIONS.get(name) if isinstance(name, str) else None
     if found is None:

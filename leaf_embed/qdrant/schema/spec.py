@@ -1,4 +1,4 @@
-"""What a collection stores: which vectors, how compressed, compared by which distance."""
+"""The spec of a collection: its vectors, their quantization, distance and place in memory."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from leaf_embed.errors import InputError
 from leaf_embed.qdrant.schema.quantization import quantization
 from leaf_embed.space import EmbeddingSpace
 
-__all__ = ["FULL", "CollectionSpec", "mrl_name"]
+__all__ = ["BM25", "FULL", "CollectionSpec", "mrl_name"]
 
-FULL = "full"  # the teacher's vectors as they are, read only to rescore candidates
+FULL = "full"  # name of the teacher's unchanged vectors, read only to rescore candidates
+BM25 = "bm25"  # name of the sparse vectors
 DEFAULT_MRL = 128
 SMALL_SPACE = 128  # up to here a comparison with every full vector costs hardly more than a first stage
-# Among 200 candidates of the first third are all of the 10 nearest for 99.8 % of queries at 256 and 384 d, and for
-# all at 768 d and above; of the first quarter for 98.0 % at 256 d; of the first sixth for 99.4 % at 768 d, of which the
-# graph and the codes leave 98.2 % (50,000 made-up vectors: benchmarks/first_stage.py, qdrant_presets.py).
+# 200 candidates of the first third of the dimensions hold all of the 10 nearest for 99.8 % of queries at 256 and 384
+# dimensions, and for all at 768 and above; of the first quarter for 98.0 % at 256; of the first sixth for 99.4 % at
+# 768, of which graph and quantization leave 98.2 % (50,000 synthetic vectors: benchmarks/first_stage.py and
+# qdrant_presets.py).
 STEP = 16
 
 Memory: TypeAlias = Literal["cold", "cached", "pinned"]
@@ -35,52 +37,52 @@ INDEX_KINDS = ("keyword", "integer", "float", "bool", "datetime", "text", "uuid"
 
 
 def mrl_name(dim: int) -> str:
-    """Name of the vector that holds the first ``dim`` dimensions."""
+    """Returns the name of the vector that holds the first ``dim`` dimensions."""
     return f"mrl_{dim}"
 
 
 @dataclass(frozen=True)
 class CollectionSpec:
-    """The shape of a collection.
+    """The vectors of a collection, and how they are stored.
 
     Every point has the named vector ``full``: shape ``(dim,)``, on disk, without a graph. It is never quantized, since
-    the final ranking would then read the codes (measured: recall@10 .935 with int8, .221 with binary). For each
-    dimension ``d`` of ``mrl`` it also has ``mrl_<d>``: the first d dimensions, unit norm, with a graph and codes kept
-    in memory. A search takes candidates from ``mrl_<d>`` and ranks them by ``full``.
+    the final ranking would then read the quantized vectors (measured: recall@10 .935 with int8, .221 with binary). For
+    each dimension ``d`` of ``mrl`` it also has ``mrl_<d>``: the first d dimensions, unit norm, quantized and with a
+    graph, in memory. A search takes candidates from ``mrl_<d>`` and ranks them by ``full``.
 
     Attributes:
-        mrl: Dimensions of the truncated vectors, each below that of the space. The first one answers searches by
-            default. ``()`` means no first stage: every search is exact, over all of ``full``.
-        quantization: Of the truncated vectors, by what a dimension costs in memory: ``"none"`` 32 bits; ``"int8"`` or
-            ``"turbo8"`` 8 (the latter is missing in Qdrant's published OpenAPI, so perhaps in your server);
-            ``"turbo4"`` 4; ``"turbo2"`` or ``"binary2"`` 2; ``"turbo1.5"`` or ``"binary1.5"``; ``"turbo1"`` or
-            ``"binary"`` 1; ``"product4"``, ``8``, ``16``, ``32`` or ``64``: that part of 32 bits.
-        distance: Of ``full``. ``"auto"``: cosine if the space's vectors have unit norm, else dot product, because
-            Qdrant normalises what it stores under cosine and the teacher's norms would be lost. If your teacher has no
-            unit norm but is meant to be compared by cosine, say ``"cosine"``. Truncated vectors always use cosine, so
-            under a dot product raise ``candidates`` when you search.
+        mrl: Dimensions of the truncated vectors, each below that of the space. Searches use the first one by default.
+            ``()`` means no first stage: every search is exact, over all of ``full``.
+        quantization: Quantization of the truncated vectors, with bits per dimension in memory: ``"none"`` 32;
+            ``"int8"`` or ``"turbo8"`` 8 (the latter is missing in Qdrant's published OpenAPI, so perhaps in your
+            server); ``"turbo4"`` 4; ``"turbo2"`` or ``"binary2"`` 2; ``"turbo1.5"`` or ``"binary1.5"``; ``"turbo1"``
+            or ``"binary"`` 1; ``"product4"``, ``8``, ``16``, ``32`` or ``64``: 32 divided by this number.
+        distance: Distance of ``full``. ``"auto"``: cosine if the space's vectors have unit norm, else dot product,
+            because Qdrant normalises vectors under cosine and the teacher's norms would be lost. If your teacher's
+            vectors have no unit norm but are meant for cosine, set ``"cosine"``. Truncated vectors always use cosine,
+            so with a dot product raise ``candidates`` when you search.
         m: Edges per node of the graph over the truncated vectors.
         ef_construct: Neighbours considered while the graph is built. Qdrant's own default of 100 leaves clusters that
             a search does not reach (measured: 98.0 % of answers as by exhaustive search, 99.0 % with 200).
         index_from_kb: Kilobytes of truncated vectors per segment from which a graph is built and used; below it a scan
             is as fast. Qdrant's own default is 10,000.
-        datatype: Of ``full``: ``"float16"`` halves its disk and changes a cosine by less than 1e-3.
-        binary_query: How a query is encoded against binary codes; ``"scalar8bits"`` loses least.
+        datatype: Datatype of ``full``: ``"float16"`` halves its disk and changes a cosine by less than 1e-3.
+        binary_query: Encoding of a query against binary vectors; ``"scalar8bits"`` loses least.
         full_memory: ``"cold"`` reads ``full`` from disk, ``"cached"`` fills the page cache with it.
-        codes_memory: Where codes lie (the truncated vectors themselves without codes): ``"pinned"`` never leaves
-            memory; the engines treat unquantized vectors as cached.
-        graph_memory: Where the graph lies.
-        payload_memory: Where texts and payloads lie.
-        sparse: ``"bm25"`` keeps the words of each document too, as a sparse vector of this name, for searches with
-            ``hybrid=True``; ``"none"`` does not.
-        language: Of these words: decides on stop words and stems. ``"english"``, ``"german"``, and so on.
+        codes_memory: Memory of the quantized vectors (of the truncated ones without quantization): ``"pinned"`` never
+            leaves memory; the engines treat unquantized vectors as cached.
+        graph_memory: Memory of the graph.
+        payload_memory: Memory of texts and payloads.
+        sparse: ``"bm25"`` also stores a sparse BM25 vector of each document, for searches with ``hybrid=True``;
+            ``"none"`` does not.
+        language: Language of stop words and stems for BM25: ``"english"``, ``"german"``, and so on.
         payload_indexes: Fields of the payload that filters use, and their kind: ``{"lang": "keyword"}``. Kinds:
-            keyword, integer, float, bool, datetime, text, uuid, geo. Local mode filters without.
+            keyword, integer, float, bool, datetime, text, uuid, geo. Local mode filters without them.
         shard_number: Shards; like the next two for a server alone. Candidates are taken per shard.
         replication_factor: Copies of each shard.
         write_consistency_factor: Copies that must have a write before it counts.
-        full_name: Name of the full vector: another than ``"full"`` only in a collection made elsewhere.
-        full_graph: Whether ``full`` has a graph of its own, and perhaps codes: only in a collection made elsewhere.
+        full_name: Name of the full vector: another than ``"full"`` only in an adopted collection.
+        full_graph: Whether ``full`` has a graph of its own, and perhaps a quantization: only in an adopted collection.
 
     Raises:
         InputError: A field holds a value that no collection can have.
@@ -129,8 +131,8 @@ class CollectionSpec:
         object.__setattr__(self, "payload_indexes", _indexes(self.payload_indexes))
 
     @property
-    def has_words(self) -> bool:
-        """Whether documents have a sparse vector of their words."""
+    def has_bm25(self) -> bool:
+        """Whether documents have a sparse BM25 vector."""
         return self.sparse != "none"
 
     @property
@@ -140,24 +142,24 @@ class CollectionSpec:
 
     @classmethod
     def for_space(cls, space: EmbeddingSpace) -> CollectionSpec:
-        """The default for a space: the preset ``balanced``, or no first stage up to 128 dimensions."""
+        """Returns the default for a space: the preset ``balanced``, or no first stage up to 128 dimensions."""
         return cls.preset("balanced", space) if space.dim > SMALL_SPACE else cls(mrl=())
 
     @classmethod
     def preset(cls, name: Literal["balanced", "small", "exact"], space: EmbeddingSpace) -> CollectionSpec:
-        """A named choice.
+        """Returns a preset.
 
-        Bytes are those of codes and graph in memory for a vector of 768 dimensions; the rest was measured on 100,000
-        made-up vectors in clusters (benchmarks/qdrant_presets.py), against exhaustive search in NumPy.
+        Bytes are those of vectors and graph in memory at 768 dimensions; the rest was measured on 100,000 synthetic
+        vectors in clusters (benchmarks/qdrant_presets.py), against exhaustive search in NumPy.
 
         ``balanced``: a third of the dimensions (rounded up to a multiple of 16) as int8, then ``full`` as float32. 305
-        bytes a vector, a tenth of float32; recall@10 .9998, 99.8 % of answers identical, 1.0 ms. Disk: 5.0 kB a vector.
+        bytes per vector, 1/10 of float32; recall@10 .9998, 99.8 % of answers identical, 1.0 ms. 5.0 kB on disk.
 
-        ``small``: the same dimensions as 4-bit TurboQuant, then ``full`` as float16. 182 bytes a vector, a seventeenth;
-        recall@10 .997, 95 % of answers identical (float16 swaps near ties), 1.0 ms. Disk: 3.3 kB.
+        ``small``: the same dimensions as 4-bit TurboQuant, then ``full`` as float16. 182 bytes per vector, 1/17 of
+        float32; recall@10 .997, 95 % of answers identical (float16 swaps near ties), 1.0 ms. 3.3 kB on disk.
 
-        ``exact``: every search compares with every full vector. No memory and no graph, 14 ms, and time grows with the
-        collection: for up to some ten thousand documents, or as the truth to measure the others by. Disk: 3.9 kB.
+        ``exact``: every search compares with every full vector. No memory and no graph, 14 ms, and latency grows with
+        the collection: for up to some ten thousand documents, or as a reference for the others. 3.9 kB on disk.
 
         Raises:
             InputError: There is no preset of this name.
@@ -173,7 +175,7 @@ class CollectionSpec:
         raise InputError(f"presets are 'balanced', 'small' and 'exact'; got {name!r}")
 
     def require_fit(self, space: EmbeddingSpace) -> None:
-        """Check the truncated dimensions against the space.
+        """Checks the truncated dimensions against the space.
 
         Raises:
             InputError: One is not below the dimensions of the space.
@@ -186,22 +188,22 @@ class CollectionSpec:
             )
 
     def distance_for(self, space: EmbeddingSpace) -> Literal["cosine", "dot"]:
-        """The distance of ``full`` in a collection of this space."""
+        """Returns the distance of ``full`` in a collection of this space."""
         if self.distance == "auto":
             return "cosine" if space.unit_norm else "dot"
         return self.distance
 
     def vector_dims(self, space: EmbeddingSpace) -> dict[str, int]:
-        """Every named vector with its dimensions, ``full`` first."""
+        """Returns every named vector with its dimensions, ``full`` first."""
         return {self.full_name: space.dim, **{mrl_name(d): d for d in self.mrl}}
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
+        """Returns the JSON form."""
         return {**asdict(self), "mrl": list(self.mrl), "payload_indexes": self.index_kinds}
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> CollectionSpec:
-        """Read the JSON form back."""
+        """Reads the JSON form."""
         return cls(**{**value, "mrl": tuple(value["mrl"])})
 
 

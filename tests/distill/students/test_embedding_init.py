@@ -8,14 +8,16 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from leaf_embed.distill import DistillConfig, TeacherCache
-from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.students import embedding_init as context
-from leaf_embed.distill.students.backbone import build_student, missing_layers
-from leaf_embed.distill.students.base import Course, LayeredPlan
+from leaf_embed.distill.students.backbone import build_student
+from leaf_embed.distill.students.embedding_init import missing_layers
+from leaf_embed.distill.students.transformer import TransformerStudent
+from leaf_embed.distill.train import align
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from tests.conftest import make_model, texts
 
 KEPT = (2, 3)
+CONFIG = DistillConfig.quick(max_steps=1, precision="float32")
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +35,13 @@ def cache(source, tmp_path_factory):
 
 def started(source, cache):
     """A student after the start, its texts, and the embeddings it had."""
-    plan = LayeredPlan(source, cache.space, KEPT, seed=0)
-    learned = plan.tokenize(cache, np.arange(80), 64)
-    size = plan.model[0].auto_model.embeddings.word_embeddings.weight.detach().norm(dim=1).mean()
+    student = TransformerStudent(source, cache.space, CONFIG, layers=KEPT)
+    learned = student.tokenize(cache, np.arange(80), 64)
+    size = student.model[0].auto_model.embeddings.word_embeddings.weight.detach().norm(dim=1).mean()
     lower = missing_layers(source, KEPT)
-    context.start_embeddings(plan.model, lower, lambda: context.random_batches(learned, 0, "cpu"), bfloat16=False)
-    return plan.model, learned, size
+    batches = (student.batch(learned, places) for places in context.random_batches(learned, 0))
+    context.start_embeddings(student.model, lower, batches, bfloat16=False)
+    return student.model, learned, size
 
 
 def test_embeddings_are_the_mean_hidden_states(source, cache):
@@ -75,22 +78,18 @@ def test_embeddings_are_the_mean_hidden_states(source, cache):
 def test_the_start_is_nearer_to_the_teacher(source, cache, tmp_path):
     losses = []
     for layers in ("plain", "context"):
-        plan = LayeredPlan(source, cache.space, KEPT, seed=0)
+        student = TransformerStudent(source, cache.space, CONFIG, layers=KEPT)
         if layers == "plain":
-            plan._layers = None  # as if the two layers were all of their source
-        learned, held_out = plan.tokenize(cache, np.arange(60), 64), plan.tokenize(cache, np.arange(60, 80), 64)
-        config = DistillConfig.quick(max_steps=1, precision="float32")
-        course = Course(config, Objective(), tmp_path / layers)
-        course.work.mkdir()
-        losses.append(plan.align(learned, held_out, course).warm_start.loss)
+            student._layers = None  # as if the two layers were all of their source
+        learned, held_out = (student.tokenize(cache, np.arange(*span), 64) for span in ((60,), (60, 80)))
+        losses.append(align(student, learned, held_out, CONFIG, tmp_path).warm_start.loss)
     assert losses[1] < 0.8 * losses[0]
 
 
 def test_only_a_sample_is_read(source, cache, monkeypatch):
-    learned = LayeredPlan(source, cache.space, KEPT, seed=0).tokenize(cache, np.arange(80), 64)
+    learned = TransformerStudent(source, cache.space, CONFIG, layers=KEPT).tokenize(cache, np.arange(80), 64)
     monkeypatch.setattr(context, "TOKENS", 200)
-    batches = list(context.random_batches(learned, 0, "cpu"))
-    read = sum(int(features["attention_mask"].sum()) for features in batches)
+    read = sum(int(learned.lengths[places].sum()) for places in context.random_batches(learned, 0))
     assert 200 <= read < 200 + learned.lengths.max()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from leaf_embed import vectors
 from leaf_embed.errors import InputError
-from leaf_embed.qdrant.backends.edge_quantization import search_codes
+from leaf_embed.qdrant.backends.edge_quantization import search_quantized
 
 RANDOM = np.random.default_rng(3)
 DOCUMENTS = vectors.normalize(RANDOM.standard_normal((600, 64)))
@@ -16,7 +16,7 @@ EXACT = np.argsort(-(QUERIES @ DOCUMENTS.T), axis=1)[:, :10]
 
 
 def overlap(quantization: str) -> float:
-    rows = search_codes(QUERIES, DOCUMENTS, 10, quantization=quantization)
+    rows = search_quantized(QUERIES, DOCUMENTS, 10, quantization=quantization)
     assert rows.shape == (30, 10)
     return float(np.mean([len(np.intersect1d(*pair)) / 10 for pair in zip(rows, EXACT, strict=True)]))
 
@@ -29,9 +29,9 @@ def test_codes_rank_worse_the_coarser_they_are() -> None:
 
 
 def test_fewer_documents_than_wanted() -> None:
-    assert search_codes(QUERIES, DOCUMENTS[:4], 10, quantization="turbo4").shape == (30, 4)
+    assert search_quantized(QUERIES, DOCUMENTS[:4], 10, quantization="turbo4").shape == (30, 4)
 
 
 def test_an_unknown_code() -> None:
     with pytest.raises(InputError, match="turbo3"):
-        search_codes(QUERIES, DOCUMENTS, 10, quantization="turbo3")
+        search_quantized(QUERIES, DOCUMENTS, 10, quantization="turbo3")

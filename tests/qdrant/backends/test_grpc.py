@@ -15,12 +15,13 @@ from google.protobuf import descriptor_pool, message_factory
 from qdrant_client import QdrantClient
 
 from leaf_embed.qdrant import CollectionMetadata, CollectionSpec, Retry
-from leaf_embed.qdrant.backends.base import Point
-from leaf_embed.qdrant.backends.client import ClientPoints, Sender
-from leaf_embed.qdrant.backends.client_config import creation_calls
-from leaf_embed.qdrant.query.bm25 import SparseVector, plan_hybrid
+from leaf_embed.qdrant.backends.base import NewPoint
+from leaf_embed.qdrant.backends.client import ClientPoints
+from leaf_embed.qdrant.backends.client_calls import Sender
+from leaf_embed.qdrant.backends.client_collections import creation_calls
+from leaf_embed.qdrant.query.bm25 import SparseVector, bm25_query
 from leaf_embed.qdrant.query.filters import parse_filter
-from leaf_embed.qdrant.query.plan import plan_search
+from leaf_embed.qdrant.query.plan import Search, plan_search
 from leaf_embed.qdrant.schema.quantization import QUANTIZATIONS
 
 SPEC = CollectionSpec(mrl=(16,), payload_indexes={"n": "integer"})
@@ -62,7 +63,7 @@ def server(leaf: Any) -> Iterator[tuple[Recorder, Sender, ClientPoints]]:
     running.start()
     client = QdrantClient("127.0.0.1", grpc_port=port, prefer_grpc=True, check_compatibility=False, timeout=5)
     sender = Sender(client, Retry(attempts=3, first_wait=0.01, longest_wait=0.02))
-    yield recorder, sender, ClientPoints(sender, CollectionMetadata("docs", leaf.space, SPEC))
+    yield recorder, sender, ClientPoints(sender, "docs", SPEC.full_name)
     client.close()
     running.stop(None)
 
@@ -70,9 +71,11 @@ def server(leaf: Any) -> Iterator[tuple[Recorder, Sender, ClientPoints]]:
 def test_a_search_says_over_grpc_what_it_says_over_rest(server: Any, leaf: Any) -> None:
     recorder, _, points = server
     where = {"n": {"gte": 3}, "lang": ["en", "de"], "$or": [{"on": True}, {"$not": {"n": 7}}]}
-    plan = plan_search(leaf.encode_query("topic1"), SPEC, limit=3, offset=4, where=where, hnsw_ef=99, oversampling=2.0)
-    points.query(plan)
-    points.query_batch([plan, plan])
+    plan = plan_search(
+        leaf.encode_query("topic1"), SPEC, Search(limit=3, offset=4, where=where, hnsw_ef=99, oversampling=2.0)
+    )
+    points.query([plan])
+    points.query([plan, plan])
     (_, single), (_, batch) = recorder.messages
     for message in (single, *batch.query_points):
         assert (message.using, message.limit, message.offset) == ("full", 3, 4)
@@ -88,20 +91,22 @@ def test_a_search_says_over_grpc_what_it_says_over_rest(server: Any, leaf: Any) 
 @pytest.mark.parametrize("fusion", ["rrf", "dbsf"])
 def test_a_hybrid_search_says_over_grpc_what_it_says_over_rest(server: Any, leaf: Any, fusion: Any) -> None:
     recorder, _, points = server
-    hybrid = plan_hybrid(fusion, "the salt of the moon", "english", wanted=7)
-    plan = plan_search(leaf.encode_query("topic1"), SPEC, limit=3, offset=4, where={"n": 3}, hybrid=hybrid)
-    points.query(plan)
-    points.query_batch([plan])
+    search = Search(limit=3, offset=4, where={"n": 3}, hybrid=fusion)
+    plan = plan_search(leaf.encode_query("topic1"), SPEC, search, text="the salt of the moon")
+    points.query([plan])
+    points.query([plan, plan])
     (_, single), (_, batch) = recorder.messages
     for message in (single, *batch.query_points):
         assert (message.limit, message.offset, message.using) == (3, 4, "")
         assert message.query.WhichOneof("variant") == ("rrf" if fusion == "rrf" else "fusion")
         assert fusion == "dbsf" or message.query.rrf.k == 60
         meaning, words = message.prefetch
+        sparse = bm25_query("the salt of the moon", "english")
+        assert sparse is not None
         assert (meaning.using, meaning.limit, meaning.prefetch[0].using) == ("full", 100, "mrl_16")
         assert meaning.params.quantization.ignore is True
         assert (words.using, words.limit) == ("bm25", 100)
-        assert list(words.query.nearest.sparse.indices) == list(hybrid.words.indices if hybrid.words else [])
+        assert list(words.query.nearest.sparse.indices) == list(sparse.indices)
         assert words.filter == meaning.filter == meaning.prefetch[0].filter
 
 
@@ -109,7 +114,7 @@ def test_every_call_has_its_message(server: Any) -> None:
     recorder, _, points = server
     conditions = parse_filter({"n": 3}, "payload.")
     vectors = {"full": [0.5] * 64, "mrl_16": [0.25] * 16, "bm25": SparseVector((3, 9), (1.0, 0.5))}
-    points.upsert([Point(ID, vectors, {"text": "x", "payload": {"n": [1, 2.5, None, True, {"a": "é"}]}})])
+    points.upsert([NewPoint(ID, vectors, {"text": "x", "payload": {"n": [1, 2.5, None, True, {"a": "é"}]}})])
     points.overwrite_payloads({ID: {"text": "y"}})
     points.update_vectors({ID: {"mrl_16": [0.25] * 16}})
     points.payloads([ID], ["hash"])

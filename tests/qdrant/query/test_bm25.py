@@ -14,7 +14,8 @@ from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 from leaf_embed.errors import CollectionError, InputError
 from leaf_embed.qdrant import AsyncLeafCollection, CollectionSpec, Document, LeafCollection
-from leaf_embed.qdrant.query.bm25 import BM25, RRF_K, document_words, query_words
+from leaf_embed.qdrant.query.bm25 import RRF_K, bm25_documents, bm25_query
+from leaf_embed.qdrant.schema.spec import BM25
 
 SPEC = CollectionSpec(mrl=(16,), sparse="bm25", index_from_kb=10)
 # Words that no stemmer changes and no stop word list holds, so that plain Python can count them.
@@ -50,7 +51,7 @@ def fused(*rankings: list[int]) -> list[float]:
 
 def engine_words(docs: LeafCollection, query: str) -> list[tuple[int, float]]:
     """What the engine itself finds for the words alone: ids and scores."""
-    words = query_words(query, "english")
+    words = bm25_query(query, "english")
     assert words is not None
     points: Any = docs._points
     if hasattr(points, "_shard"):
@@ -64,17 +65,17 @@ def engine_words(docs: LeafCollection, query: str) -> list[tuple[int, float]]:
 
 
 def test_the_words_of_a_text() -> None:
-    (river,) = document_words(["The rivers are RUNNING, river!"], "english")
-    asked = query_words("the running river", "english")
+    (river,) = bm25_documents(["The rivers are RUNNING, river!"], "english")
+    asked = bm25_query("the running river", "english")
     assert river is not None
     assert asked is not None
     assert set(asked.indices) == set(river.indices)
     assert set(asked.values) == {1.0}
-    assert document_words(["", "the of a"], "english") == [None, None]
-    assert query_words("and the", "english") is None
-    assert query_words("die Häuser", "german") == query_words("Haus", "german")
+    assert bm25_documents(["", "the of a"], "english") == [None, None]
+    assert bm25_query("and the", "english") is None
+    assert bm25_query("die Häuser", "german") == bm25_query("Haus", "german")
     with pytest.raises(InputError, match="no BM25 for the language 'klingon'"):
-        query_words("x", "klingon")
+        bm25_query("x", "klingon")
 
 
 def test_words_are_scored_by_bm25(home: Any, leaf: Any) -> None:
@@ -158,7 +159,7 @@ def test_explain_shows_both_rankings(leaf: Any) -> None:
         meaning, words = shown.request["prefetch"]
         assert shown.request["query"] == {"rrf": {"k": 60}}
         assert (meaning["using"], meaning["limit"], meaning["prefetch"]["limit"]) == ("full", 100, 1000)
-        assert (words["using"], words["limit"], len(words["query"]["indices"])) == ("bm25", 100, 2)
+        assert (words["using"], words["limit"], len(words["query"]["nearest"]["indices"])) == ("bm25", 100, 2)
         assert words["filter"] == meaning["filter"] == meaning["prefetch"]["filter"]
         assert "2 words (english" in str(shown)
         assert "Scores are no cosines" in str(shown)
@@ -168,7 +169,7 @@ def test_explain_shows_both_rankings(leaf: Any) -> None:
 
 def test_what_cannot_be_searched_for_words(home: Any, leaf: Any) -> None:
     with LeafCollection.create("plain", leaf, spec=CollectionSpec(mrl=(16,)), **home) as docs:
-        with pytest.raises(InputError, match=r"keeps no words.*CollectionSpec\(sparse='bm25'\)"):
+        with pytest.raises(InputError, match=r"has no BM25 vectors.*CollectionSpec\(sparse='bm25'\)"):
             docs.search("salt", hybrid=True)
         docs.index([Document("a", "topic1 alpha"), Document("b", "topic1 beta")])
         with LeafCollection.create("words", leaf, spec=SPEC, **home) as new:  # as the message says

@@ -12,7 +12,7 @@ from qdrant_client import QdrantClient, models
 
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant import CollectionMetadata, CollectionSpec, Document, LeafCollection, estimate
-from leaf_embed.qdrant.backends.client_config import vectors_config
+from leaf_embed.qdrant.backends.client_collections import vectors_config
 from leaf_embed.qdrant.schema.quantization import QUANTIZATIONS
 
 
@@ -114,13 +114,13 @@ def test_an_estimate_by_hand(make_encoder: Any) -> None:
     balanced = estimate(CollectionSpec.preset("balanced", space), space, 100_000)
     small = estimate(CollectionSpec.preset("small", space), space, 100_000)
     exact = estimate(CollectionSpec.preset("exact", space), space, 100_000)
-    assert (balanced.codes, small.codes, exact.codes) == (26_000_000, 13_600_000, 0)
+    assert (balanced.quantized, small.quantized, exact.quantized) == (26_000_000, 13_600_000, 0)
     assert balanced.float32 == 307_200_000
     assert balanced.pinned * 8 <= balanced.float32
     assert small.pinned * 16 <= small.float32
     assert exact.pinned == 0
     assert small.disk < balanced.disk
-    assert str(balanced).startswith("100,000 documents: about 35 MB of memory (26 MB codes, ")
+    assert str(balanced).startswith("100,000 documents: about 35 MB of memory (26 MB vectors, ")
     with pytest.raises(InputError):
         estimate(CollectionSpec.preset("exact", space), space, 0)
 
@@ -134,13 +134,13 @@ def test_the_default_is_balanced_and_keeps_its_promise_of_memory(make_encoder: A
     assert size.pinned * (8 if dim >= 384 else 6) <= size.float32
 
 
-def test_an_estimate_of_words(make_encoder: Any) -> None:
+def test_an_estimate_of_bm25_vectors(make_encoder: Any) -> None:
     space = make_encoder(768, canaries=False).space
-    plain, words = (estimate(CollectionSpec(sparse=kind), space, 1000, text_bytes=1200) for kind in ("none", "bm25"))
-    assert (plain.words, words.words) == (0, 1000 * 100 * 8)  # a different word every 12 bytes, 8 bytes each
-    assert words.memory - plain.memory == words.words
-    assert "words" in str(words)
-    assert "words" not in str(plain)
+    plain, bm25 = (estimate(CollectionSpec(sparse=kind), space, 1000, text_bytes=1200) for kind in ("none", "bm25"))
+    assert (plain.bm25, bm25.bm25) == (0, 1000 * 100 * 8)  # a different word every 12 bytes, 8 bytes each
+    assert bm25.memory - plain.memory == bm25.bm25
+    assert "BM25" in str(bm25)
+    assert "BM25" not in str(plain)
 
 
 def test_explain_shows_what_is_sent_and_why(leaf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,13 +157,13 @@ def test_explain_shows_what_is_sent_and_why(leaf: Any, monkeypatch: pytest.Monke
         exact = docs.explain("topic1", exact=True)
     stage = explained.request["prefetch"]
     assert models.Prefetch.model_validate(stage) == sent[0]["prefetch"]
+    assert models.SearchParams.model_validate(explained.request["params"]) == sent[0]["search_params"]
     assert stage["limit"] == 4 * 400
     assert stage["params"]["quantization"] == {"ignore": False, "rescore": True, "oversampling": 2.0}
-    assert models.SearchParams.model_validate(explained.request["params"]) == sent[0]["search_params"]
     text = str(explained)
     assert text.startswith("POST /collections/docs/points/query")
     for part in (
-        "turbo1 codes, 1 bits",
+        "quantized by turbo1, 1 bits per dimension",
         "4 times more",
         "both stages",
         "quantization.ignore",

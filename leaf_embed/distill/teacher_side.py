@@ -1,0 +1,77 @@
+"""The teacher's side of a distillation: an encoder, the texts to embed, and the cache that keeps their vectors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from leaf_embed.canaries import Canaries
+from leaf_embed.distill.students.base import Student
+from leaf_embed.encoders.base import Encoder
+from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+from leaf_embed.progress import Progress
+from leaf_embed.space import EmbeddingSpace
+from leaf_embed.teacher.cache import Rows, TeacherCache
+from leaf_embed.teacher.fill import as_exclusion, as_texts, gather
+from leaf_embed.teacher.filtering import Exclusion
+from leaf_embed.texts import Text
+
+__all__ = ["TeacherSide"]
+
+
+@dataclass(frozen=True)
+class TeacherSide:
+    """A teacher and what it embeds.
+
+    Attributes:
+        encoder: The teacher.
+        space: Its space, with canaries.
+        corpus: Texts, or paths of corpus files.
+        exclude: Files whose texts must not be learned from.
+        cache: Directory of the teacher cache.
+    """
+
+    encoder: Encoder
+    space: EmbeddingSpace
+    corpus: Iterable[Text] | Sequence[str | os.PathLike[str]] | None
+    exclude: Sequence[str | os.PathLike[str]] | Exclusion
+    cache: Path
+
+    @classmethod
+    def of(
+        cls,
+        teacher: Encoder | str | os.PathLike[str],
+        corpus: Iterable[Text] | Sequence[str | os.PathLike[str]] | None,
+        exclude: Sequence[str | os.PathLike[str]] | Exclusion,
+        cache: str | os.PathLike[str],
+    ) -> TeacherSide:
+        """Loads the teacher, if it is a name, and has it embed the canaries, if its space has none.
+
+        Raises:
+            InputError: The teacher cannot be loaded.
+        """
+        encoder = teacher if isinstance(teacher, Encoder) else SentenceTransformerEncoder(teacher)
+        space = encoder.space.with_canaries(encoder.space.canaries or Canaries.of(encoder))
+        return cls(encoder, space, corpus, exclude, Path(cache))
+
+    def open(self) -> TeacherCache:
+        """Returns the cache as it is on disk now."""
+        return TeacherCache(self.cache, self.space)
+
+    def fill(self, student: Student, max_tokens: int, progress: Progress) -> tuple[Rows, dict[str, int]]:
+        """Embeds what is not in the cache yet: the corpus, cut to what the student reads, and what it starts from.
+
+        Returns:
+            The cache's row of each distinct text of the corpus, and reasons for which texts were left out.
+
+        Raises:
+            CorpusError: There is no text, or a file is damaged.
+            CacheError: The cache is in use, damaged, or of another teacher.
+        """
+        stored = self.open()
+        exclusion = as_exclusion(self.exclude)
+        found = gather(stored, as_texts(self.corpus), self.encoder, student.tokenizer, max_tokens, exclusion, progress)
+        stored.fill(student.start_texts(), self.encoder)
+        return found
