@@ -82,6 +82,7 @@ def test_different_sets_are_refused() -> None:
 def test_reports_are_found_in_a_directory(tmp_path: Path) -> None:
     value = report(1)
     (tmp_path / "leaf.json").write_text("{}")
+    (tmp_path / "damaged.json").write_text("{")
     with pytest.raises(InputError, match="no report of"):
         read_report(tmp_path)
     (tmp_path / "report.json").write_text(json.dumps(value))

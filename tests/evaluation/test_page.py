@@ -17,7 +17,7 @@ import pytest
 from leaf_embed.errors import MissingExtraError
 from leaf_embed.evaluation import EvaluationReport, evaluate
 from leaf_embed.evaluation.report.page import html_page
-from leaf_embed.evaluation.report.plots import Series, bars, lines, scatter
+from leaf_embed.evaluation.report.plots import Series, bars, curves, lines, scatter
 from tests.evaluation.test_evaluate import OTHER_SET, SET, Letters
 
 VOID = {"meta", "link"}
@@ -113,6 +113,25 @@ def test_a_point_says_what_it_is() -> None:
     one = [Series("a & b", [(1.0, 0.25)], "teacher"), Series("c", [(2.0, 0.5)], tips=["<mine>"])]
     picture = ElementTree.fromstring(lines(one, "t", "x", "y"))
     assert [title.text for title in picture.iter("title")] == ["t", "a & b, 1: 0.2500", "<mine>"]
+
+
+def test_curves_over_decades_with_intervals() -> None:
+    """An SVG file of its own: decades at equal distances, and each interval as high as its values are apart."""
+    one = Series("a", [(0.1, 1.0), (1.0, 2.0), (10.0, 3.0)], intervals=[(0.5, 1.5), (1.0, 3.0), (2.5, 3.5)])
+    picture = curves([one], "t", "x", "y", log=True)
+    ElementTree.fromstring(picture)
+    places = [float(x) for x in re.findall(r'<g><title>a, .*?<use [^>]*?x="([^"]*)"', picture, re.S)]
+    assert places[1] - places[0] == pytest.approx(places[2] - places[1], abs=0.01)
+    upright = re.findall(r'd="M (\S+) (\S+) \s*L (\S+) (\S+) \s*" style="fill: none; stroke: #1b6ca8', picture)
+    heights = [abs(float(y) - float(end)) for x, y, across, end in upright if x == across]
+    assert len(heights) == 3
+    assert heights[1] == pytest.approx(2 * heights[0], abs=0.01)
+
+
+def test_quantization_at_full_dimensions_is_a_table() -> None:
+    page = html_page(evaluate(Letters(), Letters(), [SET], (), ["float32", "int8"], latency_queries=0).to_dict())
+    assert "<figcaption>Quantization at full dimensions</figcaption>" in page
+    assert page.count("<svg") == 1  # cosines
 
 
 def test_the_same_report_gives_the_same_page(report: EvaluationReport) -> None:
