@@ -26,7 +26,7 @@ UNRELATED = 0.3  # mean cosine of a leaf with its teacher is far above, with ano
 
 @dataclass(frozen=True)
 class AdoptReport:
-    """How the stored vectors compare with the document encoder's.
+    """A comparison of the stored vectors with those of the document encoder.
 
     Attributes:
         documents: Texts that were embedded again.
@@ -63,7 +63,7 @@ def adopt_collection(
 def adopted_spec(
     name: str, layout: Mapping[str, StoredVector], space: EmbeddingSpace, vector: str | None
 ) -> CollectionSpec:
-    """The spec of what is there.
+    """Returns the spec of the vectors that a collection has.
 
     Args:
         name: Name of the collection.
@@ -103,7 +103,7 @@ def adopted_spec(
 
 
 def prove_documents(records: list[Record], leaf: Encoder, metadata: CollectionMetadata, floor: float) -> AdoptReport:
-    """Embed some stored texts again and compare with what is stored.
+    """Embeds some stored texts again and compares with the stored vectors.
 
     Raises:
         InputError: No point has a text under the key.
@@ -133,7 +133,7 @@ def prove_documents(records: list[Record], leaf: Encoder, metadata: CollectionMe
 
 
 def prove_vectors(documents: Sequence[StoredDocument], leaf: Encoder, name: str, sample: int = 8) -> None:
-    """Refuse vectors of another model, made by somebody who does not say by which: the leaf tells.
+    """Refuses vectors of another model, by comparison with the leaf's vectors of the same texts.
 
     Raises:
         SpaceMismatchError: The leaf's vectors of the same texts have nothing to do with them.
