@@ -61,7 +61,7 @@ def main(
     """Measure, print what was reached and what was aimed at, and write the result."""
     count, starts, blocks = (60, 2, 8) if quick else (600, 7, 100)
     corpus = load_demo_corpus()
-    queries = ([q.text for q in QUESTIONS] + list(corpus.evaluation.queries))[:count]
+    queries = [*QUESTIONS, *corpus.evaluation.queries][:count]
     mixed = _mixed(corpus, 1000 if quick else 10_000)
     one = _latency(leaf, static, queries)
     result = {
@@ -111,7 +111,7 @@ def _latency(leaf: Path, static: Path | None, queries: list[str]) -> dict[str, A
 
 
 def turns(asks: Mapping[str, Ask], queries: Sequence[str]) -> dict[str, Any]:
-    """Milliseconds, one a query, of each; ten calls a turn, since a single one would find the other's caches."""
+    """Milliseconds per query of each encoder; ten calls per turn, since a single call would run with the other's caches."""
     times = {name: np.empty(len(queries)) for name in asks}
     for ask in asks.values():
         for text in queries[:TURN]:

@@ -1,4 +1,4 @@
-"""The command ``leaf-embed``: one short module a command."""
+"""The command ``leaf-embed``: one short module per command."""
 
 from leaf_embed.cli.app import main, run
 

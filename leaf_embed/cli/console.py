@@ -1,4 +1,4 @@
-"""What the commands share: where they print, progress bars, and how options become values."""
+"""Output of the commands: consoles, progress bars, and parsing of numbers in options."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ __all__ = [
 output = Console(soft_wrap=True)
 errors = Console(stderr=True)
 
-SECONDS_A_LINE = 30.0  # of a log file
+SECONDS_PER_LINE = 30.0  # of a log file
 
 
 class ProgressBar:
-    """A callback ``(stage, done, total, note)`` that draws one line a stage."""
+    """A :data:`leaf_embed.progress.Progress` that draws one bar per stage."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -48,18 +48,18 @@ class ProgressBar:
 
 
 class ProgressLines:
-    """The same for a log file: a line a stage every half a minute, and when it is done."""
+    """The same for a log file: one line per stage every half a minute, and when it is done."""
 
     def __init__(self) -> None:
         self._began: dict[str, float] = {}
-        self._told: dict[str, float] = {}
+        self._shown: dict[str, float] = {}
 
     def __call__(self, stage: str, done: int, total: int | None = None, note: str = "") -> None:
         now = time.monotonic()
         began = self._began.setdefault(stage, now)
         finished = total is not None and done >= total
-        if finished or now - self._told.setdefault(stage, now) >= SECONDS_A_LINE:
-            self._told[stage] = now
+        if finished or now - self._shown.setdefault(stage, now) >= SECONDS_PER_LINE:
+            self._shown[stage] = now
             of = "" if total is None else f"/{total:,}"
             errors.print(f"{stage:>10} {done:,}{of} {now - began:.0f} s  {note}".rstrip(), highlight=False)
 
@@ -82,7 +82,7 @@ def progress_bar() -> Iterator[ProgressBar | ProgressLines]:
 
 
 def load_torch_encoder(model: str) -> SentenceTransformerEncoder:
-    """A teacher, without the libraries' own bars and advice on the terminal."""
+    """Loads a teacher, without the libraries' own bars and advice on the terminal."""
     quiet_transformers()
     from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 
@@ -90,7 +90,7 @@ def load_torch_encoder(model: str) -> SentenceTransformerEncoder:
 
 
 def quiet_transformers() -> None:
-    """Keep transformers' bars and advice off the terminal."""
+    """Keeps transformers' bars and advice off the terminal."""
     from leaf_embed._extras import require
 
     require("sentence_transformers", "train", "This command")
@@ -102,7 +102,7 @@ def quiet_transformers() -> None:
 
 
 def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
-    """``"0,2,5"`` as a tuple of numbers.
+    """Returns ``"0,2,5"`` as a tuple of numbers.
 
     Raises:
         InputError: Something else.
@@ -116,11 +116,11 @@ def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
 
 
 def many_numbers(texts: list[str] | None, option: str) -> tuple[int, ...]:
-    """``["128,64", "32"]`` as a tuple of numbers, ``()`` for nothing."""
+    """Returns ``["128,64", "32"]`` as a tuple of numbers, ``()`` for nothing."""
     return tuple(number for text in texts or [] for number in numbers(text, option) or ())
 
 
 def kilobytes(path: Path) -> int:
-    """Size of a file or of a directory's files, in kilobytes of 1,000 bytes."""
+    """Returns the size of a file or of a directory's files, in kilobytes of 1,000 bytes."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return sum(file.stat().st_size for file in files) // 1000

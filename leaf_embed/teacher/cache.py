@@ -246,6 +246,19 @@ class TeacherCache:
         return self.vectors(np.array(found, dtype=np.int64))
 
 
+def _read_header(file: Path) -> tuple[EmbeddingSpace, str]:
+    """Returns the space and the dtype of the cache that a ``cache.json`` describes."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+        space = EmbeddingSpace.from_dict(value["space"], source=str(file))
+        known, dtype = (value["format"], value["version"]) == (FORMAT, VERSION), str(value["dtype"])
+    except (OSError, ValueError, KeyError, TypeError, NotALeafError) as error:
+        raise CacheError(f"cannot read {file} ({error}); restore it, or fill another directory") from error
+    if not known:
+        raise CacheError(f"{file} is of format version {value['version']!r}; this release reads {VERSION}")
+    return space, dtype
+
+
 class CachedEncoder(BaseEncoder):
     """A teacher behind a cache: no text is embedded twice, in this process or a later one."""
 
@@ -262,16 +275,3 @@ class CachedEncoder(BaseEncoder):
         wanted = [Text(text, role) for text in texts]
         self._cache.fill(wanted, self._teacher)
         return self._cache.vectors(self._cache.rows(wanted))
-
-
-def _read_header(file: Path) -> tuple[EmbeddingSpace, str]:
-    """Returns the space and the dtype of the cache that a ``cache.json`` describes."""
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-        space = EmbeddingSpace.from_dict(value["space"], source=str(file))
-        known, dtype = (value["format"], value["version"]) == (FORMAT, VERSION), str(value["dtype"])
-    except (OSError, ValueError, KeyError, TypeError, NotALeafError) as error:
-        raise CacheError(f"cannot read {file} ({error}); restore it, or fill another directory") from error
-    if not known:
-        raise CacheError(f"{file} is of format version {value['version']!r}; this release reads {VERSION}")
-    return space, dtype

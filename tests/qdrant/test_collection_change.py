@@ -58,7 +58,7 @@ def test_a_collection_made_elsewhere_is_adopted_after_proof(leaf: Any, texts: li
         assert docs.count() == 80
         if vector:
             docs.add_mrl(16)
-            assert docs.explain("x").request["searches"][0]["prefetch"]["using"] == "mrl_16"
+            assert docs.explain("x").request["prefetch"]["using"] == "mrl_16"
             assert docs.search("topic99 new")[0].id == "mine"
         else:
             with pytest.raises(InputError, match="cannot add another"):

@@ -11,7 +11,7 @@ from qdrant_client import QdrantClient
 from leaf_embed.errors import CollectionError, InputError, VectorError
 from leaf_embed.qdrant import CollectionSpec, Document, Hit, LeafCollection
 from leaf_embed.qdrant.backends import edge_requests as edge
-from leaf_embed.qdrant.query.plan import Prefetch, Search, plan_search
+from leaf_embed.qdrant.query.plan import Search, plan_search
 
 GRAPH = CollectionSpec(mrl=(16,), index_from_kb=10)  # 2,000 x 16 x 4 bytes = 125 kB: a graph and codes are built
 
@@ -144,26 +144,26 @@ def test_an_empty_collection_answers_nothing(home: Any, leaf: Any) -> None:
 
 def test_the_request_to_a_client_names_its_limit_and_ignores_codes(leaf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     client, sent = QdrantClient(":memory:"), []
-    plain = client.query_batch_points
-    monkeypatch.setattr(client, "query_batch_points", lambda *a, **k: sent.extend(k["requests"]) or plain(*a, **k))
+    plain = client.query_points
+    monkeypatch.setattr(client, "query_points", lambda *a, **k: sent.append(k) or plain(*a, **k))
     with LeafCollection.create("docs", leaf, spec=GRAPH, client=client) as docs:
         docs.index([Document(1, "topic1")])
         docs.search("topic1", limit=3, offset=4)
         docs.search("topic1", limit=3, offset=4, candidates=7)
         docs.search("topic1", exact=True)
     first, second, exact = sent
-    assert (first.prefetch.using, first.prefetch.limit, first.using) == ("mrl_16", 400, "full")
-    assert (first.limit, first.offset) == (3, 4)
-    assert first.params.quantization.ignore is True
-    assert second.prefetch.limit == 7
-    assert exact.prefetch is None
-    assert exact.params.exact is True
+    assert (first["prefetch"].using, first["prefetch"].limit, first["using"]) == ("mrl_16", 400, "full")
+    assert (first["limit"], first["offset"]) == (3, 4)
+    assert first["search_params"].quantization.ignore is True
+    assert second["prefetch"].limit == 7
+    assert "prefetch" not in exact
+    assert exact["search_params"].exact is True
     client.close()
 
 
 def test_the_request_to_the_engine_names_its_limit_and_ignores_codes(leaf: Any) -> None:
     plan = plan_search(leaf.encode_query("topic1"), GRAPH, Search(limit=3, offset=4))
-    request = edge.edge_request(edge.engine(), plan.to_json())
+    request = edge.edge_request(edge.engine(), plan.body)
     assert [prefetch.limit for prefetch in request.prefetches] == [400]
     assert request.params.quantization.ignore is True
     assert (request.limit, request.offset) == (3, 4)
@@ -185,13 +185,12 @@ def test_only_the_truncated_vector_is_quantized(leaf: Any, tmp_path: Any) -> Non
 def test_a_plan_settles_every_number(leaf: Any) -> None:
     spec = CollectionSpec(mrl=(16, 32))
     vector = leaf.encode_query("topic1")
-    plan = plan_search(vector, spec, Search())
-    assert isinstance(plan.prefetch, Prefetch)
-    assert (plan.prefetch.using, plan.prefetch.limit, len(plan.prefetch.vector)) == ("mrl_16", 400, 16)
-    assert np.linalg.norm(plan.prefetch.vector) == pytest.approx(1)
-    assert plan_search(vector, spec, Search(limit=70)).prefetch.limit == 700  # type: ignore[union-attr]
-    assert plan_search(vector, spec, Search(mrl=32)).prefetch.using == "mrl_32"  # type: ignore[union-attr]
-    assert plan_search(vector, spec, Search(where={"a.b": ["x"]})).filter == {
+    first = plan_search(vector, spec, Search()).body["prefetch"]
+    assert (first["using"], first["limit"], len(first["query"]["nearest"])) == ("mrl_16", 400, 16)
+    assert np.linalg.norm(first["query"]["nearest"]) == pytest.approx(1)
+    assert plan_search(vector, spec, Search(limit=70)).body["prefetch"]["limit"] == 700
+    assert plan_search(vector, spec, Search(mrl=32)).body["prefetch"]["using"] == "mrl_32"
+    assert plan_search(vector, spec, Search(where={"a.b": ["x"]})).body["filter"] == {
         "must": [{"key": "payload.a.b", "match": {"value": "x"}}]
     }
 

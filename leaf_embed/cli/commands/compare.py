@@ -1,4 +1,4 @@
-"""``leaf-embed compare``: two leaves by their reports."""
+"""``leaf-embed compare``: the difference of two leaves, from their reports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def command(
     second: Annotated[Path, typer.Argument(help="The report to compare with it.")],
     result: Annotated[Path | None, typer.Option("--output", help="Write the comparison as JSON.")] = None,
 ) -> None:
-    """Differences of two leaves on the same sets, with the interval that tells them from chance."""
+    """Compare two leaves on the same sets: differences with 95 % intervals."""
     from leaf_embed._files import write_json
     from leaf_embed.evaluation import compare_reports, read_report
 

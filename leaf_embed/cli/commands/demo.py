@@ -1,4 +1,4 @@
-"""``leaf-embed demo``: the whole product on real text."""
+"""``leaf-embed demo``: all stages on real text."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def command(
     directory: Annotated[Path, typer.Option("--output", help="Directory to keep everything in.")] = Path("leaf-demo"),
     max_steps: Annotated[int, typer.Option(help="Optimiser steps of the distillation.")] = STEPS,
 ) -> None:
-    """Distil a leaf from all-MiniLM-L6-v2 on the documentation of your own Python, and ask it questions.
+    """Distil a leaf from all-MiniLM-L6-v2 on the documentation of your own Python, and search with it.
 
-    Takes some minutes on two cores and no network. A second run reuses what the first has made.
+    Takes some minutes on two cores and needs no network. A second run reuses what the first has made.
     """
     began = time.monotonic()
     quiet_transformers()
@@ -46,7 +46,7 @@ def command(
     output.print(f"collection   {documents} documents in the embedded engine\n")
     _show_answers(answers)
     with progress_bar() as progress:
-        demo.tell_to(progress)
+        demo.progress = progress
         quality, latency = demo.measure(leaf), demo.time(leaf)
     _show_summary(demo, quality, latency)
     output.print(f"\n{time.monotonic() - began:.0f} seconds in all. Ask more, without the teacher:")
@@ -70,12 +70,12 @@ def _show_answers(answers: list[Answer]) -> None:
 
 
 def _show_summary(demo: Demo, quality: Quality, latency: Latency) -> None:
-    interval = f"{quality.kept_low:.1%} to {quality.kept_high:.1%}"
+    interval = f"{quality.retention_low:.1%} to {quality.retention_high:.1%}"
     output.print(
         f"nDCG@10 on {quality.queries} held-out queries over {quality.documents} held-out documents\n"
         f"  teacher                          {quality.teacher:.4f}\n"
         f"  leaf queries, teacher documents  {quality.asymmetric:.4f}   "
-        f"{quality.kept:.1%} of the teacher's (95 % interval {interval})\n"
+        f"{quality.retention:.1%} of the teacher's (95 % interval {interval})\n"
         f"  leaf queries, leaf documents     {quality.symmetric:.4f}   {quality.symmetric / quality.teacher:.1%}"
     )
     output.print(
@@ -83,8 +83,8 @@ def _show_summary(demo: Demo, quality: Quality, latency: Latency) -> None:
         f"  teacher, SentenceTransformer     {latency.teacher_p50:.2f}\n"
         f"  leaf, int8                       {latency.leaf_p50:.2f}   {latency.ratio:.1f} times faster"
     )
-    output.print("bytes a vector")
-    for name, size in demo.bytes_a_vector().items():
+    output.print("bytes per vector")
+    for name, size in demo.bytes_per_vector().items():
         output.print(f"  {name:<40} {size}", highlight=False)
     graph = demo.leaf_path / "onnx" / "model_quantized.onnx"
     output.print(f"query process  {kilobytes(graph) / 1000:.0f} MB of model, no torch, no teacher")

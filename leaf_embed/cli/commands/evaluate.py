@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from leaf_embed._extras import require
 from leaf_embed.cli.console import errors, many_numbers, output, progress_bar, quiet_transformers
 from leaf_embed.cli.options import Cache, Leaf, TeacherOfLeaf
 from leaf_embed.errors import InputError
+from leaf_embed.format import Variant
 
 if TYPE_CHECKING:
     from leaf_embed.encoders.base import Encoder
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from leaf_embed.evaluation.tasks import OtherSet
 
 __all__ = ["command"]
-
-Variant: TypeAlias = Literal["auto", "int8", "float32", "torch"]
 
 
 def command(
@@ -64,7 +63,7 @@ def command(
     quiet_transformers()
     encoder = load_teacher(teacher or student.space.teacher, student.teacher_space)
     kinds = [part for value in quantization or ["float32"] for part in value.split(",")]
-    turned, engines = _rotation(rotate, rotation), _engines(kinds)
+    fitted, engines = _rotation(rotate, rotation), _engines(kinds)
     with progress_bar() as progress:
         report = evaluate(
             student,
@@ -73,7 +72,7 @@ def command(
             many_numbers(dims, "--dims"),
             kinds,
             progress,
-            rotation=turned,
+            rotation=fitted,
             timed_teacher=encoder,
             tasks=tasks,
             engines=engines,
@@ -101,7 +100,7 @@ def _rotation(fitted: bool, file: Path | None) -> Rotation:
 
 
 def _engines(kinds: list[str]) -> dict[str, EngineSearch]:
-    """TurboQuant's codes exist in the engine alone."""
+    """Returns the searches by TurboQuant, which only the engine implements."""
     from leaf_embed.qdrant.backends.edge_quantization import search_quantized
     from leaf_embed.qdrant.schema.quantization import quantization
 
@@ -119,7 +118,7 @@ def _tasks(sts: list[Path], classification: list[Path]) -> list[OtherSet]:
 
 
 def _sizes(leaf: Path, variant: str, teacher: str) -> dict[str, ModelSize]:
-    """What both weigh, as far as they lie on this machine."""
+    """Returns the sizes of leaf and teacher, of those that are directories of this machine."""
     from leaf_embed.evaluation.size import measure_leaf, measure_model
 
     found = {"leaf": measure_leaf(leaf, variant)} if leaf.is_dir() else {}

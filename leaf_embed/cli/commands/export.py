@@ -1,4 +1,4 @@
-"""``leaf-embed export``: ONNX graphs of a leaf, with proof, and its model card."""
+"""``leaf-embed export``: ONNX graphs of a leaf, compared with the torch model, and its model card."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def command(
 
 
 def _estimate(spec: CollectionSpec, space: EmbeddingSpace, files: list[Path]) -> str:
-    """What a collection of the files' documents will take, from one pass over them."""
+    """Returns the memory and disk that the files' documents will take, from one pass over them."""
     from leaf_embed.qdrant import estimate
 
     sizes = [len(json.dumps(record, default=str)) for file in files for record in read_documents(file)]

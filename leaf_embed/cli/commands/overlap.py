@@ -1,4 +1,4 @@
-"""``leaf-embed overlap``: whether the training text gives an evaluation set away."""
+"""``leaf-embed overlap``: training texts that occur in evaluation sets."""
 
 from __future__ import annotations
 

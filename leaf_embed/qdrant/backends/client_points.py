@@ -17,6 +17,8 @@ T = TypeVar("T")
 FLOATS_PER_REQUEST = 250_000  # about 3 MB of JSON; a server refuses bodies above 32 MB
 PAYLOADS_PER_REQUEST = 256
 IDS_PER_REQUEST = 1000
+# Names of a request's fields among the arguments of query_points.
+SINGLE = {"filter": "query_filter", "params": "search_params", "with_vector": "with_vectors"}
 
 
 class PointCalls:
@@ -86,13 +88,14 @@ class PointCalls:
         )
 
     def query(self, plans: Sequence[SearchPlan]) -> Call[list[list[ScoredPoint]]]:
-        request = self._models.QueryRequest
-        return self._call(
-            "query_batch_points",
-            "searching" if len(plans) == 1 else f"searching {len(plans)} times in",
-            lambda answers: [[self._scored(point) for point in answer.points] for answer in answers],
-            requests=[request.model_validate(plan.to_json()) for plan in plans],
-        )
+        requests = [self._models.QueryRequest.model_validate(plan.body) for plan in plans]
+        if len(requests) > 1:
+            return self._call(
+                "query_batch_points", f"searching {len(plans)} times in", self._answers, requests=requests
+            )
+        # The client deep-copies the requests of a batch, 0.4 ms for 1,000 floats; a single one is spared that.
+        sent = {SINGLE.get(name, name): getattr(requests[0], name) for name in plans[0].body}
+        return self._call("query_points", "searching", lambda answer: self._answers([answer]), **sent)
 
     def count(self, where: Selection = None) -> Call[int]:
         return self._call(
@@ -120,6 +123,9 @@ class PointCalls:
 
     def _record(self, record: Any) -> Record:
         return Record(record.id, record.payload or {}, self._row(record.vector))
+
+    def _answers(self, answers: Sequence[Any]) -> list[list[ScoredPoint]]:
+        return [[self._scored(point) for point in answer.points] for answer in answers]
 
     def _scored(self, point: Any) -> ScoredPoint:
         return ScoredPoint(point.id, point.payload or {}, self._row(point.vector), float(point.score))

@@ -89,7 +89,7 @@ class EdgePoints:
         return Page([self._record(r) for r in records], None if following is None else _point_id(following))
 
     def query(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
-        request = self._edge.QueryBatchRequest([edge_request(self._edge, plan.to_json()) for plan in plans])
+        request = self._edge.QueryBatchRequest([edge_request(self._edge, plan.body) for plan in plans])
         with self._using("searching" if len(plans) == 1 else f"searching {len(plans)} times in") as shard:
             return [[self._scored(point) for point in answer] for answer in shard.query_batch(request)]
 

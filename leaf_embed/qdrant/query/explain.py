@@ -37,7 +37,7 @@ class Explanation:
 def explain_plan(name: str, spec: CollectionSpec, plan: SearchPlan) -> Explanation:
     """Explains one search in the collection ``name``."""
     reasons = (*_hybrid(spec, plan), *_first_stage(spec, plan), *_final_stage(spec, plan))
-    return Explanation(f"/collections/{name}/points/query/batch", {"searches": [plan.to_json()]}, reasons)
+    return Explanation(f"/collections/{name}/points/query", plan.body, reasons)
 
 
 def _hybrid(spec: CollectionSpec, plan: SearchPlan) -> Iterator[str]:
@@ -57,48 +57,59 @@ def _hybrid(spec: CollectionSpec, plan: SearchPlan) -> Iterator[str]:
 
 
 def _first_stage(spec: CollectionSpec, plan: SearchPlan) -> Iterator[str]:
-    stage = plan.prefetch
-    if stage is None:
+    dense = _dense(plan)
+    if "prefetch" not in dense:
         return
+    stage = dense["prefetch"]
+    params = stage["params"]
     stored = quantization(spec.quantization)
     read = (
         "unquantized" if stored.family == "none" else f"quantized by {stored.name}, {stored.bits:g} bits per dimension"
     )
-    yield f"Stage one takes candidates from {stage.using}: {read}, in memory, by its graph."
-    wanted = plan.limit + plan.offset if plan.hybrid is None else plan.hybrid.depth
+    yield f"Stage one takes candidates from {stage['using']}: {read}, in memory, by its graph."
+    wanted = dense["limit"] + dense.get("offset", 0)
     yield (
-        f"prefetch.limit is {stage.limit} for {wanted} hits: Qdrant's default of 10 would leave "
+        f"prefetch.limit is {stage['limit']} for {wanted} hits: Qdrant's default of 10 would leave "
         "stage two nothing to choose from."
     )
-    yield f"hnsw_ef is {stage.params.hnsw_ef}: no larger than prefetch.limit, it would miss whole clusters."
+    yield f"hnsw_ef is {params['hnsw_ef']}: no larger than prefetch.limit, it would miss whole clusters."
     if stored.candidates > 1:
         yield f"That is {stored.candidates} times more than for exact vectors, because the quantization is coarse."
-    if stage.params.rescore:
+    oversampling = params["quantization"].get("oversampling")
+    if oversampling is not None:
         yield (
-            f"Stage one takes {stage.params.oversampling:g} times more by quantized vectors and ranks them by the "
-            "originals on disk, as asked."
+            f"Stage one takes {oversampling:g} times more by quantized vectors and ranks them by "
+            "the originals on disk, as asked."
         )
     else:
         yield "Stage one does not rescore: stage two compares every candidate with the full vector anyway."
-    if plan.filter:
+    if "filter" in stage:
         yield "The filter is in both stages: after stage one alone, too few candidates might be left."
 
 
 def _final_stage(spec: CollectionSpec, plan: SearchPlan) -> Iterator[str]:
-    if plan.prefetch is not None:
+    dense = _dense(plan)
+    name, params = dense.get("using", ""), dense["params"]
+    if "prefetch" in dense:
         yield (
-            f"Stage two ranks the candidates by {plan.using!r} ({spec.datatype}, from disk) with quantization.ignore: "
+            f"Stage two ranks the candidates by {name!r} ({spec.datatype}, from disk) with quantization.ignore: "
             "without it Qdrant would rank by quantized vectors where there are any."
         )
-    elif plan.params.exact:
-        yield f"Every vector of {plan.using!r} is compared: slow and complete."
+    elif params["exact"]:
+        yield f"Every vector of {name!r} is compared: slow and complete."
     else:
         yield (
-            f"{plan.using!r} has a graph of its own, made elsewhere; if it is quantized, "
-            f"{plan.params.oversampling:g} times more are taken by that and ranked by the originals."
+            f"{name!r} has a graph of its own, made elsewhere; if it is quantized, "
+            f"{params['quantization']['oversampling']:g} times more are taken by that and ranked by the originals."
         )
-    if plan.score_threshold is not None:
-        yield f"Hits below {plan.score_threshold:g} are left out, by their score with the full vector."
+    if "score_threshold" in plan.body:
+        yield f"Hits below {plan.body['score_threshold']:g} are left out, by their score with the full vector."
+
+
+def _dense(plan: SearchPlan) -> dict[str, Any]:
+    """Returns the ranking by the full vectors: the whole search, or the first ranking of a hybrid one."""
+    ranking: dict[str, Any] = plan.body if plan.hybrid is None else plan.body["prefetch"][0]
+    return ranking
 
 
 def _shortened(value: Any) -> Any:
@@ -107,4 +118,4 @@ def _shortened(value: Any) -> Any:
         return {key: _shortened(item) for key, item in value.items()}
     if isinstance(value, list) and len(value) > 8 and isinstance(value[0], float):
         return [*(round(number, 4) for number in value[:3]), f"... {len(value)} floats"]
-    return value if not isinstance(value, list) else [_shortened(item) for item in value]
+    return [_shortened(item) for item in value] if isinstance(value, list) else value

@@ -16,19 +16,23 @@ from leaf_embed.qdrant.query.bm25 import Fusion, Hybrid, plan_hybrid
 from leaf_embed.qdrant.query.filters import Filter, FilterJson, parse_filter
 from leaf_embed.qdrant.schema.documents import PAYLOAD
 from leaf_embed.qdrant.schema.quantization import quantization
-from leaf_embed.qdrant.schema.spec import BM25, FULL, CollectionSpec, mrl_name
+from leaf_embed.qdrant.schema.spec import BM25, CollectionSpec, mrl_name
 from leaf_embed.vectors import FloatArray
 
 if TYPE_CHECKING:
     from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 
-__all__ = ["Prefetch", "Search", "SearchOptions", "SearchPlan", "StageParams", "plan_search"]
+__all__ = ["Search", "SearchOptions", "SearchPlan", "plan_search"]
 
 # At limit 10, a third of the dimensions in int8, 200 candidates give the answers of exhaustive search to 98.3 % of
 # SciFact's queries in a rotated space, 400 to 99.0 %, half a millisecond later (benchmarks/qdrant_real.py).
 MIN_CANDIDATES = 400
 CANDIDATES_PER_HIT = 10
 EF_PER_CANDIDATE = 1.5  # with a smaller ef the graph search misses whole clusters
+
+# How stage two reads the full vectors: those of the candidates, or all of them.
+UNQUANTIZED = {"exact": False, "quantization": {"ignore": True}}
+EXACT = {"exact": True, "quantization": {"ignore": True}}
 
 
 class SearchOptions(TypedDict, total=False):
@@ -49,7 +53,7 @@ class SearchOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Search:
-    """The options of :meth:`leaf_embed.qdrant.LeafCollection.search`, checked.
+    """The options of one search: :class:`SearchOptions` with their defaults, checked.
 
     Attributes:
         limit: Hits to return.
@@ -91,123 +95,28 @@ class Search:
         _check_int("offset", self.offset, 0)
         if self.hnsw_ef is not None:
             _check_int("hnsw_ef", self.hnsw_ef, 1)
-        for name in ("oversampling", "score_threshold"):
-            number = getattr(self, name)
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int | float)):
-                raise InputError(f"{name} must be a number; got {number!r}")
-        if self.oversampling is not None and self.oversampling < 1:
+        if self.oversampling is not None and _number("oversampling", self.oversampling) < 1:
             raise InputError(f"oversampling must be at least 1; got {self.oversampling!r}")
+        if self.score_threshold is not None:
+            _number("score_threshold", self.score_threshold)
         if self.hybrid is not False and self.score_threshold is not None:
             raise InputError("a hybrid search ranks by fused ranks, not by cosines, so score_threshold means nothing")
 
 
 @dataclass(frozen=True)
-class StageParams:
-    """How one stage reads its vector; ``None`` leaves it to Qdrant.
-
-    Attributes:
-        exact: Compare with every vector, without the graph.
-        ignore_quantization: Read the original vectors and not their quantized form.
-        rescore: Rank what quantized vectors found again by the originals of the same vector.
-        oversampling: How many times more to take by quantized vectors before that.
-        hnsw_ef: Size of the candidate list while the graph is searched.
-    """
-
-    exact: bool = False
-    ignore_quantization: bool = False
-    rescore: bool | None = None
-    oversampling: float | None = None
-    hnsw_ef: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns Qdrant's ``params`` in their REST form."""
-        stored = {"ignore": self.ignore_quantization, "rescore": self.rescore, "oversampling": self.oversampling}
-        return _given({"exact": self.exact, "hnsw_ef": self.hnsw_ef, "quantization": _given(stored)})
-
-
-@dataclass(frozen=True)
-class Prefetch:
-    """Stage one: how many candidates to take from which truncated vector."""
-
-    using: str
-    vector: list[float]
-    limit: int
-    params: StageParams = StageParams(rescore=False)
-
-
-@dataclass(frozen=True)
 class SearchPlan:
-    """One search.
+    """One search, as Qdrant's REST API takes it.
 
     Attributes:
-        vector: The query, ``dim`` floats, compared with ``using``.
-        limit: Hits to return.
-        offset: Hits to skip.
-        prefetch: Stage one; ``None`` searches all of ``using``.
-        filter: Holds in both stages; ``None`` for none.
-        using: Name of the full vector; ``""`` for the one without a name.
-        params: How the full vector is read.
-        score_threshold: Least score of a hit.
-        with_vector: Whether hits have their full vector.
-        hybrid: The search by BM25 beside; ``None`` for none.
+        vector: The query, ``dim`` floats.
+        body: The body of ``POST /collections/{name}/points/query``, and one of the ``searches`` of ``.../query/batch``.
+            Every backend sends it as it is.
+        hybrid: The search by BM25 in it; ``None`` for none.
     """
 
     vector: list[float]
-    limit: int
-    offset: int
-    prefetch: Prefetch | None
-    filter: FilterJson | None = None
-    using: str = FULL
-    params: StageParams = StageParams(ignore_quantization=True)
-    score_threshold: float | None = None
-    with_vector: bool = False
+    body: dict[str, Any]
     hybrid: Hybrid | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the search in Qdrant's REST form, as every backend sends it.
-
-        It is the body of ``POST /collections/{name}/points/query``, and one of the ``searches`` of ``.../query/batch``.
-        """
-        ranking = self._dense_json() if self.hybrid is None else self._fused_json(self.hybrid)
-        return _given(
-            {
-                **ranking,
-                "limit": self.limit,
-                "score_threshold": self.score_threshold,
-                "offset": self.offset,
-                "with_payload": True,
-                "with_vector": self.with_vector and vector_selector(self.using),
-            }
-        )
-
-    def _dense_json(self) -> dict[str, Any]:
-        """Returns the ranking by the full vectors, in two stages or one."""
-        first = self.prefetch and _given(
-            {
-                "query": {"nearest": self.prefetch.vector},
-                "using": self.prefetch.using,
-                "limit": self.prefetch.limit,
-                "params": self.prefetch.params.to_json(),
-                "filter": self.filter,
-            }
-        )
-        return _given(
-            {
-                "prefetch": first,
-                "query": {"nearest": self.vector},
-                "using": self.using or None,
-                "filter": self.filter,
-                "params": self.params.to_json(),
-            }
-        )
-
-    def _fused_json(self, hybrid: Hybrid) -> dict[str, Any]:
-        """Returns both rankings and the query that fuses them."""
-        rankings = [{**self._dense_json(), "limit": hybrid.depth}]
-        if hybrid.query is not None:
-            query = {"nearest": hybrid.query.to_json()}
-            rankings.append(_given({"query": query, "using": BM25, "limit": hybrid.depth, "filter": self.filter}))
-        return {"prefetch": rankings, "query": hybrid.fusion_json()}
 
 
 def vector_selector(name: str) -> list[str] | bool:
@@ -229,7 +138,7 @@ def plan_search(
     Args:
         vector: The query, shape ``(dim,)``, float32.
         spec: What the collection stores.
-        search: What is asked for.
+        search: The options of the search.
         text: Text of the query, for a hybrid search without ``words``.
         prefix: Where the caller's payload lies in the stored one.
         with_vector: Whether hits have their full vector.
@@ -238,44 +147,60 @@ def plan_search(
         InputError: Too few candidates, an unknown truncated vector or fusion, or an unusable filter.
     """
     if search.mrl is not None and search.mrl not in spec.mrl:
-        raise InputError(
-            f"the collection has no vector {mrl_name(search.mrl)}; its truncated dimensions are {spec.mrl}"
-        )
+        asked = mrl_name(search.mrl)
+        raise InputError(f"the collection has no vector {asked}; its truncated dimensions are {spec.mrl}")
     wanted, hybrid = search.limit + search.offset, None
     if search.hybrid is not False:
         words = text if search.words is None else search.words
         hybrid = plan_hybrid(search.hybrid, words, spec.language, wanted)
         wanted = hybrid.depth
-    prefetch, final = _stages(vector, spec, search, wanted)
-    return SearchPlan(
-        vector=vector.tolist(),
-        limit=search.limit,
-        offset=search.offset,
-        prefetch=prefetch,
-        filter=parse_filter(search.where, prefix),
-        using=spec.full_name,
-        params=final,
-        score_threshold=search.score_threshold,
-        with_vector=with_vector,
-        hybrid=hybrid,
-    )
+    where = parse_filter(search.where, prefix)
+    row: list[float] = vector.tolist()
+    first, params = _stages(vector, spec, search, wanted, where)
+    ranking = {"prefetch": first, "query": {"nearest": row}, "using": spec.full_name or None, "filter": where}
+    ranking["params"] = params
+    if hybrid is not None:
+        ranking = _fused(ranking, hybrid)
+    hits = {"limit": search.limit, "offset": search.offset, "score_threshold": search.score_threshold}
+    selected = with_vector and vector_selector(spec.full_name)
+    body = _given({**ranking, **hits, "with_payload": True, "with_vector": selected})
+    return SearchPlan(row, body, hybrid)
 
 
 def _stages(
-    vector: FloatArray, spec: CollectionSpec, search: Search, wanted: int
-) -> tuple[Prefetch | None, StageParams]:
-    """Returns stage one, if there is one, and how stage two reads the full vectors."""
+    vector: FloatArray, spec: CollectionSpec, search: Search, wanted: int, where: FilterJson | None
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Returns stage one, if there is one, and the params of stage two."""
+    if search.exact or not (spec.mrl or spec.full_graph):
+        return None, EXACT
     oversampling, ef = search.oversampling, search.hnsw_ef
-    if spec.mrl and not search.exact:
-        dim = search.mrl or spec.mrl[0]
-        number = _candidates(search.candidates, wanted, quantization(spec.quantization).candidates)
-        ef = ef or round(EF_PER_CANDIDATE * number)
-        first = StageParams(rescore=oversampling is not None, oversampling=oversampling, hnsw_ef=ef)
-        prefetch = Prefetch(mrl_name(dim), vectors.truncate(vector, dim).tolist(), number, first)
-        return prefetch, StageParams(ignore_quantization=True)
-    if spec.full_graph and not search.exact:
-        return None, StageParams(rescore=True, oversampling=oversampling or 2.0, hnsw_ef=ef)
-    return None, StageParams(exact=True, ignore_quantization=True)
+    if not spec.mrl:
+        rescored = {"ignore": False, "rescore": True, "oversampling": oversampling or 2.0}
+        return None, _given({"exact": False, "hnsw_ef": ef, "quantization": rescored})
+    dim = search.mrl or spec.mrl[0]
+    number = _candidates(search.candidates, wanted, quantization(spec.quantization).candidates)
+    quantized = {"ignore": False, "rescore": oversampling is not None, "oversampling": oversampling}
+    first = {
+        "query": {"nearest": vectors.truncate(vector, dim).tolist()},
+        "using": mrl_name(dim),
+        "limit": number,
+        "params": {
+            "exact": False,
+            "hnsw_ef": ef or round(EF_PER_CANDIDATE * number),
+            "quantization": _given(quantized),
+        },
+        "filter": where,
+    }
+    return _given(first), UNQUANTIZED
+
+
+def _fused(dense: dict[str, Any], hybrid: Hybrid) -> dict[str, Any]:
+    """Returns the rankings by full vectors and by BM25, each with the filter, and the query that fuses them."""
+    rankings = [{**dense, "limit": hybrid.depth}]
+    if hybrid.query is not None:
+        sparse = {"query": {"nearest": hybrid.query.to_json()}, "using": BM25, "filter": dense["filter"]}
+        rankings.append({**sparse, "limit": hybrid.depth})
+    return {"prefetch": [_given(ranking) for ranking in rankings], "query": hybrid.fusion_json()}
 
 
 def _candidates(asked: int | None, wanted: int, factor: int) -> int:
@@ -289,6 +214,12 @@ def _candidates(asked: int | None, wanted: int, factor: int) -> int:
 def _check_int(name: str, number: object, least: int) -> None:
     if isinstance(number, bool) or not isinstance(number, int) or number < least:
         raise InputError(f"{name} must be a whole number of at least {least}; got {number!r}")
+
+
+def _number(name: str, number: object) -> float:
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise InputError(f"{name} must be a number; got {number!r}")
+    return number
 
 
 def filter_prefix(metadata: CollectionMetadata) -> str:

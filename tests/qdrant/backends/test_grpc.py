@@ -76,9 +76,8 @@ def test_a_search_says_over_grpc_what_it_says_over_rest(server: Any, leaf: Any) 
     )
     points.query([plan])
     points.query([plan, plan])
-    assert [name for name, _ in recorder.messages] == ["QueryBatch", "QueryBatch"]
-    assert [len(batch.query_points) for _, batch in recorder.messages] == [1, 2]
-    for message in (message for _, batch in recorder.messages for message in batch.query_points):
+    (_, single), (_, batch) = recorder.messages
+    for message in (single, *batch.query_points):
         assert (message.using, message.limit, message.offset) == ("full", 3, 4)
         assert message.params.quantization.ignore is True
         (stage,) = message.prefetch
@@ -95,8 +94,9 @@ def test_a_hybrid_search_says_over_grpc_what_it_says_over_rest(server: Any, leaf
     search = Search(limit=3, offset=4, where={"n": 3}, hybrid=fusion)
     plan = plan_search(leaf.encode_query("topic1"), SPEC, search, text="the salt of the moon")
     points.query([plan])
-    ((_, batch),) = recorder.messages
-    for message in batch.query_points:
+    points.query([plan, plan])
+    (_, single), (_, batch) = recorder.messages
+    for message in (single, *batch.query_points):
         assert (message.limit, message.offset, message.using) == (3, 4, "")
         assert message.query.WhichOneof("variant") == ("rrf" if fusion == "rrf" else "fusion")
         assert fusion == "dbsf" or message.query.rrf.k == 60

@@ -156,16 +156,15 @@ def test_words_survive_reopening_changes_and_deletions(home: Any, leaf: Any) -> 
 def test_explain_shows_both_rankings(leaf: Any) -> None:
     with LeafCollection.create("docs", leaf, spec=SPEC, client=QdrantClient(":memory:")) as docs:
         shown = docs.explain("the salt and the moon", limit=3, hybrid="rrf", where={"n": 1})
-        (search,) = shown.request["searches"]
-        meaning, words = search["prefetch"]
-        assert search["query"] == {"rrf": {"k": 60}}
+        meaning, words = shown.request["prefetch"]
+        assert shown.request["query"] == {"rrf": {"k": 60}}
         assert (meaning["using"], meaning["limit"], meaning["prefetch"]["limit"]) == ("full", 100, 1000)
         assert (words["using"], words["limit"], len(words["query"]["nearest"]["indices"])) == ("bm25", 100, 2)
         assert words["filter"] == meaning["filter"] == meaning["prefetch"]["filter"]
         assert "2 words (english" in str(shown)
         assert "Scores are no cosines" in str(shown)
         assert "no words but stop words" in str(docs.explain("the", hybrid="dbsf"))
-        assert docs.explain("the", hybrid="dbsf").request["searches"][0]["query"] == {"fusion": "dbsf"}
+        assert docs.explain("the", hybrid="dbsf").request["query"] == {"fusion": "dbsf"}
 
 
 def test_what_cannot_be_searched_for_words(home: Any, leaf: Any) -> None:

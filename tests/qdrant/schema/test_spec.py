@@ -145,8 +145,8 @@ def test_an_estimate_of_bm25_vectors(make_encoder: Any) -> None:
 
 def test_explain_shows_what_is_sent_and_why(leaf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     client, sent = QdrantClient(":memory:"), []
-    plain = client.query_batch_points
-    monkeypatch.setattr(client, "query_batch_points", lambda *a, **k: sent.append(k) or plain(*a, **k))
+    plain = client.query_points
+    monkeypatch.setattr(client, "query_points", lambda *a, **k: sent.append(k) or plain(*a, **k))
     spec = CollectionSpec(mrl=(16,), quantization="turbo1")
     with LeafCollection.create("docs", leaf, spec=spec, client=client) as docs:
         options: dict[str, Any] = {"limit": 3, "where": {"lang": "en"}, "score_threshold": 0.5, "oversampling": 2}
@@ -155,13 +155,13 @@ def test_explain_shows_what_is_sent_and_why(leaf: Any, monkeypatch: pytest.Monke
         assert sent == []
         docs.search("topic1", **options)
         exact = docs.explain("topic1", exact=True)
-    (request,) = explained.request["searches"]
-    assert sent[0]["requests"] == [models.QueryRequest.model_validate(request)]
-    stage = request["prefetch"]
+    stage = explained.request["prefetch"]
+    assert models.Prefetch.model_validate(stage) == sent[0]["prefetch"]
+    assert models.SearchParams.model_validate(explained.request["params"]) == sent[0]["search_params"]
     assert stage["limit"] == 4 * 400
     assert stage["params"]["quantization"] == {"ignore": False, "rescore": True, "oversampling": 2.0}
     text = str(explained)
-    assert text.startswith("POST /collections/docs/points/query/batch")
+    assert text.startswith("POST /collections/docs/points/query")
     for part in (
         "quantized by turbo1, 1 bits per dimension",
         "4 times more",
@@ -171,7 +171,7 @@ def test_explain_shows_what_is_sent_and_why(leaf: Any, monkeypatch: pytest.Monke
         "64 floats",
     ):
         assert part in text
-    assert "prefetch" not in exact.request["searches"][0]
+    assert "prefetch" not in exact.request
     assert "slow and complete" in str(exact)
     client.close()
 
