@@ -1,4 +1,4 @@
-"""What a distillation writes: the leaf directory, whole or not at all, and a folder of work that survives a crash."""
+"""The output of a distillation: a leaf directory, written whole or not at all, and a folder that survives a crash."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""What a leaf gains and loses: quality against its teacher, the time of a query, the bytes on disk.
+"""Evaluation of a leaf: retrieval quality against its teacher, latency of a query, size on disk.
 
-    beir, streaming             what is evaluated on
+    beir, streaming, tasks     the sets that a leaf is evaluated on
     encoding, alignment        the vectors of both encoders, and how near they are
-    topk, stored, scoring      exhaustive search block by block, how vectors are stored, what a ranking scores
-    retrieval, modes, tasks    one pair of encoders; a leaf against its teacher; similarity and classification
-    bootstrap, compare         shares and differences with their intervals
-    latency, size, losses      what a query costs, what a model weighs, which queries lose most
-    results, report, tables    numbers, JSON, Markdown
-    page, page_tables, plots, style     the HTML page
+    storage, retrieval         simulated storage and exhaustive search; one pair of encoders and its metrics
+    pipeline                   a leaf against its teacher in three modes
+    bootstrap, compare         retention and differences with their intervals
+    latency, size              cost of a query and of a model
+    worst_queries              the queries that lose most
+    report/                    results, JSON and Markdown, the HTML page and its plots
     mteb                       a leaf as a model of mteb 2 (extra ``mteb``)
 
-Needs the extra ``eval``, which is asked for when a metric is computed.
+Needs the extra ``eval`` as soon as a metric is computed.
 """
 
 from leaf_embed.evaluation.beir import RetrievalSet, load_beir

@@ -1,4 +1,4 @@
-"""How near a leaf's vectors are to the teacher's, before anything is searched.
+"""The alignment of a leaf's vectors with its teacher's, before anything is searched.
 
 Cosines are counted in narrow bins as they come, so that a corpus of any size takes the same memory.
 """
@@ -30,7 +30,7 @@ class CosineRow:
     Attributes:
         role: ``"query"`` or ``"document"``.
         words: Length of the texts in words, as ``"5-8"`` or ``"129+"``; ``"all"`` for every length.
-        texts: How many.
+        texts: Number of texts.
         mean: Mean cosine.
         p5: 5th percentile, to .001.
         p50: Median, to .001.
@@ -51,7 +51,7 @@ class CosineRow:
 
 
 class CosineCounter:
-    """Counts the cosines of one role's texts, by the length of the text."""
+    """A histogram of the cosines of one role's texts, by the length of the text."""
 
     def __init__(self, role: Role) -> None:
         self.role: Role = role
@@ -60,7 +60,7 @@ class CosineCounter:
         self._lowest = np.ones(len(WORDS))
 
     def add(self, texts: Sequence[str], leaf: FloatArray, teacher: FloatArray) -> None:
-        """Take the vectors of some texts, each of shape ``(len(texts), dim)``."""
+        """Adds the vectors of some texts, each of shape ``(len(texts), dim)``."""
         cosines = np.clip(vectors.cosine(leaf, teacher), -1, 1).astype(np.float64)
         buckets = np.digitize([len(text.split()) for text in texts], WORDS) - 1
         bins = np.minimum(((cosines + 1) / 2 * BINS).astype(np.int64), BINS - 1)
@@ -69,7 +69,7 @@ class CosineCounter:
         np.minimum.at(self._lowest, buckets, cosines)
 
     def rows(self) -> list[CosineRow]:
-        """All lengths together first, then each length that occurred."""
+        """Returns one row for all lengths together, then one for each length that occurred."""
         found = [i for i in range(len(WORDS)) if self._counts[i].any()]
         if not found:
             return []
@@ -84,7 +84,7 @@ class CosineCounter:
         return CosineRow(self.role, words, total, mean, float(p5), float(p50), float(self._lowest[which].min()))
 
     def histogram(self) -> list[float]:
-        """Shares of the texts in bars of 0.02 from 0 to 1, what is below 0 in the first; shape ``(50,)``."""
+        """Returns the shares of the texts in bars of 0.02 from 0 to 1, negative ones in the first; shape ``(50,)``."""
         counts = self._counts.sum(axis=0)
         bars = counts[BINS // 2 :].reshape(SHOWN, -1).sum(axis=1)
         bars[0] += counts[: BINS // 2].sum()
@@ -97,7 +97,7 @@ def _label(bucket: int) -> str:
 
 
 def top_overlap(leaf: NDArray[np.intp], teacher: NDArray[np.intp]) -> float:
-    """Mean over the queries of the share of the teacher's best documents that are among the leaf's best.
+    """Returns the mean over the queries of the share of the teacher's best documents that are among the leaf's best.
 
     Args:
         leaf: Rows of the best documents, shape ``(queries, k)``, -1 where a ranking is shorter.

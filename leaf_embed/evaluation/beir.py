@@ -31,10 +31,10 @@ class RetrievalSet:
     """Documents, queries, and which document answers which query.
 
     Attributes:
-        name: What the set is called in a report.
-        document_ids: One a document, all different.
+        name: Name of the set in a report.
+        document_ids: One per document, all different.
         documents: Texts to index, in the order of ``document_ids``.
-        query_ids: One a query, all different; every one has a positive judgement.
+        query_ids: One per query, all different; every one has a positive judgement.
         queries: Texts to search with, in the order of ``query_ids``.
         qrels: Query id -> document id -> grade. Judgements of documents that are not in ``document_ids`` stay and
             count as never found, which is what trec_eval does.
@@ -121,7 +121,7 @@ def _read_both(file: Path) -> tuple[Sequence[str], Sequence[str]]:
 
 def _open_texts(file: Path) -> tuple[Sequence[str], Sequence[str]]:
     """Ids and texts of a corpus whose texts stay in the file; every line is checked now."""
-    starts = array("q")  # 8 bytes per line, where a list of numbers takes 40
+    starts = array("q")  # 8 bytes per line, where a list of integers takes 40
 
     def names() -> Iterator[str]:
         offset = 0

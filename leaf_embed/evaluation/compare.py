@@ -1,4 +1,4 @@
-"""Two reports side by side: what the second leaf does better, and whether that is more than chance."""
+"""Two reports side by side: differences of two leaves, and whether they are more than chance."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Delta:
 
 @dataclass(frozen=True)
 class PointDelta:
-    """Mean nDCG@10 over the sets of two leaves at a point both were measured at; of these no scores by query are kept.
+    """Mean nDCG@10 of two leaves over the sets, at a point that both reports have; without scores per query.
 
     Attributes:
         label: Dimensions and quantization.
@@ -57,13 +57,13 @@ class PointDelta:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two reports say about two leaves.
+    """The comparison of two reports.
 
     Attributes:
         names: Of the leaves.
-        deltas: A set and a mode each, the means over the sets last.
+        deltas: One per set and mode, the means over the sets last.
         points: Every other point that both have.
-        notes: What else to know, a line each.
+        notes: Further remarks, one per line.
     """
 
     names: tuple[str, str]
@@ -90,7 +90,7 @@ class Comparison:
 
 
 def compare_reports(first: Json, second: Json) -> Comparison:
-    """Compare two reports over the same sets.
+    """Compares two reports over the same sets.
 
     Args:
         first: The JSON form of a report, from :func:`leaf_embed.reports.read_report`.
@@ -116,12 +116,12 @@ def _check_same_sets(first: Json, second: Json) -> None:
         )
     for name, one in left.items():
         other = right[name]
-        asked, also = one["per_query"]["query_ids"], other["per_query"]["query_ids"]
-        if asked != also or one["documents"] != other["documents"]:
+        left_ids, right_ids = one["per_query"]["query_ids"], other["per_query"]["query_ids"]
+        if left_ids != right_ids or one["documents"] != other["documents"]:
             raise InputError(
-                f"the set {name!r} has {len(asked)} queries and {one['documents']} documents in one report, "
-                f"{len(also)} and {other['documents']} in the other, or others of the same number; evaluate both on "
-                "the same files"
+                f"the set {name!r} has {len(left_ids)} queries and {one['documents']} documents in one report, "
+                f"{len(right_ids)} and {other['documents']} in the other, or others of the same number; evaluate both "
+                "on the same files"
             )
 
 
@@ -163,7 +163,7 @@ def _notes(first: Json, second: Json, names: tuple[str, str]) -> list[str]:
     for report, name in zip((first, second), names, strict=True):
         parts = []
         if report.get("latency"):
-            parts.append(f"{report['latency']['leaf_p50_ms']:.2f} ms a query")
+            parts.append(f"{report['latency']['leaf_p50_ms']:.2f} ms per query")
         if "leaf" in (report.get("sizes") or {}):
             parts.append(f"{report['sizes']['leaf']['bytes'] / 1e6:.1f} MB")
         if parts:

@@ -1,7 +1,7 @@
-"""How long one query takes, two encoders side by side.
+"""The latency of one query, two encoders side by side.
 
-The two take turns on the same text, so that whatever else the machine does meanwhile slows both alike: the ratio
-holds on a busy machine, the milliseconds only on a quiet one.
+Both encode the same texts in alternating blocks, so that whatever else the machine does slows both alike: the ratio
+holds on a busy machine, the milliseconds only on an idle one.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from leaf_embed.errors import InputError
 
 __all__ = ["Latency", "measure_latency"]
 
-TURN = 10  # calls of one encoder before the other has its turn
+BLOCK = 10  # calls of one encoder before the other is called
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds from a text to its vector, one text a call.
+    """Milliseconds from a text to its vector, one text per call.
 
     Attributes:
         queries: Number of timed calls of each encoder.
@@ -53,16 +53,16 @@ class Latency:
 
 
 def measure_latency(leaf: Encoder, teacher: Encoder, texts: Sequence[str], *, warmup: int = 5) -> Latency:
-    """Time ``encode_query`` of two encoders, one text a call, in turns of ten.
+    """Measures ``encode_query`` of two encoders, one text per call, in alternating blocks of ten calls.
 
-    Both see the same machine at nearly the same moment. A turn is longer than one call because a call right after
-    the other encoder finds the processor's caches full of the other's weights, which happens in no real process
-    and doubled the time of a small leaf.
+    Both are measured at nearly the same moment. Interleaving call by call doubles the measured latency of a small
+    leaf: each call then finds the processor's caches full of the other encoder's weights, which happens in no real
+    process.
 
     Args:
         leaf: The student.
-        teacher: What it is compared with.
-        texts: Each is timed once by each encoder; real queries, as latency depends on their length.
+        teacher: The encoder that it is compared with.
+        texts: Real queries, as latency depends on their length; each is timed once per encoder.
         warmup: Untimed calls of each encoder at the start.
 
     Raises:
@@ -70,14 +70,14 @@ def measure_latency(leaf: Encoder, teacher: Encoder, texts: Sequence[str], *, wa
     """
     if not texts:
         raise InputError("latency needs at least one text to time; got none")
-    for place in range(warmup):
+    for row in range(warmup):
         for encoder in (leaf, teacher):
-            encoder.encode_query(texts[place % len(texts)])
+            encoder.encode_query(texts[row % len(texts)])
     times = np.empty((len(texts), 2))
-    for start in range(0, len(texts), TURN):
+    for start in range(0, len(texts), BLOCK):
         for column, encoder in enumerate((leaf, teacher)):
-            for place in range(start, min(start + TURN, len(texts))):
-                times[place, column] = _milliseconds(encoder, texts[place])
+            for row in range(start, min(start + BLOCK, len(texts))):
+                times[row, column] = _milliseconds(encoder, texts[row])
     (leaf_p50, teacher_p50), (leaf_p95, teacher_p95) = np.percentile(times, [50, 95], axis=0)
     ratio = np.median(times[:, 1] / times[:, 0])
     return Latency(len(texts), float(leaf_p50), float(leaf_p95), float(teacher_p50), float(teacher_p95), float(ratio))

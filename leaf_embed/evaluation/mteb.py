@@ -3,7 +3,7 @@
     model = MtebEncoder(leaf_embed.load("my-leaf", document="teacher"), "me/my-leaf")
     mteb.evaluate(model, mteb.get_tasks(["SciFact", "STSBenchmark"]))
 
-In retrieval mteb says of every text whether it is a query or a document: queries are embedded by the leaf, documents
+In retrieval mteb passes the role of every text: queries are embedded by the leaf, documents
 by the teacher. Tasks with one kind of text (STS, classification, clustering) are the leaf's alone.
 """
 
@@ -26,7 +26,7 @@ __all__ = ["MtebEncoder"]
 
 
 class MtebEncoder:
-    """What mteb calls an encoder (``mteb.EncoderProtocol``), around any encoder of ours.
+    """An ``mteb.EncoderProtocol`` around any encoder of ours.
 
     Prompts are those of the space, whatever instruction a task brings: a leaf imitates its teacher under these alone.
     """
@@ -38,7 +38,7 @@ class MtebEncoder:
             encoder: A :class:`LeafEncoder` with a document side, a teacher, or a leaf alone.
             name: Under which mteb files the results, ``"organisation/model"``.
             revision: Of the model; mteb keeps results of different revisions apart. Default: the fingerprint of the
-                space, which does not tell two leaves of one teacher apart.
+                space, which two leaves of one teacher share.
 
         Raises:
             MissingExtraError: The extra ``mteb`` is not installed.

@@ -29,7 +29,7 @@ METRICS = tuple(IR_MEASURES_NAMES)
 
 @dataclass(frozen=True)
 class RetrievalResult:
-    """What one pair of encoders scores on one set.
+    """The scores of one pair of encoders on one set.
 
     Attributes:
         metrics: Mean over the queries of each of :data:`METRICS`, 0 to 1.
@@ -49,11 +49,11 @@ class RetrievalResult:
 
 
 def score(dataset: RetrievalSet, rows: NDArray[np.intp], k: int) -> RetrievalResult:
-    """Metrics of rankings.
+    """Returns the metrics of rankings.
 
     Args:
         dataset: The set; a document that has the id of the query is dropped from that query's ranking, as in BEIR.
-        rows: Document rows of each query, best first, shape ``(queries, >= k)``, one more than k if it can be.
+        rows: Document rows of each query, best first, shape ``(queries, >= k)``, k + 1 of them if there are as many.
         k: Depth of a ranking.
 
     Raises:
@@ -63,16 +63,16 @@ def score(dataset: RetrievalSet, rows: NDArray[np.intp], k: int) -> RetrievalRes
     run = {}
     top = np.full((len(rows), min(10, k, rows.shape[1])), -1, dtype=np.intp)
     names = {row: dataset.document_ids[row] for row in np.unique(rows).tolist()}
-    for place, (query, ranking) in enumerate(zip(dataset.query_ids, rows.tolist(), strict=True)):
+    for number, (query, ranking) in enumerate(zip(dataset.query_ids, rows.tolist(), strict=True)):
         kept = [row for row in ranking if names[row] != query][:k]
         run[query] = {names[row]: float(k - rank) for rank, row in enumerate(kept)}  # our order also among equals
-        top[place, : len(kept)] = kept[: top.shape[1]]
+        top[number, : len(kept)] = kept[: top.shape[1]]
     qrels = {query: dict(dataset.qrels[query]) for query in dataset.query_ids}
     measures = {ir_measures.parse_measure(name): ours for ours, name in IR_MEASURES_NAMES.items()}
-    place_of = {query: place for place, query in enumerate(dataset.query_ids)}
-    values = {ours: np.zeros(len(place_of)) for ours in METRICS}
+    row_of = {query: number for number, query in enumerate(dataset.query_ids)}
+    values = {ours: np.zeros(len(row_of)) for ours in METRICS}
     for metric in ir_measures.iter_calc(list(measures), qrels, run):
-        values[measures[metric.measure]][place_of[metric.query_id]] = metric.value
+        values[measures[metric.measure]][row_of[metric.query_id]] = metric.value
     return RetrievalResult({name: float(column.mean()) for name, column in values.items()}, values["nDCG@10"], top)
 
 
@@ -86,14 +86,14 @@ def evaluate_retrieval(
     rotation: FloatArray | None = None,
     k: int = DEPTH,
 ) -> RetrievalResult:
-    """Score one pair of encoders, or of matrices that they made before.
+    """Scores one pair of encoders, or of matrices that they made before.
 
     Args:
         dataset: The set; a document that has the id of the query is dropped from that query's ranking, as in BEIR.
-        queries: Who encodes queries, or their vectors, shape ``(queries, dim)``.
-        documents: Who encodes documents, or their vectors, shape ``(documents, dim)``.
+        queries: The encoder of queries, or their vectors, shape ``(queries, dim)``.
+        documents: The encoder of documents, or their vectors, shape ``(documents, dim)``.
         dim: Matryoshka truncation of both sides; ``None`` keeps all dimensions.
-        quantization: What the document vectors are reduced to, see :func:`leaf_embed.evaluation.storage.quantize`.
+        quantization: Of the document vectors, see :func:`leaf_embed.evaluation.storage.quantize`.
         rotation: Applied to both sides before truncation; from :func:`leaf_embed.vectors.fit_rotation`.
         k: Depth of a ranking; Recall@100 needs 100.
 
@@ -112,4 +112,4 @@ def evaluate_retrieval(
         if len(matrix) != len(ids):
             raise InputError(f"{len(matrix)} vectors came for the {len(ids)} {what} of {dataset.name!r}")
     storage = Storage(left.shape[1] if dim is None else dim, quantization, rotation)
-    return score(dataset, storage.search(left, right, k + 1), k)  # one spare place for the query itself
+    return score(dataset, storage.search(left, right, k + 1), k)  # one more, for the query itself

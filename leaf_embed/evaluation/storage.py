@@ -1,7 +1,7 @@
-"""How vectors are stored, simulated: rotated, truncated, quantized.
+"""Simulated storage of document vectors, rotated, truncated and quantized, and exhaustive search in bounded memory.
 
-Search is exhaustive, so a number here is a property of the vectors alone; what an engine's index and its own
-quantization add is measured where the engine is.
+Search is exhaustive, so a score is a property of the vectors alone; the effects of an engine's index and of its own
+quantization are measured with the engine.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ View: TypeAlias = Callable[[FloatArray], FloatArray]  # a block of document vect
 
 DOCUMENT_BLOCK = 8192  # with the query block: 32 MiB of scores at a time
 QUERY_BLOCK = 1024
-OVERSAMPLING = 4  # binary candidates for each place of the ranking; the facts of engines name 2 to 16
+OVERSAMPLING = 4  # binary candidates per document of the ranking; engines recommend 2 to 16
 
 
 @dataclass(frozen=True, eq=False)
 class Storage:
-    """One way to store document vectors, and to search them.
+    """A way to store document vectors and to search them.
 
     Attributes:
         dim: Matryoshka truncation of both sides.
         quantization: Of the document vectors; queries stay float32.
         rotation: Orthogonal matrix applied to both sides before truncation, shape ``(full, full)``; ``None`` for none.
-        engine: Who compresses and searches the reduced vectors instead; ``quantization`` is then only a name.
+        engine: A function that compresses and searches the reduced vectors instead; ``quantization`` is then its name.
     """
 
     dim: int
@@ -51,28 +51,28 @@ class Storage:
             _check(self.quantization)
 
     def search(self, queries: FloatArray, documents: FloatArray, k: int) -> NDArray[np.intp]:
-        """Rows of the best documents of each query as this storage ranks them, shape ``(queries, min(k, n))``.
+        """Returns the rows of the best documents of each query in this storage, shape ``(queries, min(k, n))``.
 
         Args:
             queries: Shape ``(q, full)``.
-            documents: Shape ``(n, full)``; may be memory-mapped, a block is looked at at a time.
-            k: How many.
+            documents: Shape ``(n, full)``; may be memory-mapped, one block is read at a time.
+            k: Number of results per query.
         """
-        asked = self.reduce(queries)
+        reduced = self.reduce(queries)
         if self.engine is not None:
-            return self.engine(asked, self._reduced(documents), k)
+            return self.engine(reduced, self._reduced(documents), k)
         if self.quantization == "binary-rescored":
             return search_rescored(
-                asked, documents, k, OVERSAMPLING, coarse=lambda b: _signs(self.reduce(b)), fine=self.reduce
+                reduced, documents, k, OVERSAMPLING, coarse=lambda b: _signs(self.reduce(b)), fine=self.reduce
             )[0]
         scale = self._scale(documents) if self.quantization == "int8" else None
         view = lambda block: quantize(self.reduce(block), self.quantization, scale)  # noqa: E731
-        return search(asked, documents, k, view=view)[0]
+        return search(reduced, documents, k, view=view)[0]
 
     def reduce(self, matrix: FloatArray) -> FloatArray:
         """Rotated and truncated, unit norm, shape ``(n, dim)``."""
-        turned = matrix if self.rotation is None else vectors.rotate(matrix, self.rotation)
-        return vectors.truncate(turned, self.dim)
+        rotated = matrix if self.rotation is None else vectors.rotate(matrix, self.rotation)
+        return vectors.truncate(rotated, self.dim)
 
     def _reduced(self, documents: FloatArray) -> FloatArray:
         """All documents, block by block into a matrix of ``dim`` columns."""
@@ -88,16 +88,16 @@ class Storage:
 
 
 def quantize(documents: FloatArray, quantization: str, largest: float | None = None) -> FloatArray:
-    """What is left of document vectors after quantization, as float32 again.
+    """Returns document vectors quantized and restored to float32.
 
-    A simulation of the information that is lost, with float32 queries:
+    This simulates the loss of information; queries stay float32:
 
     * ``"int8"``: one scale for all documents, the largest absolute value becomes 127; rounded to the nearest of
       255 steps. (Engines may clip at a quantile and quantize the query too.)
     * ``"binary"``: the sign of each dimension, +1 or -1; zero counts as +1. The query keeps its float values, so
       a score is the sum of its dimensions under the document's signs. (Engines may binarise the query too.)
-    * ``"binary-rescored"``: the same signs; they choose :data:`OVERSAMPLING` times as many documents as are wanted,
-      and the float32 vectors rank these.
+    * ``"binary-rescored"``: the same signs; they choose ``k`` times :data:`OVERSAMPLING` candidates, which the
+      float32 vectors rank.
 
     Args:
         documents: Shape ``(n, dim)``, unit norm.
@@ -129,14 +129,14 @@ def _signs(documents: FloatArray) -> FloatArray:
 def search(
     queries: FloatArray, documents: FloatArray, k: int, *, block: int = DOCUMENT_BLOCK, view: View | None = None
 ) -> tuple[NDArray[np.intp], FloatArray]:
-    """The k largest dot products of each query, found block by block.
+    """Returns the k largest dot products of each query, found block by block.
 
     Args:
         queries: Shape ``(q, dim)``.
-        documents: Shape ``(n, dim)``; may be memory-mapped, ``block`` rows are looked at at a time.
-        k: How many; fewer come back if there are fewer documents.
+        documents: Shape ``(n, dim)``; may be memory-mapped, ``block`` rows are read at a time.
+        k: Number of results per query; fewer if there are fewer documents.
         block: Documents at a time.
-        view: What each block is turned into before it is compared; ``None`` leaves it as it is.
+        view: Applied to each block before it is compared; ``None`` for nothing.
 
     Returns:
         Row numbers and scores, each of shape ``(q, min(k, n))``, best first. Of equal scores the lower row comes
@@ -160,13 +160,13 @@ def search_rescored(
     fine: View,
     block: int = DOCUMENT_BLOCK,
 ) -> tuple[NDArray[np.intp], FloatArray]:
-    """The best ``k * oversampling`` by a coarse view, of which the k best by a finer one: what engines call rescoring.
+    """Searches by a coarse view and ranks the best ``k * oversampling`` by a finer one: what engines call rescoring.
 
     Args:
         queries: Shape ``(q, dim)``.
         documents: Shape ``(n, dim)``; may be memory-mapped.
-        k: How many come back.
-        oversampling: How many times k are looked at closely.
+        k: Number of results per query.
+        oversampling: Candidates per result.
         coarse: The view that chooses candidates.
         fine: The view that ranks them.
         block: Documents at a time.

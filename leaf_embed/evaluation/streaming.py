@@ -13,7 +13,7 @@ __all__ = ["FileTexts", "PackedStrings"]
 
 
 class PackedStrings(Sequence[str]):
-    """Short strings in one piece of memory: their bytes and 8 more each, where a tuple takes 60 more."""
+    """Short strings in one block of memory: their bytes and 8 more per string, where a tuple takes 60 more."""
 
     def __init__(self, strings: Iterable[str]) -> None:
         """Pack the strings, read once."""
@@ -28,26 +28,26 @@ class PackedStrings(Sequence[str]):
         return len(self._ends) - 1
 
     @overload
-    def __getitem__(self, place: int) -> str: ...
+    def __getitem__(self, index: int) -> str: ...
     @overload
-    def __getitem__(self, place: slice) -> list[str]: ...
-    def __getitem__(self, place: int | slice) -> str | list[str]:
-        if isinstance(place, slice):
-            return [self[i] for i in range(*place.indices(len(self)))]
-        start, end = self._ends[range(len(self))[place]], self._ends[range(1, len(self) + 1)[place]]
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        start, end = self._ends[range(len(self))[index]], self._ends[range(1, len(self) + 1)[index]]
         return self._bytes[start:end].decode("utf-8", "surrogatepass")
 
 
 class FileTexts(Sequence[str]):
-    """The texts of a file of lines, read when they are asked for; a slice is read in one go."""
+    """The texts of a file of lines, read on access; a slice is read in one pass."""
 
     def __init__(self, file: Path, starts: Sequence[int], text_of: Callable[[bytes], str]) -> None:
-        """Remember where the lines begin.
+        """Keeps the offsets of the lines.
 
         Args:
             file: Must not change afterwards.
             starts: Byte offset of each line that counts, ascending.
-            text_of: The text of a line.
+            text_of: Returns the text of a line.
         """
         self._file = file
         self._starts = np.asarray(starts, dtype=np.int64)
@@ -57,18 +57,18 @@ class FileTexts(Sequence[str]):
         return len(self._starts)
 
     @overload
-    def __getitem__(self, place: int) -> str: ...
+    def __getitem__(self, index: int) -> str: ...
     @overload
-    def __getitem__(self, place: slice) -> list[str]: ...
-    def __getitem__(self, place: int | slice) -> str | list[str]:
-        if isinstance(place, int):
-            return self._read([range(len(self))[place]])[0]
-        return self._read(range(*place.indices(len(self))))
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, int):
+            return self._read([range(len(self))[index]])[0]
+        return self._read(range(*index.indices(len(self))))
 
-    def _read(self, places: Sequence[int]) -> list[str]:
+    def _read(self, wanted: Sequence[int]) -> list[str]:
         found = []
         with self._file.open("rb") as stream:
-            for place in places:
-                stream.seek(int(self._starts[place]))  # within the read buffer for neighbours, so nearly free
+            for index in wanted:
+                stream.seek(int(self._starts[index]))  # within the read buffer for neighbours, so nearly free
                 found.append(self._text_of(stream.readline()))
         return found

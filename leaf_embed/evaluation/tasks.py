@@ -1,4 +1,4 @@
-"""Similarity and classification: the sets, how they are read, and what leaf and teacher score on them."""
+"""Similarity and classification sets: reading them, and the scores of leaf and teacher."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ SEED = 0
 
 @dataclass(frozen=True)
 class SimilaritySet:
-    """Pairs of texts with how alike a person finds them.
+    """Pairs of texts with the similarity that people see in them.
 
     Attributes:
         name: Name of the set in a report.
         first: One text per pair.
         second: The other one.
-        scores: The higher the more alike, on any scale.
+        scores: Higher for more similar pairs, on any scale.
     """
 
     name: str
@@ -65,7 +65,7 @@ class SimilaritySet:
 
 @dataclass(frozen=True)
 class ClassificationSet:
-    """Texts with their classes, already divided.
+    """Texts with their classes, split into training and test texts.
 
     Attributes:
         name: Name of the set in a report.
@@ -148,7 +148,7 @@ def _fields(file: Path, wanted: Sequence[str], optional: Sequence[str] = ()) -> 
 
 @dataclass(frozen=True)
 class TaskReport:
-    """What leaf and teacher score on a set that is no retrieval set.
+    """The scores of leaf and teacher on a similarity or classification set.
 
     Attributes:
         name: Of the set.
@@ -179,7 +179,7 @@ class TaskReport:
 
 
 def evaluate_task(leaf: Encoder, teacher: Encoder, dataset: OtherSet) -> TaskReport:
-    """What a leaf keeps when it embeds both sides, as such tasks ask.
+    """Scores leaf and teacher on a set whose texts each embeds alone, on both sides.
 
     Texts are embedded as queries, by each model alone. Classes are learned by scikit-learn's logistic regression, once
     on the teacher's vectors and once on the leaf's.

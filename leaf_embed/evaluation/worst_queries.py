@@ -76,7 +76,7 @@ class QueryLoss:
 
 def _list(name: str, hits: Sequence[RankedDocument]) -> list[str]:
     lines = [
-        f"{place}. {'**relevant** ' if hit.grade > 0 else ''}`{hit.id}` {hit.text}" for place, hit in enumerate(hits, 1)
+        f"{rank}. {'**relevant** ' if hit.grade > 0 else ''}`{hit.id}` {hit.text}" for rank, hit in enumerate(hits, 1)
     ]
     return [f"{name}:", "", *lines, ""]
 
@@ -93,22 +93,22 @@ def worst_queries(
         count: Number of queries at most.
     """
     loss = teacher.per_query - leaf.per_query
-    worst = [int(place) for place in np.argsort(-loss, kind="stable")[:count] if loss[place] > 0]
+    worst = [int(query) for query in np.argsort(-loss, kind="stable")[:count] if loss[query] > 0]
     return tuple(
         QueryLoss(
-            dataset.query_ids[place],
-            dataset.queries[place],
-            float(teacher.per_query[place]),
-            float(leaf.per_query[place]),
-            _hits(dataset, place, teacher.top[place]),
-            _hits(dataset, place, leaf.top[place]),
+            dataset.query_ids[query],
+            dataset.queries[query],
+            float(teacher.per_query[query]),
+            float(leaf.per_query[query]),
+            _hits(dataset, query, teacher.top[query]),
+            _hits(dataset, query, leaf.top[query]),
         )
-        for place in worst
+        for query in worst
     )
 
 
-def _hits(dataset: RetrievalSet, place: int, rows: NDArray[np.intp]) -> tuple[RankedDocument, ...]:
-    grades = dataset.qrels[dataset.query_ids[place]]
+def _hits(dataset: RetrievalSet, query: int, rows: NDArray[np.intp]) -> tuple[RankedDocument, ...]:
+    grades = dataset.qrels[dataset.query_ids[query]]
     shown: Sequence[int] = [int(row) for row in rows[:SHOWN_HITS] if row >= 0]
     names = [dataset.document_ids[row] for row in shown]
     return tuple(

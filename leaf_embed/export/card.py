@@ -25,11 +25,11 @@ MARK = "<!-- written by leaf-embed; edits are lost unless this line goes -->"
 def write_card(
     directory: str | os.PathLike[str], *, name: str = "path/to/leaf", report: Mapping[str, Any] | None = None
 ) -> Path | None:
-    """Write ``README.md`` into a leaf directory, as the hub shows it.
+    """Writes ``README.md`` into a leaf directory, as the hub shows it.
 
     Args:
         directory: A leaf directory.
-        name: What the usage examples load: a path or a hub id.
+        name: Path or hub id that the usage examples load.
         report: An evaluation report's JSON form, see :func:`leaf_embed.reports.read_report`. It is written to
             ``evaluation.json``, which later cards show too; ``None`` takes that file if it is there.
 

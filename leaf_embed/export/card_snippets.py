@@ -1,4 +1,4 @@
-"""How each library loads a leaf: the code on its model card, which the tests run."""
+"""Loading code for each library: the snippets of the model card, which the tests run."""
 
 from __future__ import annotations
 
@@ -61,16 +61,16 @@ import {{ AutoModel, AutoTokenizer }} from "@huggingface/transformers";
 const tokenizer = await AutoTokenizer.from_pretrained({name!r});
 const model = await AutoModel.from_pretrained({name!r}, {{ dtype: "q8" }});
 const inputs = await tokenizer([{prompt!r} + "where is the river"], {{ padding: true, truncation: true }});
-const {{ sentence_embedding }} = await model(inputs); // {dim} numbers each
+const {{ sentence_embedding }} = await model(inputs); // {dim} dimensions each
 """
 
 
 def snippets(info: LeafInfo, name: str) -> Mapping[str, str]:
-    """Code that makes one query vector, by the name of its library; a static leaf has no graph to load elsewhere.
+    """Returns code that makes one query vector, by library; a static leaf has no graph to load elsewhere.
 
     Args:
         info: Of the leaf.
-        name: What the code loads: a path or a hub id.
+        name: Path or hub id that the code loads.
     """
     graphs = {"fastembed": FASTEMBED, "qdrant-client": QDRANT_CLIENT, "transformers.js": TRANSFORMERS_JS}
     everywhere = {"leaf-embed": LEAF_EMBED, "sentence-transformers": SENTENCE_TRANSFORMERS, "LangChain": LANGCHAIN}
@@ -80,7 +80,7 @@ def snippets(info: LeafInfo, name: str) -> Mapping[str, str]:
 
 
 def usage(info: LeafInfo, name: str) -> str:
-    """The section of the model card."""
+    """Returns the section of the model card."""
     parts = ["## Usage"]
     for library, code in snippets(info, name).items():
         language = "js" if library.endswith("js") else "python"

@@ -22,11 +22,11 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def write_graph(model: SentenceTransformer, file: Path) -> None:
-    """Write a sentence-transformers model as a float32 graph with dynamic batch and length.
+    """Writes a sentence-transformers model as a float32 graph with dynamic batch and length.
 
     Outputs: ``sentence_embedding``, shape ``(batch, dim)``, the finished vectors; and ``token_embeddings``, shape
     ``(batch, length, dim)``, the same vector once for each token. A runtime that insists on pooling (transformers.js)
-    then gets the right vector whichever pooling it takes, and cannot give one of the backbone's width.
+    then returns the right vector whichever pooling it applies, and never one of the backbone's width.
     """
     import torch
 
@@ -91,7 +91,7 @@ def plain_attention(model: SentenceTransformer) -> Iterator[None]:
 
 @contextmanager
 def quiet_exporters() -> Iterator[None]:
-    """Keep the exporters' notes about their own insides off the user's terminal."""
+    """Silences the exporters' own log messages and warnings while the block runs."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "root", None)]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -106,7 +106,7 @@ def quiet_exporters() -> Iterator[None]:
 
 
 def tidy(file: Path) -> None:
-    """Rewrite a graph in place: drop the exporter's notes, and order GELU as ONNX Runtime expects it.
+    """Rewrites a graph in place: drops the exporter's notes, and orders GELU as ONNX Runtime expects it.
 
     The notes (a stack trace for every node) were half a megabyte. The exporter writes GELU as
     ``x * (0.5 * (1 + erf(x / sqrt 2)))``; ONNX Runtime fuses ``(x * (1 + erf(x / sqrt 2))) * 0.5`` only, one step

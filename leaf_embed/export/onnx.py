@@ -1,4 +1,4 @@
-"""Export: a leaf's graphs, proven against its model, and the files by which other libraries read it."""
+"""ONNX export: a leaf's graphs, proven against its model, and the tokenizer files that other libraries read."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def export(
     floors: Mapping[str, Floor] = FLOORS,
     goal: Floor = GOAL,
 ) -> dict[str, Parity]:
-    """Write a leaf's graphs and ``parity.json`` into its directory.
+    """Writes a leaf's graphs and ``parity.json`` into its directory.
 
-    Pooling, Dense and normalisation are inside the graphs: a runtime that reads nothing else cannot give a vector in
+    Pooling, Dense and normalisation are inside the graphs: a runtime that reads nothing else cannot return a vector of
     the wrong space, the field's most frequent silent error. The int8 graph is made by the first recipe of
     :data:`leaf_embed.export.quantize.LADDER`, fastest first, that reaches the goal on this machine: what int8 loses
     depends on the model and on the CPU. If none does, the best one is kept and a warning is logged.
@@ -47,7 +47,7 @@ def export(
         directory: A leaf directory from :func:`leaf_embed.distill.distill`.
         texts: Real texts to compare on, queries and documents, some hundred. The first 32 also set the int8 scales.
         floors: The least parity of the graphs by their variants' names; below it the export fails.
-        goal: What an int8 recipe has to reach.
+        goal: The parity that an int8 recipe has to reach.
 
     Returns:
         The parity of each graph by its variant's name.
@@ -62,7 +62,7 @@ def export(
     if info.kind == "static":
         raise InputError(f"{path} is a static leaf: it needs no graph, leaf_embed.load reads its table")
     if not texts:
-        raise InputError("an export needs some real texts to prove itself on; got none")
+        raise InputError("an export needs some real texts to compare on; got none")
     require("onnxscript", "train", "An export")
     from leaf_embed.encoders.onnx import OnnxEncoder
 
@@ -127,11 +127,11 @@ def _best_int8(leaf: Path, quantizer: Quantizer, target: Path, proof: Proof, goa
 
 
 def write_tokenizer_files(directory: Path, max_tokens: int) -> None:
-    """Make every runtime cut texts where the leaf does, and write the map of special tokens.
+    """Makes every runtime truncate texts where the leaf does, and writes the map of special tokens.
 
     A backbone's files often disagree: all-MiniLM-L6-v2's say 512 and 128 in ``tokenizer_config.json`` and 128 in
     ``tokenizer.json``. fastembed takes the smaller number, tokenizers the last, transformers the first; their vectors
-    of long texts then differ without a word. fastembed and older readers of ``special_tokens_map.json`` get that too,
+    of long texts then differ silently. fastembed and older readers of ``special_tokens_map.json`` get that too,
     which transformers 5 no longer writes.
 
     Args:

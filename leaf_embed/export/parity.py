@@ -42,17 +42,17 @@ FLOORS: Mapping[str, Floor] = {
 """Below these an export fails."""
 
 GOAL = Floor(0.995, 0.98, 0.95)
-"""What an int8 recipe has to reach to be kept without trying a slower one."""
+"""An int8 recipe that reaches this is kept without trying a slower one."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How a graph's vectors compare with the torch model's on real texts.
+    """The difference of a graph's vectors from the torch model's on real texts.
 
     Attributes:
         mean_cosine: Over the texts.
         min_cosine: The worst text's.
-        max_difference: Of any single number of any vector.
+        max_difference: Largest absolute difference in any dimension of any vector.
         top10_overlap: Share of the model's ten best documents of a query that the graph's query vector finds too, among
             the texts' documents (all texts where there are few), whose vectors are the model's.
         texts: Number of texts.
@@ -69,17 +69,17 @@ class Parity:
     recipe: str = "as trained"
 
     def reaches(self, floor: Floor) -> bool:
-        """Whether no number is below the floor; NaN is."""
+        """True if no value is below the floor; NaN counts as below."""
         return (
             self.mean_cosine >= floor.mean and self.min_cosine >= floor.lowest and self.top10_overlap >= floor.overlap
         )
 
 
 class Proof:
-    """Real texts with the vectors that a graph has to give."""
+    """Real texts with the vectors that a graph has to return."""
 
     def __init__(self, texts: Sequence[Text], reference: Encoder) -> None:
-        """Have the model's vectors.
+        """Encodes the texts by the model.
 
         Args:
             texts: Queries and documents.
@@ -92,9 +92,9 @@ class Proof:
         )
 
     def judge(self, encoder: Encoder, graph: Path, recipe: str = "as trained") -> Parity:
-        """Compare a graph's vectors; queries one by one, as they will come, since int8 scales are a batch's own."""
-        asked = [encoder.encode_query(text) for text in self.queries]
-        found = np.concatenate([*(row[None] for row in asked), encoder.encode_document(self.documents)])
+        """Compares a graph's vectors; queries one by one, as in use, since int8 scales depend on the batch."""
+        queries = [encoder.encode_query(text) for text in self.queries]
+        found = np.concatenate([*(row[None] for row in queries), encoder.encode_document(self.documents)])
         cosines = vectors.cosine(found, self._expected)
         return Parity(
             mean_cosine=float(cosines.mean()),
@@ -107,7 +107,7 @@ class Proof:
         )
 
     def _overlap(self, found: FloatArray) -> float:
-        """Mean share of common documents in the two top tens; without queries the first half of the texts asks."""
+        """Mean share of common documents in the two top tens; without queries the first half stands for them."""
         count = len(self.queries) or len(found) // 2
         start = 0 if len(found) - count < FEW else count
         if count == 0 or len(found) - start <= TOP:
@@ -121,17 +121,17 @@ class Proof:
         return float(np.mean(shares))
 
 
-def _best(asked: FloatArray, corpus: FloatArray) -> list[list[int]]:
+def _best(queries: FloatArray, corpus: FloatArray) -> list[list[int]]:
     """Row numbers of the ten best documents of each query, by inner product."""
-    best: list[list[int]] = np.argpartition(-(asked @ corpus.T), TOP - 1, axis=1)[:, :TOP].tolist()
+    best: list[list[int]] = np.argpartition(-(queries @ corpus.T), TOP - 1, axis=1)[:, :TOP].tolist()
     return best
 
 
 def require_floor(parity: Parity, floor: Floor, variant: str) -> None:
-    """Refuse a graph below its floor.
+    """Refuses a graph below its floor.
 
     Raises:
-        ParityError: It is.
+        ParityError: The graph is below it.
     """
     if not parity.reaches(floor):
         raise ParityError(

@@ -19,7 +19,7 @@ IGNORED = (".*", "*.tmp", "*.old")
 
 @dataclass(frozen=True)
 class Upload:
-    """What was, or would be, published.
+    """The files that were, or would be, published.
 
     Attributes:
         repository: Hub id.
@@ -35,7 +35,7 @@ class Upload:
 def push_to_hub(
     directory: str | os.PathLike[str], repository: str, *, private: bool = False, dry_run: bool = False
 ) -> Upload:
-    """Upload a leaf directory; the card's examples then load it by its hub id.
+    """Uploads a leaf directory; the card's examples then load it by its hub id.
 
     The token is read from the environment variable ``HF_TOKEN`` and from nowhere else, and is written nowhere.
 
@@ -43,11 +43,11 @@ def push_to_hub(
         directory: A leaf directory.
         repository: Hub id, ``"org/name"``; made if it does not exist.
         private: Whether a repository made now is private.
-        dry_run: Only say which files would go; nothing is sent and no file is changed.
+        dry_run: Only list the files; nothing is sent and no file is changed.
 
     Raises:
         NotALeafError: No leaf there.
-        InputError: No hub id, no token, or no graph that anyone could load.
+        InputError: No hub id, no token, or a leaf without graphs.
         LeafEmbedError: The hub refused.
     """
     path = Path(directory)
@@ -56,7 +56,7 @@ def push_to_hub(
         raise InputError(f"expected a hub id such as 'org/my-leaf'; got {repository!r}")
     if info.kind == "transformer" and not (path / "onnx").is_dir():
         raise InputError(
-            f"{path} has no onnx folder, so nobody could load it without torch; run: leaf-embed export {path}"
+            f"{path} has no onnx folder, so it could not be loaded without torch; run: leaf-embed export {path}"
         )
     if dry_run:
         return Upload(repository, _files(path))
@@ -81,7 +81,7 @@ def push_to_hub(
 
 
 def _files(path: Path) -> tuple[tuple[str, int], ...]:
-    """What :data:`IGNORED` leaves, by huggingface_hub's own rule."""
+    """The files that :data:`IGNORED` does not match, by huggingface_hub's own rule."""
     from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]  # public, not listed
 
     names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())

@@ -20,12 +20,12 @@ SMALL = 1024  # values; a smaller table is not worth the extra steps of the grap
 
 @dataclass(frozen=True)
 class Int8Recipe:
-    """One way to an int8 graph. All have one scale an output channel; activations are quantised as they come.
+    """A recipe for an int8 graph. All have one scale per output channel; activations are quantised as they come.
 
     Attributes:
-        name: What ``parity.json`` calls it.
+        name: Its name in ``parity.json``.
         smooth: Whether activations are smoothed first; see :mod:`leaf_embed.export.smoothquant`.
-        row_tables: Whether the token table has one scale a token instead of one in all.
+        row_tables: Whether the token table has one scale per token instead of one in all.
         keep_float: Number of MatMuls that stay float32, the hardest ones.
     """
 
@@ -52,7 +52,7 @@ class Quantizer:
 
         Args:
             source: The float32 graph.
-            feeds: Its inputs for some real texts, which the scales are set on.
+            feeds: Its inputs for some real texts, from which the scales are computed.
         """
         import onnx
         from onnxruntime.quantization.onnx_model import ONNXModel
@@ -137,6 +137,6 @@ def _quantize_rows(graph: Any, lookup: str) -> None:
 
 
 def _insert_after(graph: Any, node: Any, steps: Sequence[Any]) -> None:
-    place = next(number for number, other in enumerate(graph.node) if other.name == node.name)
+    index = next(number for number, other in enumerate(graph.node) if other.name == node.name)
     for step in reversed(steps):
-        graph.node.insert(place + 1, step)
+        graph.node.insert(index + 1, step)

@@ -1,4 +1,4 @@
-"""Leaf and teacher as one sentence-transformers model: queries take one way, documents the other."""
+"""Leaf and teacher as one sentence-transformers Router: one route for queries, one for documents."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def export_router(
     *,
     teacher: str | os.PathLike[str] | SentenceTransformerEncoder | None = None,
 ) -> Path:
-    """Write a directory that ``SentenceTransformer(output)`` and mteb encode both sides with.
+    """Writes a directory that ``SentenceTransformer(output)`` and mteb encode both sides with.
 
-    ``encode_query`` gives the leaf's vectors and ``encode_document`` the teacher's, prompts included. The teacher's
+    ``encode_query`` returns the leaf's vectors and ``encode_document`` the teacher's, prompts included. The teacher's
     weights are inside, as in ``MongoDB/mdbr-leaf-ir-asym``; :func:`leaf_embed.load` reads
     the leaf's part alone, by its graph.
 
@@ -51,19 +51,19 @@ def export_router(
 
     space = info.space
     leaf = LeafEncoder(SentenceTransformerEncoder(directory, device="cpu"), rotation=Rotation.load(directory, space))
-    asked: Any = list(leaf.query_encoder.model.children())  # type: ignore[attr-defined]
+    queries: Any = list(leaf.query_encoder.model.children())  # type: ignore[attr-defined]
     if isinstance(teacher, SentenceTransformerEncoder):
         documents = teacher
     else:
         documents = load_teacher(os.fspath(teacher or space.teacher), leaf.teacher_space)
-    turned = leaf.rotated(documents)
+    rotated = leaf.rotated(documents)
     space.require_same(
-        turned.space, mine="the leaf", theirs="the teacher", advice="Name the teacher that the leaf was made from."
+        rotated.space, mine="the leaf", theirs="the teacher", advice="Name the teacher that the leaf was made from."
     )
     if space.canaries is not None:
-        space.verify(turned, name="the teacher")
-    stored: Any = [*documents.model.cpu().children(), *_turn_and_cut(documents, space, leaf.rotation)]
-    route = Router.for_query_document(asked, stored)  # plain encode() goes the documents' way
+        space.verify(rotated, name="the teacher")
+    stored: Any = [*documents.model.cpu().children(), *_tail(documents, space, leaf.rotation)]
+    route = Router.for_query_document(queries, stored)  # plain encode() takes the documents' route
     prompts = {"query": space.query_prompt, "document": space.document_prompt}
     model = SentenceTransformer(modules=[route], prompts=prompts, device="cpu", similarity_fn_name="cosine")
     with replacing_directory(target) as folder:
@@ -78,8 +78,8 @@ def export_router(
     return target
 
 
-def _turn_and_cut(teacher: SentenceTransformerEncoder, space: EmbeddingSpace, rotation: Rotation | None) -> list[Any]:
-    """What follows the teacher's own modules where the leaf's space is rotated or truncated: nothing, or a Dense."""
+def _tail(teacher: SentenceTransformerEncoder, space: EmbeddingSpace, rotation: Rotation | None) -> list[Any]:
+    """The modules that rotate and truncate the teacher's vectors like the leaf's space; empty if neither is needed."""
     import torch
     from sentence_transformers.base.modules import Dense, Normalize
 

@@ -1,6 +1,6 @@
 """Make a graph easier to quantise: move what is hard from activations, of which each batch has one scale, to weights.
 
-A MatMul's input is divided by one positive number a channel and the rows of its weight are multiplied by it: the
+A MatMul's input is divided by one positive number per channel and the rows of its weight are multiplied by it: the
 product stays, but a few channels with large values no longer spoil the common int8 scale of all others. The idea is
 SmoothQuant's (Xiao et al., arXiv 2211.10438); the exponent is searched for each MatMul on real activations, as in AWQ
 (Lin et al., arXiv 2306.00978). In a leaf of MiniLM the input of the second feed-forward MatMul gains most.
@@ -41,7 +41,7 @@ class Smoothed:
 
 
 def smooth(model: Any, feeds: Sequence[Feeds]) -> Smoothed:
-    """Divide the inputs of each MatMul by the channel scales with which int8 errs least.
+    """Divides the inputs of each MatMul by the channel scales with which int8 errs least.
 
     Args:
         model: A float32 ``onnx.ModelProto``; left unchanged.
@@ -71,7 +71,7 @@ def smooth(model: Any, feeds: Sequence[Feeds]) -> Smoothed:
 
 
 def channel_scale(blocks: Sequence[FloatArray], weight: FloatArray) -> tuple[FloatArray | None, float]:
-    """The scale of each input channel with which an int8 MatMul errs least, and that error.
+    """Returns the scale of each input channel with which an int8 MatMul errs least, and that error.
 
     Args:
         blocks: Activations of one text each, shape ``(tokens, channels)``.
@@ -105,14 +105,14 @@ def _as_uint8(block: FloatArray) -> FloatArray:
 
 
 def _as_int8(weight: FloatArray) -> FloatArray:
-    """Rounded with one scale an output channel."""
+    """Rounded with one scale per output channel."""
     step = np.maximum(np.abs(weight).max(axis=0, keepdims=True), TINY) / 127
     rounded: FloatArray = (np.round(weight / step) * step).astype(np.float32)
     return rounded
 
 
 def _by_input(graph: Any, weights: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """MatMuls by a weight that nobody else uses, grouped by the tensor they read: query, key and value share one."""
+    """MatMuls by a weight that no other node uses, grouped by the tensor they read: query, key and value share one."""
     uses: dict[str, int] = {}
     for node in graph.node:
         for name in node.input:
@@ -128,9 +128,9 @@ def _by_input(graph: Any, weights: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def _activations(model: Any, names: Sequence[str], feeds: Iterable[Feeds]) -> dict[str, list[FloatArray]]:
-    """What the named tensors hold for each text, as ``(tokens, channels)``."""
+    """The values of the named tensors for each text, as ``(tokens, channels)``."""
     if not names:
-        return {}  # asked for nothing, ONNX Runtime gives everything
+        return {}  # called without names, ONNX Runtime returns every output
     import onnx
     import onnxruntime
 
@@ -154,5 +154,5 @@ def _insert_division(graph: Any, before: Any, name: str, scale: FloatArray) -> N
 
     graph.initializer.append(numpy_helper.from_array(1 / scale, f"{name}_tamed_by"))
     division = helper.make_node("Mul", [name, f"{name}_tamed_by"], [name + SUFFIX], name=f"smooth_{name}")
-    place = next(number for number, node in enumerate(graph.node) if node.name == before.name)
-    graph.node.insert(place, division)
+    index = next(number for number, node in enumerate(graph.node) if node.name == before.name)
+    graph.node.insert(index, division)

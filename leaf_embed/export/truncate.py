@@ -1,4 +1,4 @@
-"""A leaf of fewer dimensions: the first numbers of every vector, as Matryoshka retrieval uses them."""
+"""Truncated leaves: the first dimensions of every vector, as Matryoshka retrieval uses them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ __all__ = ["truncate_leaf", "truncate_space"]
 
 
 def truncate_leaf(directory: str | os.PathLike[str], output: str | os.PathLike[str], dim: int) -> Path:
-    """Write a leaf whose vectors are the first ``dim`` numbers of another's, renormalised.
+    """Writes a leaf whose vectors are the first ``dim`` dimensions of another's, renormalised.
 
-    The last layer loses its other rows, so the query gets cheaper and every library that reads the directory gives
+    The last layer loses its other rows, so a query gets cheaper and every library that reads the directory returns
     the same short vector. The space is another one, of ``dim`` dimensions: documents come from the teacher truncated
     alike (``document="teacher"`` does it), and a collection of full vectors refuses this leaf. For a collection that
     stores both sizes keep the whole leaf: see :class:`leaf_embed.qdrant.CollectionSpec`.
@@ -62,10 +62,10 @@ def truncate_leaf(directory: str | os.PathLike[str], output: str | os.PathLike[s
 
 
 def truncate_space(space: EmbeddingSpace, dim: int) -> EmbeddingSpace:
-    """The space of a teacher's first ``dim`` numbers, canaries included.
+    """Returns the space of a teacher's first ``dim`` dimensions, canaries included.
 
     Raises:
-        InputError: There are not more numbers than that, or the vectors have no unit norm to restore.
+        InputError: The space does not have more dimensions, or the vectors have no unit norm to restore.
     """
     if not 1 <= dim < space.dim:
         raise InputError(f"cannot truncate {space.dim} dimensions to {dim}; expected 1 to {space.dim - 1}")

@@ -67,5 +67,5 @@ def test_one_set_is_a_mean_over_one() -> None:
 def test_no_sets() -> None:
     with pytest.raises(InputError, match="at least one set"):
         mean_retention([])
-    with pytest.raises(InputError, match="two scores a query"):
+    with pytest.raises(InputError, match="two scores per query"):
         mean_difference([(np.ones(2), np.ones(3))])

@@ -159,7 +159,7 @@ def test_the_interval_agrees_with_theory() -> None:
 
 @pytest.mark.parametrize(("leaf", "teacher"), [(np.ones(2), np.ones(3)), (np.ones(0), np.ones(0))])
 def test_retention_of_other_queries(leaf: NDArray[np.float64], teacher: NDArray[np.float64]) -> None:
-    with pytest.raises(InputError, match="two scores a query"):
+    with pytest.raises(InputError, match="two scores per query"):
         retention(leaf, teacher)
 
 

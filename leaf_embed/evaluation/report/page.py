@@ -80,7 +80,7 @@ def _facts(report: Json) -> Iterator[tuple[str, str, str]]:
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot of the page, or a small table in the place of one.
+    """A plot of the page, or a small table instead.
 
     Attributes:
         title: Above it.
@@ -144,7 +144,7 @@ def _histograms(report: Json) -> Iterator[Series]:
         sets = [one["cosine_histograms"][role] for one in report["sets"] if role in one.get("cosine_histograms", {})]
         if sets:
             shares = [sum(column) / len(sets) for column in zip(*sets, strict=True)]
-            yield Series(name, [(place / len(shares), share) for place, share in enumerate(shares)], colour)
+            yield Series(name, [(bar / len(shares), share) for bar, share in enumerate(shares)], colour)
 
 
 def _set_row(one: Json) -> list[str]:

@@ -75,19 +75,19 @@ class EvaluationReport:
             "teacher": self.space.teacher,
             "dim": self.space.dim,
             "sets": [one.to_dict() for one in self.sets],
-            "mean": [self._mean_dict(place) for place in range(len(self.sets[0].points) if self.sets else 0)],
+            "mean": [self._mean_dict(number) for number in range(len(self.sets[0].points) if self.sets else 0)],
             "tasks": [one.to_dict() for one in self.tasks],
             "latency": None if self.latency is None else self.latency.to_dict(),
             "sizes": {who: size.to_dict() for who, size in self.sizes.items()},
             "canaries": None if self.canaries is None else _canaries(self.canaries),
         }
 
-    def _mean_dict(self, place: int) -> dict[str, Any]:
-        point = self.sets[0].points[place]
+    def _mean_dict(self, number: int) -> dict[str, Any]:
+        point = self.sets[0].points[number]
         modes: dict[str, dict[str, Any]] = {}
         for mode in point.results:
-            modes[mode] = {"nDCG@10": round(self.mean(mode, place), 5)}
-            share = None if mode == "teacher" else self.retention(mode, place)
+            modes[mode] = {"nDCG@10": round(self.mean(mode, number), 5)}
+            share = None if mode == "teacher" else self.retention(mode, number)
             if share is not None:
                 modes[mode]["retention"] = share.to_dict()
         return {"dim": point.dim, "quantization": point.quantization, "rotated": point.rotated, "modes": modes}
@@ -130,20 +130,20 @@ class EvaluationReport:
         shown = [(one.name, point) for one in self.sets for point in (one.points if whole else one.points[:1])]
         rows: list[Sequence[str]] = [HEADER, *(_row(name, point) for name, point in shown)]
         if len(self.sets) > 1:
-            rows += [self._mean_row(place) for place in range(len(self.sets[0].points))]
+            rows += [self._mean_row(number) for number in range(len(self.sets[0].points))]
         return markdown(rows, left=(0, 2))
 
     @property
     def _is_long(self) -> bool:
-        """Whether a terminal is better off without every set at every point."""
+        """True if every set at every point would be too long for a terminal."""
         return len(self.sets) > 1 and sum(len(one.points) for one in self.sets) > LONG
 
-    def _mean_row(self, place: int) -> Sequence[str]:
-        point = self.sets[0].points[place]
-        cells = [f"mean of {len(self.sets)}", point.label, point.quantization, f"{self.mean('teacher', place):.4f}"]
+    def _mean_row(self, number: int) -> Sequence[str]:
+        point = self.sets[0].points[number]
+        cells = [f"mean of {len(self.sets)}", point.label, point.quantization, f"{self.mean('teacher', number):.4f}"]
         modes: tuple[Mode, ...] = ("asymmetric", "symmetric")
         for mode in modes:
-            cells += [f"{self.mean(mode, place):.4f}", str(self.retention(mode, place) or "-")]
+            cells += [f"{self.mean(mode, number):.4f}", str(self.retention(mode, number) or "-")]
         return cells
 
     def __str__(self) -> str:

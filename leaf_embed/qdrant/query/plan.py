@@ -53,7 +53,7 @@ class SearchOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Search:
-    """The options of :meth:`leaf_embed.qdrant.LeafCollection.search`, checked.
+    """The options of one search: :class:`SearchOptions` with their defaults, checked.
 
     Attributes:
         limit: Hits to return.
@@ -138,7 +138,7 @@ def plan_search(
     Args:
         vector: The query, shape ``(dim,)``, float32.
         spec: What the collection stores.
-        search: What is asked for.
+        search: The options of the search.
         text: Text of the query, for a hybrid search without ``words``.
         prefix: Where the caller's payload lies in the stored one.
         with_vector: Whether hits have their full vector.
