@@ -2,8 +2,8 @@
 
     python examples/recipes/sample_corpus.py data/train corpus
 
-The sample holds the first lines of each file after a shuffle with seed 0: as many as LINES says, else 10,000. Weak sources
-(templates, dialogue turns) are taken in part; documents are few, because a query learns most from queries. From so many
+The sample holds the first lines of each file after a shuffle with seed 0: as many as LINES says, else 10,000. Weak
+sources (templates, dialogue turns) are taken in part; documents are few, because a query learns most from queries. From so many
 more documents as SENTENCES says, up to three sentences each are taken as queries: cheap for the teacher, and of the
 documents' vocabulary.
 """

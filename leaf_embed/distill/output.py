@@ -40,10 +40,8 @@ class Output:
 
     @property
     def work(self) -> Path:
-        """The folder beside the leaf for what an interrupted distillation goes on from; made if it is missing."""
-        folder = self.target.with_name(self.target.name + ".work")
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        """The folder beside the leaf that keeps what an interrupted distillation goes on from."""
+        return self.target.with_name(self.target.name + ".work")
 
     def write(
         self, student: Student, info: LeafInfo, rotation: Rotation | None, sample: Sequence[Text], progress: Progress

@@ -142,6 +142,7 @@ def distill(
     kept = None if space_of is None else rotation_of(space_of, side.space)
     built = kind.build(options, side.encoder, side.space, config)
     limit = min(config.max_tokens, built.max_tokens)
+    out.work.mkdir(parents=True, exist_ok=True)
     rows, skipped = group.first(None if group.rank else side.fill(built, limit, progress)) or _no_texts()
     stored = side.open()
     learned, held_out = split(rows, stored, config, lambda rows: built.tokenize(stored, rows, limit))

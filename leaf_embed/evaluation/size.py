@@ -56,10 +56,11 @@ def measure_leaf(directory: Path, variant: str = "auto") -> ModelSize:
         variant: ``auto`` (int8 where it was exported, else float32), ``int8``, ``float32`` or ``torch``.
 
     Raises:
-        InputError: There are no weights.
+        InputError: There are no weights, or an unknown variant.
     """
     whole = measure_model(directory)
-    graph = next((directory / name for name in graphs_for(variant) if (directory / name).is_file()), None)
+    names = [] if variant == "torch" else graphs_for(variant)
+    graph = next((directory / name for name in names if (directory / name).is_file()), None)
     if graph is None:  # torch, or a static leaf, whose table is read as it is
         return whole
     outside = sum(file.stat().st_size for file in graph.parent.glob(f"{graph.name}*data"))  # weights beside a big graph

@@ -200,6 +200,11 @@ def test_options_that_cannot_be(
     assert not leaf.seen  # refused before anything was encoded
 
 
+def test_an_unknown_option_is_refused() -> None:
+    with pytest.raises(TypeError, match="has no option rotate; it has rotation, latency_queries"):
+        evaluate(Letters(), Letters(), [SET], rotate=True)  # type: ignore[call-arg]
+
+
 def test_latency_is_paired_and_ordered() -> None:
     leaf, teacher = Letters(), Letters()
     found = measure_latency(leaf, teacher, ["a", "b", "c"], warmup=2)

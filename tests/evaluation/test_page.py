@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from leaf_embed.errors import MissingExtraError
 from leaf_embed.evaluation import EvaluationReport, evaluate
 from leaf_embed.evaluation.report.page import html_page
 from leaf_embed.evaluation.report.plots import Series, bars, lines, scatter
@@ -139,6 +140,15 @@ def test_everything_is_written_beside_the_json(report: EvaluationReport, tmp_pat
     assert "### bb (1.00 → 0.50)\n\nTeacher:\n\n1. **relevant** `bbbb` bbbb" in text
     assert "| query    | 1-4" in text
     assert files[2].read_text() == html_page(json.loads(files[0].read_text()))
+
+
+def test_without_the_extra_all_but_the_page_is_written(
+    report: EvaluationReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'leaf-embed\[eval\]'"):
+        report.save_all(tmp_path / "report.json")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["report.json", "report.md"]
 
 
 @pytest.mark.slow

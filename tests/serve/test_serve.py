@@ -247,6 +247,8 @@ def test_health_and_metrics(pair: LeafEncoder) -> None:
         post(address, {"input": ["a", "b"]})
         post(address, {})
         page = get(f"{address}/metrics").splitlines()
+        with urllib.request.urlopen(f"{address}/metrics", timeout=20) as answer:
+            assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     for line in (
         'leaf_embed_requests_total{status="200"} 1.0',
         'leaf_embed_requests_total{status="400"} 1.0',

@@ -59,8 +59,8 @@ class StudentOptions:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the student's part of the ``recipe`` in ``leaf.json``."""
-        named = isinstance(self.source, (str, os.PathLike))
-        name = os.fspath(self.source) if named else type(self.source).__name__  # type: ignore[arg-type]
+        source = self.source
+        name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else type(source).__name__
         layers = self.layers if self.layers is None or isinstance(self.layers, int) else list(self.layers)
         return {"student": name, "layers": layers}
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from leaf_embed import __version__
-from leaf_embed._files import replacing_file, write_json
+from leaf_embed._files import write_json, write_text
 from leaf_embed.canaries import CanaryReport
 from leaf_embed.evaluation.bootstrap import Retention, mean_retention
 from leaf_embed.evaluation.latency import Latency
@@ -93,25 +93,27 @@ class EvaluationReport:
         return {"dim": point.dim, "quantization": point.quantization, "rotated": point.rotated, "modes": modes}
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the JSON form, atomically."""
+        """Writes the JSON form, atomically."""
         write_json(path, self.to_dict())
 
     def save_all(self, path: str | os.PathLike[str]) -> tuple[Path, Path, Path]:
-        """Write the report for machines (JSON), for the terminal (``.md``) and for a browser (``.html``).
+        """Writes the report for machines (JSON), for the terminal (``.md``) and for a browser (``.html``).
 
         Args:
             path: Of the JSON file; the others stand beside it.
 
         Returns:
             The three files.
+
+        Raises:
+            MissingExtraError: The extra ``eval`` is not installed; the JSON and the Markdown were written.
         """
         target = Path(path)
         written = self.to_dict()
         write_json(target, written)
         text, page = (target.with_suffix(suffix) for suffix in (".md", ".html"))
-        for file, content in ((text, self.markdown()), (page, html_page(written))):
-            with replacing_file(file) as temporary:
-                temporary.write_text(content, encoding="utf-8")
+        write_text(text, self.markdown())
+        write_text(page, html_page(written))
         return target, text, page
 
     def markdown(self) -> str:
