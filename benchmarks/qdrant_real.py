@@ -37,7 +37,7 @@ TIE = 2e-6  # cosines nearer to each other than this are one to single precision
 
 
 class Given:
-    """The space, and nobody to ask: all vectors are there."""
+    """A space without a model behind it, since all vectors exist already."""
 
     def __init__(self, space: Any) -> None:
         self.space = space

@@ -111,7 +111,7 @@ def _latency(leaf: Path, static: Path | None, queries: list[str]) -> dict[str, A
 
 
 def turns(asks: Mapping[str, Ask], queries: Sequence[str]) -> dict[str, Any]:
-    """Milliseconds, one a query, of each; ten calls a turn, since a single one would find the other's caches."""
+    """Milliseconds per query of each encoder; ten calls per turn, for one would run with the other's caches."""
     times = {name: np.empty(len(queries)) for name in asks}
     for ask in asks.values():
         for text in queries[:TURN]:

@@ -85,7 +85,7 @@ def _measure(
         del one["per_query"], one["worst_queries"], one["cosine_histograms"]
     result["sizes"] = {"leaf": measure_leaf(directory, variant).to_dict()}
     source = Path(teacher or student.space.teacher)
-    result["teacher"] = "/".join(source.parts[-2:])  # a hub id, or the end of a path that is nobody else's business
+    result["teacher"] = "/".join(source.parts[-2:])  # a hub id, or the end of a path, whose rest is private
     if source.is_dir():
         result["sizes"]["teacher"] = measure_model(source).to_dict()
     return result

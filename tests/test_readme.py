@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import typer
 
 from leaf_embed.cli import run
 from leaf_embed.cli.app import app
@@ -74,6 +75,19 @@ def test_every_command_and_verb_is_documented():
     contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for verb in set(verbs) - {"clean"}:
         assert f"`make {verb}`" in contributing, verb
+
+
+@pytest.mark.parametrize("page", [*PAGES, "examples/recipes/common.sh", "examples/recipes/paper.sh"])
+def test_documented_options_exist(page):
+    """Of each ``leaf-embed COMMAND ...``, in a block or in a sentence."""
+    text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = typer.main.get_command(app).commands
+    for name, rest in re.findall(r"leaf-embed\s([a-z]+)\b([^`\n]*)", text):
+        if name not in commands:
+            continue
+        known = {option for one in commands[name].params for option in (*one.opts, *one.secondary_opts)}
+        unknown = set(re.findall(r"(?<=\s)--[a-z][a-z0-9-]*", rest)) - known
+        assert not unknown, f"{page}: leaf-embed {name} has no {sorted(unknown)}"
 
 
 def test_documented_fingerprint_can_be_reimplemented():

@@ -22,7 +22,7 @@ from leaf_embed.evaluation import (
 )
 from leaf_embed.evaluation.compare import Comparison
 from leaf_embed.evaluation.mteb import MtebEncoder
-from leaf_embed.evaluation.pipeline import Rotation
+from leaf_embed.evaluation.pipeline import RotationOption
 from leaf_embed.evaluation.tasks import OtherSet
 from leaf_embed.progress import no_progress
 from leaf_embed.qdrant import (
@@ -73,7 +73,7 @@ def train() -> DistillReport:
 def measure(rotation: FloatArray) -> Comparison:
     leaf, sets = leaf_embed.load("leaf"), [load_beir("scifact", stream=True)]
     codes = {"turbo4": partial(search_quantized, quantization="turbo4")}
-    rotations: list[Rotation] = ["fitted", rotation]
+    rotations: list[RotationOption] = ["fitted", rotation]
     for turned in rotations:
         tasks: list[OtherSet] = [load_sts("pairs.csv"), load_classification("texts.csv")]
         report = evaluate(

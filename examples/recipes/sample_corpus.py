@@ -2,10 +2,10 @@
 
     python examples/recipes/sample_corpus.py data/train corpus
 
-Each file gives its first lines after a shuffle with seed 0: as many as LINES says of it, else 10,000. Weak sources
-(templates, dialogue turns) are taken in part; documents are few, because a query learns most from queries. From so many
-more documents as SENTENCES says, up to three sentences each are taken as queries: cheap for the teacher, and of the
-documents' vocabulary.
+The sample holds the first lines of each file after a shuffle with seed 0: as many as LINES says, else 10,000. Weak
+sources (templates, dialogue turns) are taken in part; documents are few, because a query learns most from queries. From
+so many more documents as SENTENCES says, up to three sentences each are taken as queries: cheap for the teacher, and of
+the documents' vocabulary.
 """
 
 import gzip
@@ -46,7 +46,7 @@ def main(
     source: Annotated[Path, typer.Argument(help="Directory of *.jsonl.gz with text and kind.")],
     target: Annotated[Path, typer.Argument(help="Directory for the sample.")],
 ) -> None:
-    """Write the sample, one .jsonl a source file and one a file that gives sentences."""
+    """Write the sample: one .jsonl per source file, and one more per file whose sentences are taken."""
     target.mkdir(parents=True, exist_ok=True)
     for file in sorted(source.glob("*.jsonl.gz")):
         name = file.name.removesuffix(".jsonl.gz")

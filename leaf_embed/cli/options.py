@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from leaf_embed._extras import require
 from leaf_embed.cli.console import many_numbers
 from leaf_embed.errors import InputError
 
@@ -130,8 +129,9 @@ def place(path: Path | None, url: str | None) -> dict[str, Any]:
         raise InputError("give either --path (a directory, for the embedded engine) or --url (a Qdrant server)")
     if path is not None:
         return {"path": path}
-    client = require("qdrant_client", "qdrant", "A Qdrant server")
-    return {"client": client.QdrantClient(url=url, api_key=os.environ.get("QDRANT_API_KEY"))}
+    from leaf_embed.qdrant import connect
+
+    return {"client": connect(str(url), os.environ.get("QDRANT_API_KEY"))}
 
 
 def spec_from(

@@ -160,7 +160,7 @@ class Demo:
             saved = json.loads(file.read_text(encoding="utf-8"))
             if saved.pop("leaf") == digest and saved.keys() == Quality.__dataclass_fields__.keys():
                 return Quality(**saved)
-        report = evaluate(leaf, self.teacher, [self.corpus.evaluation], latency_queries=0, progress=self._encoding)
+        report = evaluate(leaf, self.teacher, [self.corpus.evaluation], latency_queries=0, progress=self.progress)
         point = report.sets[0].points[0]
         kept = point.retention["asymmetric"]
         if kept is None:
@@ -177,9 +177,6 @@ class Demo:
         )
         write_json(file, {"leaf": digest, **quality.__dict__})
         return quality
-
-    def _encoding(self, what: str, done: int, total: int | None, note: str = "") -> None:
-        self.progress("evaluate", done, total, what)
 
     def time(self, leaf: LeafEncoder) -> Latency:
         """Measures one query by the leaf and by ``SentenceTransformer.encode``, paired, on the held-out queries."""

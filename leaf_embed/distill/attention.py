@@ -18,7 +18,7 @@ LONGEST = 64  # tokens; from there on the fused kernel is faster (measured in ex
 
 @contextmanager
 def short_text_attention(model: SentenceTransformer) -> Iterator[None]:
-    """While it lasts, a student on a CPU attends by plain products over up to 64 tokens, by the fused kernel beyond.
+    """Has a student on a CPU attend by plain products over up to 64 tokens, by the fused kernel beyond, in its block.
 
     Models whose attention cannot be chosen, and models on a GPU, stay as they are.
     """
@@ -52,7 +52,7 @@ def _attend(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """As transformers calls it: ``(batch, heads, tokens, width)`` in, ``(batch, tokens, heads, width)`` out."""
+    """Attention for transformers: ``(batch, heads, tokens, width)`` in, ``(batch, tokens, heads, width)`` out."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     plain = query.shape[1] == key.shape[1] and not options.get("is_causal") and not getattr(module, "is_causal", False)

@@ -1,4 +1,4 @@
-"""The recipe: one frozen object, saved beside the model."""
+"""The recipe of a training: one frozen object, saved with the leaf."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ REMOVED: Mapping[str, Any] = {"focal": 0.0, "averaging": "none", "token_embeddin
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """How to train. The defaults are the paper's (arXiv 2509.12539) where it says, ours where it is silent.
+    """The recipe of a training. Defaults are the paper's (arXiv 2509.12539) where it states them, else our own.
 
     Attributes:
-        batch_size: Texts an optimiser step. Paper: 32; larger batches measured worse there.
+        batch_size: Texts per optimizer step. Paper: 32; larger batches measured worse there.
         learning_rate: At the start of each cycle. Paper: 1e-4.
         final_learning_rate: At the end of each cycle, reached linearly. Paper: 1e-5.
-        cycles: Times the learning rate starts again. Paper: 3.
-        epochs: Passes over the texts in a cycle. Paper: 10.
-        min_steps: Optimiser steps at least: a small corpus is read more often. Does not bind ``max_steps``.
-        max_steps: Optimiser steps in all; ``None`` takes what cycles and epochs give. The schedule fits itself to it.
+        cycles: Number of cycles of the learning rate. Paper: 3.
+        epochs: Passes over the texts per cycle. Paper: 10.
+        min_steps: Fewest optimizer steps: a small corpus is read more often. Does not bind ``max_steps``.
+        max_steps: Optimizer steps in all; ``None`` follows from cycles and epochs. The schedule is scaled to it.
         warmup_steps: Steps at the start of training over which the learning rate grows from 0. Unpublished.
-        weight_decay: AdamW's, on matrices only. Unpublished.
+        weight_decay: Of AdamW, on matrices only. Unpublished.
         max_grad_norm: Gradients are scaled down to this norm. Unpublished.
         max_tokens: Texts are cut to this many tokens before teacher and student see them, so that both see the same.
         warm_start_texts: Texts for the closed-form start of the output layer; 0 leaves it random, and the token
@@ -41,13 +41,13 @@ class DistillConfig:
             will embed nothing else: documents only fit the rotation.
         prefixes: Dimensions whose leading parts are aligned beside whole vectors; with ``mrl="rotate"`` those of the
             rotated space. Measured in examples/LOG.md; off by default.
-        mrl: ``"rotate"`` turns the space so that the first dimensions hold most of every vector: any teacher becomes
+        mrl: ``"rotate"`` rotates the space so that the first dimensions hold most of every vector: any teacher becomes
             truncatable. Whole vectors keep their cosines. A teacher trained for truncation needs it less.
-        precision: Of the matrix products; weights and optimiser state are float32.
+        precision: Of the matrix products; weights and optimizer state are float32.
         seed: Of the order of the texts.
 
     Raises:
-        InputError: A value that cannot be.
+        InputError: A value is out of range.
     """
 
     batch_size: int = 32
@@ -87,18 +87,18 @@ class DistillConfig:
             if getattr(self, name) not in get_args(kinds):
                 raise InputError(f"{name} is one of {', '.join(get_args(kinds))}; got {getattr(self, name)!r}")
         if any(dim < 1 for dim in self.prefixes):
-            raise InputError(f"prefixes are numbers of dimensions from 1 on; got {list(self.prefixes)}")
+            raise InputError(f"prefixes are dimensions from 1 on; got {list(self.prefixes)}")
         if self.max_tokens < 3:
             raise InputError(f"max_tokens must leave room for a token between the special ones; got {self.max_tokens}")
 
     @classmethod
     def paper(cls, **changes: Any) -> DistillConfig:
-        """The published recipe: 3 cycles of 10 epochs, 1e-4 to 1e-5."""
+        """Returns the published recipe: 3 cycles of 10 epochs, 1e-4 to 1e-5."""
         return cls(**changes)
 
     @classmethod
     def quick(cls, **changes: Any) -> DistillConfig:
-        """Minutes on a laptop: one cycle of three epochs at a higher rate (measured in examples/LOG.md)."""
+        """Returns a recipe for minutes on a laptop: a cycle of three epochs at a higher rate (see examples/LOG.md)."""
         defaults: dict[str, Any] = {
             "learning_rate": 3e-4,
             "final_learning_rate": 1.5e-5,
@@ -110,7 +110,7 @@ class DistillConfig:
 
     @classmethod
     def static(cls, **changes: Any) -> DistillConfig:
-        """For a student of one vector a token: large batches, a high rate, three passes, at least 800 steps."""
+        """Returns the recipe of a static student: large batches, a high rate, three passes, at least 800 steps."""
         defaults: dict[str, Any] = {
             "batch_size": 256,
             "learning_rate": 3e-3,
@@ -123,7 +123,7 @@ class DistillConfig:
         return cls(**(defaults | changes))
 
     def steps(self, texts: int) -> int:
-        """Optimiser steps for a number of training texts."""
+        """Returns the number of optimizer steps for a number of training texts."""
         whole = self.cycles * self.epochs * max(1, texts // self.batch_size)
         return max(whole, self.min_steps) if self.max_steps is None else self.max_steps
 

@@ -1,4 +1,4 @@
-"""From cached texts to batches: tokenised once, grouped by length, in an order that follows from the seed."""
+"""Cached texts as batches: tokenized once, grouped by length, in an order that follows from the seed."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def tokenize(
 
 
 def epoch_batches(lengths: Sequence[int] | NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[Rows]:
-    """The batches of an epoch, each of exactly ``batch_size`` texts of similar length, in random order.
+    """Returns the batches of an epoch, each of exactly ``batch_size`` texts of similar length, in random order.
 
     It depends on ``seed`` and ``epoch`` alone, so a resumed run sees the same batches. The remainder that does not
     fill a batch is left out, another one each epoch; fewer texts than a batch make one smaller batch.
@@ -118,13 +118,13 @@ def epoch_batches(lengths: Sequence[int] | NDArray[np.int64], batch_size: int, s
 def split(
     rows: Rows, cache: TeacherCache, config: DistillConfig, tokenize: Callable[[Rows], TokenizedTexts]
 ) -> tuple[TokenizedTexts, TokenizedTexts]:
-    """Texts to learn from, and texts held out to measure on: of queries alone if the recipe is for queries alone.
+    """Returns texts to learn from, and texts held out to measure on; queries alone if the recipe is for queries alone.
 
     Args:
         rows: The cache's row of each text.
         cache: Where the texts and their vectors lie.
         config: The recipe: seed, share held out, share of queries.
-        tokenize: Reads the texts of some rows as the student does.
+        tokenize: Returns the texts of some rows as the student reads them.
     """
     shuffled = np.random.default_rng(config.seed).permutation(rows)
     held = min(MAX_HELD_OUT, int(len(rows) * config.holdout))
@@ -137,12 +137,12 @@ def split(
 
 
 def sample(texts: TokenizedTexts) -> list[Text]:
-    """Some of the texts, for the export's proof."""
+    """Returns some of the texts, to compare exported graphs on."""
     return texts.cache.texts(np.random.default_rng(0).permutation(texts.rows)[:PARITY_TEXTS])
 
 
 def weigh_roles(is_query: NDArray[np.bool_], share: float, seed: int) -> NDArray[np.int64]:
-    """Places of texts so that queries make up a share of them: the rarer role is repeated, no text is left out.
+    """Returns places of texts of which queries are a given share: the rarer role is repeated, no text is left out.
 
     A share of 1 is the exception: documents are left out.
 

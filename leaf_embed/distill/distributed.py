@@ -24,39 +24,39 @@ T = TypeVar("T")
 
 
 class Processes(Protocol):
-    """What training asks about the processes it runs in.
+    """The processes that train together, as the training loop sees them.
 
     Attributes:
-        rank: Number of this process; 0 writes the files.
-        count: How many there are.
+        rank: Number of this process; process 0 writes the files.
+        count: Number of processes.
     """
 
     rank: int
     count: int
 
     def first(self, value: T) -> T:
-        """The first process's value, in every process."""
+        """Returns the first process's value, in every process."""
         ...
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Waits until every process is here."""
         ...
 
     def same_weights(self, model: SentenceTransformer) -> None:
-        """Give every process the first one's weights."""
+        """Copies the first process's weights to every process."""
         ...
 
     def add_gradients(self, weights: Iterable[tuple[torch.nn.Parameter, bool]]) -> None:
-        """Replace each gradient by its sum over the processes; of each weight also whether its gradient is sparse."""
+        """Replaces each gradient by its sum over the processes; takes weights with whether their gradient is sparse."""
         ...
 
     def add(self, value: float) -> float:
-        """The sum of a number over the processes."""
+        """Returns the sum of a number over the processes."""
         ...
 
 
 class Alone:
-    """One process: nothing to agree on."""
+    """A single process: nothing to agree on."""
 
     rank = 0
     count = 1
@@ -78,10 +78,10 @@ class Alone:
 
 
 class Several:
-    """The processes that a launcher started; gloo between CPUs, NCCL between GPUs."""
+    """Several processes that a launcher started; gloo between CPUs, NCCL between GPUs."""
 
     def __init__(self) -> None:
-        """Join the others."""
+        """Joins the other processes."""
         accelerate = require("accelerate", "train", "Training in several processes")
         import torch
 
@@ -126,5 +126,5 @@ class Several:
 
 
 def processes() -> Processes:
-    """The processes that this one was started with: alone, unless a launcher says otherwise."""
+    """Returns the processes that this one was started with: alone, unless a launcher says otherwise."""
     return Several() if int(os.environ.get("WORLD_SIZE", "1")) > 1 else Alone()

@@ -12,7 +12,7 @@ __all__ = ["Objective", "squared_l2"]
 
 
 def squared_l2(student: Tensor, teacher: Tensor) -> Tensor:
-    """Squared distance between student and teacher vectors, averaged over the batch (arXiv 2509.12539).
+    """Returns the squared distance of student and teacher vectors, averaged over the batch (arXiv 2509.12539).
 
     ``mean_i ‖y_i - ŷ_i‖²``: summed over dimensions, so it does not depend on how many there are. For unit vectors it
     equals ``2 (1 - cos)``: 0 is equal, 2 is orthogonal. It needs (text, vector) pairs alone, no labels and no
@@ -30,7 +30,7 @@ def squared_l2(student: Tensor, teacher: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Objective:
-    """What a training step makes small: :func:`squared_l2`, and what a recipe adds to it.
+    """The loss that a training step minimizes: :func:`squared_l2`, and the prefixes that a recipe adds to it.
 
     Attributes:
         prefixes: Dimensions whose leading parts are aligned too, each scaled to unit norm on both sides, with the
@@ -42,11 +42,11 @@ class Objective:
     rotation: Tensor | None = None
 
     def __call__(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """The loss of a batch, a scalar; arguments as for :func:`squared_l2`."""
+        """Returns the loss of a batch, a scalar; arguments as for :func:`squared_l2`."""
         return self.distances(student, teacher).mean()
 
     def distances(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Squared distance of each text, shape ``(n,)``: the mean of its whole vector's and its prefixes'."""
+        """Returns the squared distance of each text, shape ``(n,)``: mean of its whole vector's and its prefixes'."""
         whole = _distances(student, teacher)
         if not self.prefixes:
             return whole

@@ -1,4 +1,4 @@
-"""What a distillation writes: the leaf directory, whole or not at all, and a folder of work that survives a crash."""
+"""The output of a distillation: a leaf directory, written whole or not at all, and a folder that survives a crash."""
 
 from __future__ import annotations
 
@@ -40,10 +40,8 @@ class Output:
 
     @property
     def work(self) -> Path:
-        """The folder beside the leaf for what an interrupted distillation goes on from; made if it is missing."""
-        folder = self.target.with_name(self.target.name + ".work")
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        """The folder beside the leaf that keeps what an interrupted distillation goes on from."""
+        return self.target.with_name(self.target.name + ".work")
 
     def write(
         self, student: Student, info: LeafInfo, rotation: Rotation | None, sample: Sequence[Text], progress: Progress

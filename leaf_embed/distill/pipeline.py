@@ -1,4 +1,4 @@
-"""Distillation from end to end: texts and a teacher in, a leaf directory out."""
+"""Distillation from end to end: from texts and a teacher to a leaf directory."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ __all__ = ["DistillReport", "distill"]
 
 @dataclass(frozen=True)
 class DistillReport:
-    """What a distillation did.
+    """The result of a distillation.
 
     Attributes:
         output: The leaf directory.
         space: The space that the leaf writes into.
         texts: Distinct texts trained on.
-        parameters: Number of the student's weights.
-        steps: Optimiser steps in all.
+        parameters: Number of weights of the student.
+        steps: Optimizer steps in all.
         seconds: Time spent training.
         texts_per_second: While training.
         warm_start: Alignment on the held-out texts before the first step; ``None`` without held-out texts.
         final: Alignment on the held-out texts of the weights that were kept.
         parity: Of each exported graph; empty if none was exported.
-        truncation: With ``mrl="rotate"``, what truncation leaves of the teacher's neighbours, plain and rotated.
+        truncation: In a rotated space, the share of neighbours that truncated vectors find, plain and rotated.
         skipped: Reasons for which texts were left out, with their number.
     """
 
@@ -92,7 +92,7 @@ def distill(
     track: Sequence[Any] = (),
     progress: Progress | None = None,
 ) -> DistillReport:
-    """Align a student with a teacher by LEAF's L2 loss and write a leaf directory.
+    """Aligns a student with a teacher by LEAF's L2 loss and writes a leaf directory.
 
     Everything slow survives a crash: the teacher's vectors in the cache, the training in a checkpoint beside the
     output. The same call goes on where it was stopped. The output appears only when it is whole. Started by
@@ -111,11 +111,11 @@ def distill(
         layers: Which of the student's layers to keep: their numbers, how many, or ``None`` for all. ``0`` or ``()``
             leaves the token embeddings alone.
         head: Widths of hidden layers between the mean of the tokens and the vector, at least twice the teacher's
-            dimensions each: their work is done once a text, and a student of few layers gains by it. A leaf that is
+            dimensions each: they run once per text, and a student of few layers gains most by them. A leaf that is
             trained on has its own.
         tokenizer: For a static student the model that its tokenizer comes from; the teacher's own by default.
         space_of: A leaf of the same teacher whose rotated space the new one shall share, so that the same collections
-            serve both; by default a leaf as student is such a one, and every other student has what ``mrl`` gives.
+            serve both; by default that of a leaf as student, and for every other student the one that ``mrl`` asks for.
         cache: Directory of the teacher cache; ``<output>.work/cache`` by default.
         exclude: Corpus files, or BEIR directories, whose texts must not be learned from: evaluation sets.
         export_graphs: Whether to export ONNX graphs, which :func:`leaf_embed.load` needs.
@@ -142,6 +142,7 @@ def distill(
     kept = None if space_of is None else rotation_of(space_of, side.space)
     built = kind.build(options, side.encoder, side.space, config)
     limit = min(config.max_tokens, built.max_tokens)
+    out.work.mkdir(parents=True, exist_ok=True)
     rows, skipped = group.first(None if group.rank else side.fill(built, limit, progress)) or _no_texts()
     stored = side.open()
     learned, held_out = split(rows, stored, config, lambda rows: built.tokenize(stored, rows, limit))
@@ -204,7 +205,7 @@ def _objective(config: DistillConfig, rotation: Rotation | None) -> Objective:
 
 
 def _metrics(report: DistillReport, result: TrainingResult) -> dict[str, Any]:
-    """What ``leaf.json`` keeps of the training."""
+    """The ``metrics`` of ``leaf.json``."""
     return {
         "texts": report.texts,
         "steps": result.steps,

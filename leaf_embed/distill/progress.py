@@ -1,4 +1,4 @@
-"""What is measured while a student is trained, for progress displays, trackers and reports."""
+"""Measurements of a student in training, for progress displays, trackers and reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Alignment", "StepInfo"]
 
 @dataclass(frozen=True)
 class Alignment:
-    """How well a student fits its teacher on some texts.
+    """The fit of a student to its teacher on some texts.
 
     Attributes:
         loss: Mean squared L2 distance.

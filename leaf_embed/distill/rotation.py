@@ -1,7 +1,7 @@
 """Fitting a rotation on the teacher's cached vectors, folding it into a student, and showing what it is worth.
 
 The loss is a distance, and a rotation keeps every distance: a student trained towards the plain vectors and rotated
-afterwards is the student that training towards the rotated ones would give.
+afterwards is the same student as one that was trained towards the rotated ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NEIGHBOURS = 10
 
 @dataclass(frozen=True)
 class Truncation:
-    """How much of the teacher's nearest neighbours is left of its truncated vectors.
+    """The share of the teacher's nearest neighbours that its truncated vectors find.
 
     Attributes:
         dim: Dimensions kept.
@@ -85,7 +85,7 @@ def fold(model: SentenceTransformer, rotation: Rotation) -> None:
 
 
 def compare_truncation(vectors: FloatArray, rotation: Rotation) -> tuple[Truncation, ...]:
-    """Plain truncation against rotation, at each power of two from 32 on.
+    """Compares truncation of plain and of rotated vectors, at each power of two from 32 on.
 
     Args:
         vectors: The teacher's own, shape ``(n, dim)``, of texts that the rotation was not fitted on.

@@ -22,7 +22,7 @@ PROJECT = "leaf-embed"
 def tracking(
     trackers: Sequence[Any], folder: str | os.PathLike[str], config: Mapping[str, Any]
 ) -> Iterator[Callable[[StepInfo], object]]:
-    """Log every tenth step and the last one while it lasts.
+    """Logs every tenth step and the last one while the block runs.
 
     Args:
         trackers: Names that accelerate knows, such as ``"tensorboard"`` or ``"wandb"``, or trackers of its
@@ -63,5 +63,5 @@ def _values(at: StepInfo) -> dict[str, float]:
 
 
 def _plain(value: Any) -> Any:
-    """What every tracker can store."""
+    """A value as every tracker can store it."""
     return value if isinstance(value, (bool, int, float, str)) else str(value)

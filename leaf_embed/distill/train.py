@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainingResult", "align", "learning_rate", "measure_alignment", "train"]
 
-EVALUATIONS = 10  # times a run that the held-out texts are measured
+EVALUATIONS = 10  # times per run that the held-out texts are measured
 CHECKPOINT_SECONDS = 60.0
 MEASURE_BATCH = 64
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training took and reached.
+    """The result of a training: its cost and its alignment.
 
     Attributes:
         steps: Optimizer steps taken now, without those that a checkpoint spared.

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from leaf_embed._extras import require
 from leaf_embed.errors import InputError, TeacherError
 
-__all__ = ["Answer", "ApiOptions", "Endpoint"]
+__all__ = ["ApiOptions", "EmbeddingResponse", "Endpoint"]
 
 PURPOSE = "An API as a teacher"
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
@@ -52,7 +52,7 @@ class ApiOptions:
 
 
 @dataclass(frozen=True)
-class Answer:
+class EmbeddingResponse:
     """A response: rows in the order of the texts, and tokens as the server counted them, if it did."""
 
     rows: list[Any]
@@ -87,7 +87,7 @@ class Endpoint:
     def __repr__(self) -> str:
         return f"Endpoint({self.url!r}, {self.options})"
 
-    def post(self, body: Mapping[str, Any], on_lost: Callable[[], object] = lambda: None) -> Answer:
+    def post(self, body: Mapping[str, Any], on_lost: Callable[[], object] = lambda: None) -> EmbeddingResponse:
         """Sends texts, with retries.
 
         Args:
@@ -105,10 +105,10 @@ class Endpoint:
             reraise=True,
         )
         try:
-            answer: Answer = retrying(self._once, body, on_lost)
+            found: EmbeddingResponse = retrying(self._once, body, on_lost)
         except _AgainError as error:
             raise TeacherError(f"{self.url} failed {self.options.attempts} times, at last: {error}. {LATER}") from None
-        return answer
+        return found
 
     def _wait(self, state: Any) -> float:
         """Seconds until the next attempt: as the server demands, else random up to 1, 2, 4, ...; bounded."""
@@ -118,7 +118,7 @@ class Endpoint:
         backoff = self._tenacity.wait_random_exponential(multiplier=1, max=self.options.max_wait)
         return float(backoff(state))
 
-    def _once(self, body: Mapping[str, Any], on_lost: Callable[[], object]) -> Answer:
+    def _once(self, body: Mapping[str, Any], on_lost: Callable[[], object]) -> EmbeddingResponse:
         self._key()
         if self._client is None:
             self._client = self._httpx.Client(timeout=self.options.timeout, follow_redirects=False, auth=self._sign)
@@ -132,7 +132,7 @@ class Endpoint:
             raise TeacherError(f"{self.url} cannot be called: {type(error).__name__}") from None
         if response.status_code != 200:
             self._refused(response)
-        return _answer(response, len(body["input"]), self.url)
+        return _checked(response, len(body["input"]), self.url)
 
     def _sign(self, request: Any) -> Any:
         """Adds the key at the last moment, so that no attribute and no variable of a frame that may fail holds it."""
@@ -203,7 +203,7 @@ def _retry_after(header: str | None) -> float | None:
     return max(0.0, seconds) if seconds == seconds else None
 
 
-def _answer(response: Any, count: int, url: str) -> Answer:
+def _checked(response: Any, count: int, url: str) -> EmbeddingResponse:
     """One row per text, ordered by index.
 
     Raises:
@@ -225,4 +225,6 @@ def _answer(response: Any, count: int, url: str) -> Answer:
         )
     usage = value.get("usage")
     tokens = usage.get("total_tokens", usage.get("prompt_tokens")) if isinstance(usage, dict) else None
-    return Answer([found[i] for i in range(count)], tokens if isinstance(tokens, int) and tokens > 0 else None)
+    return EmbeddingResponse(
+        [found[i] for i in range(count)], tokens if isinstance(tokens, int) and tokens > 0 else None
+    )

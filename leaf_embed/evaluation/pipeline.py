@@ -30,9 +30,9 @@ from leaf_embed.vectors import FloatArray
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["EvaluateOptions", "Rotation", "evaluate"]
+__all__ = ["EvaluateOptions", "RotationOption", "evaluate"]
 
-Rotation: TypeAlias = Literal["none", "fitted"] | FloatArray
+RotationOption: TypeAlias = Literal["none", "fitted"] | FloatArray
 
 ROTATION_SAMPLE = 16384  # documents to fit a rotation on
 
@@ -53,7 +53,7 @@ class EvaluateOptions(TypedDict, total=False):
             documents of a whole set.
     """
 
-    rotation: Rotation
+    rotation: RotationOption
     latency_queries: int
     timed_teacher: Encoder | None
     worst: int
@@ -175,7 +175,7 @@ def _check_sets(sets: Sequence[RetrievalSet], tasks: Sequence[OtherSet]) -> None
 def _measure_set(
     encoded: EncodedSet,
     grid: Sequence[_Wanted],
-    rotation: Rotation,
+    rotation: RotationOption,
     engines: Mapping[str, EngineSearch],
     worst: int,
 ) -> SetReport:
@@ -205,7 +205,7 @@ def _measure_set(
     )
 
 
-def _rotation(rotation: Rotation, documents: FloatArray) -> FloatArray | None:
+def _rotation(rotation: RotationOption, documents: FloatArray) -> FloatArray | None:
     if not isinstance(rotation, str):
         return np.asarray(rotation, dtype=np.float32)
     return vectors.fit_rotation(documents[:ROTATION_SAMPLE]) if rotation == "fitted" else None

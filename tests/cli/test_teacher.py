@@ -298,7 +298,7 @@ def test_bad_options_are_one_clear_line(capsys, teacher_path, collection, tmp_pa
         (["--teacher", teacher_path], "--corpus is missing"),
         (["--from-qdrant", collection], "needs --collection"),
         (["--from-qdrant", "/none", "--collection", "docs"], "takes a URL"),
-        (["--from-qdrant", collection, "--collection", "none"], "no collection 'none'; it has ['docs']"),
+        (["--from-qdrant", collection, "--collection", "none"], "no collection 'none'; collections there: 'docs'"),
         (qdrant, "no text under 'text'"),
         ([*qdrant, "--corpus", vectors], "needs the --teacher that wrote them"),
     ]

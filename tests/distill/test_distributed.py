@@ -1,4 +1,4 @@
-"""Two processes that share each batch end where one process does."""
+"""Two processes that share each batch end where one process does, with every kind of student."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ import sys
 from leaf_embed.distill import DistillConfig, distill
 from tests.conftest import texts
 config = DistillConfig(**eval(sys.argv[3]))
-report = distill(sys.argv[1], texts(150), sys.argv[1], sys.argv[2], config, layers=2, export_graphs=False)
+report = distill(sys.argv[1], texts(150), sys.argv[4], sys.argv[2], config, layers=2, export_graphs=False)
 print(f"steps {report.steps}\\n", end="", flush=True)  # one write: the processes share the stream
 """
 CONFIG = {
@@ -27,15 +27,15 @@ CONFIG = {
 }  # fmt: skip
 
 
-def test_two_gloo_processes_equal_one(teacher_path, tmp_path):
-    distill(
-        teacher_path, texts(150), teacher_path, tmp_path / "one", DistillConfig(**CONFIG), layers=2, export_graphs=False
-    )
+@pytest.mark.parametrize("kind", ["transformer", "static"])
+def test_two_gloo_processes_equal_one(teacher_path, tmp_path, kind):
+    student = "static" if kind == "static" else str(teacher_path)
+    distill(teacher_path, texts(150), student, tmp_path / "one", DistillConfig(**CONFIG), layers=2, export_graphs=False)
     script = tmp_path / "run.py"
     script.write_text(RUN)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     done = subprocess.run(
-        [*command, str(teacher_path), str(tmp_path / "two"), repr(CONFIG)],
+        [*command, str(teacher_path), str(tmp_path / "two"), repr(CONFIG), student],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path]), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

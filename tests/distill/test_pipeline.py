@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
 import leaf_embed
@@ -101,32 +103,34 @@ def test_vectors_without_unit_norm(tmp_path):
     assert abs(norms.mean() - 1) > 0.5
 
 
-def test_an_interrupted_distillation_leaves_no_leaf_and_goes_on(teacher_path, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["transformer", "static"])
+def test_an_interrupted_distillation_leaves_no_leaf_and_goes_on(teacher_path, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-    teacher = Spy(teacher_path)
+    teacher, student = Spy(teacher_path), "static" if kind == "static" else teacher_path
 
     def stop(stage, done, total, note):
         if stage == "train" and done == 12:
             raise KeyboardInterrupt
 
+    options = {"layers": 2, "export_graphs": False}
     with pytest.raises(KeyboardInterrupt):
-        distill(teacher, texts(200), teacher_path, tmp_path / "leaf", CONFIG, layers=2, progress=stop)
+        distill(teacher, texts(200), student, tmp_path / "leaf", CONFIG, progress=stop, **options)
     assert [f.name for f in tmp_path.iterdir()] == ["leaf.work"]
     paid, steps = teacher.asked, []
-    report = distill(
-        teacher,
-        texts(200),
-        teacher_path,
-        tmp_path / "leaf",
-        CONFIG,
-        layers=2,
-        export_graphs=False,
-        progress=lambda stage, done, total, note: steps.append(done) if stage == "train" else None,
-    )
+
+    def note(stage, done, total, note):
+        if stage == "train":
+            steps.append(done)
+
+    report = distill(teacher, texts(200), student, tmp_path / "leaf", CONFIG, progress=note, **options)
     assert report.steps == 20
     assert steps == list(range(12, 21))
     assert teacher.asked - paid <= 8, "only the canaries may be asked again"
     assert not (tmp_path / "leaf.work" / "checkpoint.pt").exists()
+    whole = distill(teacher, texts(200), student, tmp_path / "whole", CONFIG, **options)
+    assert whole.final == report.final
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "leaf"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_two_texts_are_enough_to_run(teacher_path, tmp_path):
@@ -141,6 +145,14 @@ def test_an_existing_output_is_left_alone(teacher_path, tmp_path):
     with pytest.raises(InputError, match="exists already"):
         distill(teacher_path, texts(50), teacher_path, tmp_path / "leaf", CONFIG)
     assert (tmp_path / "leaf" / "mine.txt").read_text() == "mine"
+
+
+def test_a_teacher_or_an_option_that_cannot_be_used_leaves_nothing_behind(teacher_path, tmp_path):
+    with pytest.raises(InputError, match="there is no model at"):
+        distill(tmp_path / "none", texts(50), teacher_path, tmp_path / "leaf", CONFIG)
+    with pytest.raises(InputError, match="no shorter than"):
+        distill(teacher_path, texts(50), teacher_path, tmp_path / "leaf", replace(CONFIG, prefixes=(32,)))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("corpus", [[], [Text(""), Text("  ")]])

@@ -1,4 +1,4 @@
-"""Leaf and teacher in one directory: both roads give the vectors that they give alone."""
+"""Leaf and teacher in one directory: both routes return the vectors that each returns alone."""
 
 import json
 import shutil

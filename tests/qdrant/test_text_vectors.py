@@ -158,3 +158,29 @@ def test_a_collection_of_ours_says_its_space(home, leaf):
     assert sorted(pairs) == sorted("T " * (i % 2) + f"topic{i}" for i in range(20))
     np.testing.assert_allclose(pairs["T topic3"], leaf.encode_document("T topic3"), atol=1e-3)
     assert CollectionPairs("docs", vector="mrl_16", **home).space is None
+
+
+def test_an_alias_stands_for_its_collection():
+    client = QdrantClient(":memory:")
+    client.create_collection("v1", vectors_config=models.VectorParams(size=2, distance="Dot"))
+    client.upsert("v1", [models.PointStruct(id=1, vector=[1, 2], payload={"text": "one"})])
+    create = models.CreateAlias(collection_name="v1", alias_name="live")
+    client.update_collection_aliases([models.CreateAliasOperation(create_alias=create)])
+    assert [text for text, _ in CollectionPairs("live", client=client)] == ["one"]
+    client.close()
+
+
+def test_a_directory_of_local_mode_is_recognised(tmp_path):
+    client = QdrantClient(path=str(tmp_path))
+    client.create_collection("docs", vectors_config=models.VectorParams(size=2, distance="Dot"))
+    client.close()
+    with pytest.raises(CollectionNotFoundError, match=r"QdrantClient\(path=\.\.\.\): give that client instead"):
+        CollectionPairs("docs", path=tmp_path)
+
+
+def test_a_collection_without_a_dense_vector_says_so():
+    client = QdrantClient(":memory:")
+    client.create_collection("docs", sparse_vectors_config={"s": models.SparseVectorParams()}, vectors_config={})
+    with pytest.raises(CollectionError, match="the collection 'docs' has no dense vector"):
+        list(CollectionPairs("docs", client=client))
+    client.close()

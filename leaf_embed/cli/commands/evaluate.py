@@ -17,7 +17,7 @@ from leaf_embed.format import Variant
 
 if TYPE_CHECKING:
     from leaf_embed.encoders.base import Encoder
-    from leaf_embed.evaluation.pipeline import Rotation
+    from leaf_embed.evaluation.pipeline import RotationOption
     from leaf_embed.evaluation.size import ModelSize
     from leaf_embed.evaluation.storage import EngineSearch
     from leaf_embed.evaluation.tasks import OtherSet
@@ -85,7 +85,7 @@ def command(
         errors.print(f"report      {', '.join(map(str, files))}", highlight=False, soft_wrap=True)
 
 
-def _rotation(fitted: bool, file: Path | None) -> Rotation:
+def _rotation(fitted: bool, file: Path | None) -> RotationOption:
     import numpy as np
 
     if file is None:
@@ -93,7 +93,7 @@ def _rotation(fitted: bool, file: Path | None) -> Rotation:
     if fitted:
         raise InputError("--rotate fits a rotation and --rotation brings one; give one of the two")
     try:
-        matrix: Rotation = np.load(file, allow_pickle=False)
+        matrix: RotationOption = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the rotation {file} ({error}); expected a .npy file of NumPy's save") from error
     return matrix

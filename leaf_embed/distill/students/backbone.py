@@ -25,11 +25,11 @@ __all__ = [
 
 
 def choose_layers(available: int, wanted: int | Sequence[int] | None) -> tuple[int, ...]:
-    """Which layers of a model a student keeps.
+    """Returns the layers of a model that a student keeps.
 
     Args:
         available: Number of layers that the model has.
-        wanted: Their numbers from 0, or none of them: token embeddings alone are left; or how many to keep: the
+        wanted: Their numbers from 0, or none of them: token embeddings alone are left; or the number to keep: the
             bottom ones and the top one, the best cheap start (QED, arXiv 2306.11550); or ``None`` for all.
 
     Raises:
@@ -48,7 +48,7 @@ def choose_layers(available: int, wanted: int | Sequence[int] | None) -> tuple[i
 
 
 def half_the_layers(model: SentenceTransformer) -> tuple[int, ...]:
-    """The default student of a teacher: the bottom layers and the top one, half of them in all."""
+    """Returns the layers of a teacher's default student: the bottom ones and the top one, half of them in all."""
     total = int(load_transformer(model).auto_model.config.num_hidden_layers)
     return choose_layers(total, max(1, total // 2))
 
@@ -61,11 +61,11 @@ def build_student(
     head: Sequence[int] = (),
     seed: int = 0,
 ) -> SentenceTransformer:
-    """A student that writes vectors of ``space.dim`` dimensions, not trained yet.
+    """Builds a student that writes vectors of ``space.dim`` dimensions, not trained yet.
 
     Args:
         source: The model whose transformer is copied: a directory, hub id, or a loaded model (left unchanged).
-        space: The teacher's space: gives the dimension, the prompts, and whether vectors are normalised.
+        space: The teacher's space: dimensions, prompts, and whether vectors are normalised.
         layers: Which layers to keep; see :func:`choose_layers`.
         head: Widths of hidden Dense layers with GELU before the last Dense; see
             :mod:`leaf_embed.distill.students.head`.
@@ -96,7 +96,11 @@ def build_student(
 
 
 def load_transformer(source: str | os.PathLike[str] | SentenceTransformer) -> Any:
-    """A transformer module of its own."""
+    """Returns the transformer module of a model as a copy.
+
+    Raises:
+        InputError: The model cannot be loaded, or has no transformer.
+    """
     import copy
 
     from sentence_transformers import SentenceTransformer
@@ -120,7 +124,7 @@ def load_transformer(source: str | os.PathLike[str] | SentenceTransformer) -> An
 
 
 def _keep_layers(backbone: Any, wanted: int | Sequence[int] | None) -> None:
-    """Drop the other layers in place, wherever the architecture keeps them."""
+    """Drops the other layers in place, wherever the architecture keeps them."""
     import torch
 
     total = backbone.config.num_hidden_layers

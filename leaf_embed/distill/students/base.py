@@ -34,7 +34,7 @@ Features: TypeAlias = "dict[str, torch.Tensor]"
 
 @dataclass(frozen=True)
 class StudentOptions:
-    """The student's side of a distillation: what to build it from.
+    """The student's side of a distillation: the model or kind to build, and how.
 
     Attributes:
         source: A model or leaf, its path or its hub id; or the name of a kind, such as ``"static"``.
@@ -44,7 +44,7 @@ class StudentOptions:
         space_of: A leaf whose rotated space the student shares.
 
     Raises:
-        InputError: A layer or a width that cannot be.
+        InputError: A width below 1.
     """
 
     source: str | os.PathLike[str] | SentenceTransformer
@@ -58,9 +58,9 @@ class StudentOptions:
             raise InputError(f"head is a list of widths from 1 on; got {list(self.head)}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns what the ``recipe`` in ``leaf.json`` keeps of the student."""
-        named = isinstance(self.source, (str, os.PathLike))
-        name = os.fspath(self.source) if named else type(self.source).__name__  # type: ignore[arg-type]
+        """Returns the student's part of the ``recipe`` in ``leaf.json``."""
+        source = self.source
+        name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else type(source).__name__
         layers = self.layers if self.layers is None or isinstance(self.layers, int) else list(self.layers)
         return {"student": name, "layers": layers}
 

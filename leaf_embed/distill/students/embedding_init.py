@@ -1,9 +1,9 @@
-"""A start for a student without its source's lowest layers: a token begins as what it was above them, on average.
+"""The start of a student without its source's lowest layers: each token begins as its mean hidden state above them.
 
 The lowest layer kept expects the output of the layer below it, and token embeddings are nothing like it. So a token's
 embedding becomes the mean of its hidden states above the missing layers, over training texts (static embeddings from
-contextual ones: Bommasani et al., ACL 2020), and a position's embedding what is left there on average. What the missing
-layers said of a token itself is kept; only what they said of its neighbours is to be learned.
+contextual ones: Bommasani et al., ACL 2020), and a position's embedding the mean of what is left there. What the
+missing layers computed from a token itself is kept; only what they computed from its neighbours is to be learned.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["below", "missing_layers", "random_batches", "start_embeddings"]
 
 TOKENS = 600_000  # read for the means
-ALONE = 1.0  # weight of the token without neighbours, in occurrences: all there is to know of one that never occurs
-FEW = 50.0  # occurrences below which a position's mean is drawn to nothing
+ALONE = 1.0  # weight, in occurrences, of the token without neighbours: all that is known of one that never occurs
+FEW = 50.0  # occurrences below which a position's mean shrinks to zero
 BATCH = 128
 
 
@@ -45,7 +45,7 @@ def missing_layers(
 
 
 def below(transformer: Any, first: int) -> Any | None:
-    """The backbone under a layer, made of ``transformer``, which is used up.
+    """Returns the backbone under a layer, made of ``transformer``, which is used up.
 
     Args:
         transformer: A sentence-transformers Transformer of its own.
@@ -73,7 +73,7 @@ def random_batches(texts: TokenizedTexts, seed: int) -> Iterator[Rows]:
 def start_embeddings(
     model: SentenceTransformer, lower: Any, batches: Iterable[dict[str, torch.Tensor]], bfloat16: bool
 ) -> None:
-    """Set the embeddings to the mean hidden states above the missing layers, in place.
+    """Sets the embeddings to the mean hidden states above the missing layers, in place.
 
     Args:
         model: A student whose lowest layer stood on ``lower``.

@@ -1,4 +1,4 @@
-"""What a new leaf takes over from one that exists: its space, so that collections stay valid; trained on, its head."""
+"""Students that start from a leaf: they keep its space, so that collections stay valid, and trained on, its head."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def inherited_student(
     *,
     seed: int = 0,
 ) -> SentenceTransformer | None:
-    """A leaf, writing into the teacher's own space; ``None`` if the student has to be built and started anew.
+    """Returns a leaf to train on, in the teacher's own space; ``None`` if the student has to be built and started anew.
 
-    It is taken if the source is the directory of a leaf of the same teacher, not truncated, all of its layers stay, no
-    other head is wanted than it has, or one where it has a single Dense, and nothing but the head lies between pooling
-    and vector: the student begins exactly as that leaf.
+    The student begins exactly as that leaf if the source is the directory of a leaf of the same teacher, not truncated,
+    all of its layers stay, the wanted head is the one it has, or it has a single Dense, and nothing but the head lies
+    between pooling and vector.
 
     Args:
-        source: Where the student comes from.
+        source: The model that the student starts from.
         space: The teacher's own space, not rotated.
-        layers: Which layers the student keeps; see :func:`leaf_embed.distill.students.backbone.choose_layers`.
+        layers: Layers that the student keeps; see :func:`leaf_embed.distill.students.backbone.choose_layers`.
         head: Widths of the hidden layers that are wanted; none for those that there are.
         seed: Of the weights of a head that is put on, beside those that carry the Dense.
 
@@ -74,7 +74,7 @@ def inherited_student(
 def _with_head(
     model: SentenceTransformer, space: EmbeddingSpace, head: Sequence[int], seed: int
 ) -> SentenceTransformer:
-    """Hidden layers in the place of a single Dense, writing the same vectors."""
+    """The model with hidden layers in the place of its single Dense, writing the same vectors."""
     deep = build_student(model, space, head=head, seed=seed)
     known = None if space.unit_norm else space.canaries
     size = 1.0 if known is None else float(np.linalg.norm(known.vectors, axis=1).mean())
@@ -84,10 +84,10 @@ def _with_head(
 
 
 def kept_rotation(source: object, space: EmbeddingSpace) -> Rotation | None:
-    """The rotation that a student keeps: that of the leaf it starts from, if it is one of the same teacher.
+    """Returns the rotation of the leaf that a student starts from, if it is a leaf of the same teacher.
 
     Args:
-        source: Where the student comes from.
+        source: The model that the student starts from.
         space: The teacher's own space, not rotated.
 
     Raises:
@@ -99,7 +99,7 @@ def kept_rotation(source: object, space: EmbeddingSpace) -> Rotation | None:
 
 
 def rotation_of(leaf: str | os.PathLike[str], space: EmbeddingSpace) -> Rotation:
-    """The rotation of a leaf whose space a new one shall share.
+    """Returns the rotation of a leaf whose space a new one shares.
 
     Args:
         leaf: Directory of the leaf.
@@ -133,7 +133,7 @@ class _Leaf:
 
 
 def _leaf_of(source: object, space: EmbeddingSpace) -> _Leaf | None:
-    """``None`` if it is no leaf's directory, or one of another teacher."""
+    """The leaf in a directory; ``None`` if it is none, or one of another teacher."""
     if not isinstance(source, (str, os.PathLike)) or not (Path(source) / LEAF_FILE).is_file():
         return None
     known = read_leaf(source).space

@@ -1,9 +1,9 @@
-"""A head with hidden layers: what the words of a text mean together, worked out once a text instead of once a token.
+"""A head with hidden layers, computed once per text instead of once per token.
 
 A deep averaging network (Iyyer et al., ACL 2015) on top of the pooled tokens. A transformer's layer costs its weights
-at every token; these cost theirs once a text, so that a student of few layers, or of none, gains most by them
-(examples/LOG.md). They start as the exact identity: gelu(x) - gelu(-x) = x, so neurons in pairs carry every number
-through, and the neurons beside the pairs see random mixtures and say nothing yet.
+at every token; these cost theirs once per text, so that a student of few layers, or of none, gains most by them
+(examples/LOG.md). They start as the exact identity: gelu(x) - gelu(-x) = x, so neurons in pairs carry every dimension
+through, and the other neurons read random mixtures and have output weights of zero.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ __all__ = ["build_head", "dense_modules", "hidden_widths", "set_linear"]
 
 
 def build_head(width: int, dim: int, hidden: Sequence[int], *, bias: bool, seed: int) -> list[Any]:
-    """Dense modules from pooled features to vectors, with random weights.
+    """Returns Dense modules from pooled features to vectors, with random weights.
 
     Args:
-        width: Numbers of a pooled text.
-        dim: Numbers of a vector.
-        hidden: Width of each hidden layer, none for a single Dense; at least ``2 * dim``, a pair for every number.
+        width: Dimensions of the pooled features.
+        dim: Dimensions of a vector.
+        hidden: Width of each hidden layer, none for a single Dense; at least ``2 * dim``, a pair per dimension.
         bias: Of the last Dense; hidden ones have one.
         seed: Of the weights.
 
@@ -38,7 +38,7 @@ def build_head(width: int, dim: int, hidden: Sequence[int], *, bias: bool, seed:
 
     narrow = [size for size in hidden if size < 2 * dim]
     if narrow:
-        raise InputError(f"hidden layers {narrow} are too narrow; vectors of {dim} numbers need {2 * dim} at least")
+        raise InputError(f"hidden layers {narrow} are too narrow; vectors of {dim} dimensions need {2 * dim} at least")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         sizes = [width, *hidden]
@@ -59,15 +59,15 @@ def hidden_widths(model: SentenceTransformer) -> tuple[int, ...]:
 def set_linear(
     head: Sequence[Any], weight: torch.Tensor, bias: torch.Tensor | None, *, size: float, normalized: bool
 ) -> None:
-    """Make a head compute ``x @ weight.T + bias``, in place; the neurons beside the pairs are mute at first.
+    """Makes a head compute ``x @ weight.T + bias``, in place; the neurons beside the pairs contribute nothing at first.
 
     Args:
         head: From :func:`build_head`.
         weight: Shape ``(dim, width)``.
         bias: Shape ``(dim,)``.
-        size: Norm that the vectors will have, about; the pairs carry numbers of size 1, where a GELU bends most.
-        normalized: Whether a Normalize follows. Hidden layers may then leave the vectors as long as they carry them,
-            and a step of the optimiser is as small to the last layer as to the others.
+        size: Typical norm of the vectors; the pairs carry values of size 1, where a GELU bends most.
+        normalized: Whether a Normalize follows. Then the vectors keep the scale of the hidden layers, and an optimizer
+            step is as small to the last layer as to the others.
     """
     import torch
 
@@ -93,7 +93,7 @@ def set_linear(
 
 
 def _whole(dim: int, width: int) -> torch.Tensor:
-    """What takes the pairs of a hidden layer together again, shape ``(dim, width)``."""
+    """The matrix that joins the pairs of a hidden layer again, shape ``(dim, width)``."""
     import torch
 
     half = torch.eye(dim, width)

@@ -165,7 +165,7 @@ def _build(tokenizer: Tokenizer, space: EmbeddingSpace) -> SentenceTransformer:
 
 
 def _for_cutting(tokenizer: Tokenizer) -> Any:
-    """The same tokenizer as transformers wraps it."""
+    """A tokenizer wrapped for transformers."""
     from transformers import PreTrainedTokenizerFast
 
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer)  # type: ignore[no-untyped-call]

@@ -33,7 +33,7 @@ __all__ = [
 
 PointId: TypeAlias = "str | int"
 Selection: TypeAlias = "FilterJson | Any | None"
-"""Which points: a filter in Qdrant's REST form, a ``Filter`` of the engine's own, or ``None`` for all."""
+"""A choice of points: a filter in Qdrant's REST form, a ``Filter`` of the engine's own, or ``None`` for all."""
 
 
 @dataclass(frozen=True)

@@ -33,24 +33,24 @@ __all__ = [
 
 
 def names_call() -> Call[list[str]]:
-    """Every collection, sorted."""
+    """Lists every collection, sorted."""
     return Call("get_collections", {}, "listing the collections", lambda a: sorted(c.name for c in a.collections))
 
 
 def exists_call(name: str) -> Call[bool]:
-    """Whether there is a collection, or an alias, of this name."""
+    """Asks whether there is a collection, or an alias, of this name."""
     return Call("collection_exists", {"collection_name": name}, f"looking for the collection {name!r}", bool)
 
 
 def aliases_call() -> Call[dict[str, str]]:
-    """Every alias with the collection it stands for."""
+    """Lists every alias with the collection that it stands for."""
     return Call(
         "get_aliases", {}, "listing the aliases", lambda a: {x.alias_name: x.collection_name for x in a.aliases}
     )
 
 
 def read_call(name: str) -> Call[Any]:
-    """What a collection says about itself, unchecked."""
+    """Reads the metadata of a collection, unchecked."""
 
     def read(info: Any) -> Any:
         return (info.config.metadata or {}).get(METADATA_KEY)
@@ -59,19 +59,19 @@ def read_call(name: str) -> Call[Any]:
 
 
 def write_call(metadata: CollectionMetadata) -> Call[None]:
-    """Replace what a collection says about itself; other metadata stays."""
+    """Replaces the metadata that leaf-embed keeps with a collection; other metadata stays."""
     change = {"collection_name": metadata.name, "metadata": {METADATA_KEY: metadata.to_dict()}}
     return Call("update_collection", change, f"describing {metadata.name!r}", lambda _: None)
 
 
 def layout_call(name: str, *, local: bool) -> Call[dict[str, StoredVector]]:
-    """Each named vector as the engine has it; local mode has no codes, whatever it was told."""
+    """Reads each named vector as the engine has it; local mode has no quantization, whatever it was asked for."""
 
     def read(info: Any) -> dict[str, StoredVector]:
         config = info.config.model_dump(mode="json")
         params = config["params"]
-        codes, sparse = config["quantization_config"], params["sparse_vectors"]
-        stored = read_layout(params["vectors"] or {}, config["hnsw_config"], codes, sparse)
+        quantized, sparse = config["quantization_config"], params["sparse_vectors"]
+        stored = read_layout(params["vectors"] or {}, config["hnsw_config"], quantized, sparse)
         if local:
             return {key: replace(vector, quantization=None, datatype=None) for key, vector in stored.items()}
         return stored
@@ -80,7 +80,7 @@ def layout_call(name: str, *, local: bool) -> Call[dict[str, StoredVector]]:
 
 
 def switch_call(alias: str, name: str, *, replace: bool) -> Call[None]:
-    """Let an alias stand for a collection, in one step for whoever searches."""
+    """Points an alias to a collection, atomically for searches."""
     models = client_models()
     create = models.CreateAlias(collection_name=name, alias_name=alias)
     actions = [models.CreateAliasOperation(create_alias=create)]
@@ -91,7 +91,7 @@ def switch_call(alias: str, name: str, *, replace: bool) -> Call[None]:
 
 
 def require_free(name: str, names: Sequence[str]) -> None:
-    """Refuse a name that is taken."""
+    """Refuses a name that is taken."""
     if name in names:
         raise CollectionExistsError(
             f"the collection {name!r} exists already; choose another name, or remove it yourself"
@@ -99,7 +99,7 @@ def require_free(name: str, names: Sequence[str]) -> None:
 
 
 def require_kept(name: str, stored: Any) -> None:
-    """Refuse a server that does not keep what a collection says about itself."""
+    """Refuses a server that does not keep the metadata of a collection."""
     if stored is None:
         raise CollectionError(
             f"the server made the collection {name!r} but did not keep its metadata, which says which model "
@@ -109,7 +109,7 @@ def require_kept(name: str, stored: Any) -> None:
 
 
 def describe_info(info: Any) -> dict[str, Any]:
-    """The state of a collection behind a client, as JSON values."""
+    """Returns the state of a collection behind a client, as JSON values."""
     return {
         "backend": "client",
         "segments": int(info.segments_count),
@@ -118,7 +118,7 @@ def describe_info(info: Any) -> dict[str, Any]:
 
 
 def creation_calls(metadata: CollectionMetadata) -> list[Call[Any]]:
-    """What makes a collection: itself, then an index for each field that filters use, before any point is there."""
+    """Creates a collection, then an index for each field that filters use, before any point is there."""
     models, spec, name = client_models(), metadata.spec, metadata.name
     cold = spec.payload_memory == "cold"
     creation = {
@@ -141,7 +141,7 @@ def creation_calls(metadata: CollectionMetadata) -> list[Call[Any]]:
 
 
 def vectors_config(metadata: CollectionMetadata) -> dict[str, Any]:
-    """Every named vector with its size, distance, memory, graph and codes."""
+    """Returns every named vector with its size, distance, memory, graph and quantization."""
     models, spec, space = client_models(), metadata.spec, metadata.space
     distance = models.Distance.DOT if spec.distance_for(space) == "dot" else models.Distance.COSINE
     full = models.VectorParams(
@@ -155,7 +155,7 @@ def vectors_config(metadata: CollectionMetadata) -> dict[str, Any]:
 
 
 def _sparse_config(spec: CollectionSpec) -> dict[str, Any] | None:
-    """The words, which the engine weighs by how rare they are."""
+    """Returns the configuration of the BM25 vector, which the engine weighs by how rare words are."""
     if not spec.has_bm25:
         return None
     models = client_models()
@@ -164,29 +164,29 @@ def _sparse_config(spec: CollectionSpec) -> dict[str, Any] | None:
 
 
 def _mrl(spec: CollectionSpec, dim: int) -> Any:
-    """One truncated vector."""
+    """Returns the configuration of one truncated vector."""
     models = client_models()
     # Quantization is set per vector: set for the whole collection it would cover the full vectors too.
-    codes = _codes(spec)
+    quantized = _quantization(spec)
     graph = models.HnswConfigDiff(
         m=spec.m,
         ef_construct=spec.ef_construct,
         full_scan_threshold=spec.index_from_kb,
         **_memory(models, spec.graph_memory),
     )
-    # With codes in memory the originals are not read.
-    originals = "cold" if codes else "cached" if spec.codes_memory == "pinned" else spec.codes_memory
+    # Once a vector is quantized, its originals are not read.
+    originals = "cold" if quantized else "cached" if spec.codes_memory == "pinned" else spec.codes_memory
     return models.VectorParams(
         size=dim,
         distance=models.Distance.COSINE,
         hnsw_config=graph,
-        quantization_config=codes,
+        quantization_config=quantized,
         **_memory(models, originals),
     )
 
 
 def new_vector_call(metadata: CollectionMetadata, dim: int) -> Call[None]:
-    """What makes a truncated vector in a collection that is there; needs a server of 1.18 or later."""
+    """Adds a truncated vector to a collection that is there; needs a server of 1.18 or later."""
     models, name = client_models(), metadata.name
     config = models.DenseVectorNameConfig(dense=models.DenseVectorConfig(size=dim, distance=models.Distance.COSINE))
     new = {"collection_name": name, "vector_name": mrl_name(dim), "vector_name_config": config, "wait": True}
@@ -195,7 +195,7 @@ def new_vector_call(metadata: CollectionMetadata, dim: int) -> Call[None]:
 
 
 def configure_call(metadata: CollectionMetadata) -> Call[None]:
-    """What changes graphs and codes of the truncated vectors; a server then rebuilds them while it answers."""
+    """Changes graphs and quantization of the truncated vectors; a server then rebuilds them while it answers."""
     models, spec = client_models(), metadata.spec
     params = {mrl_name(dim): _mrl(spec, dim) for dim in spec.mrl}
     changes = {
@@ -211,8 +211,8 @@ def configure_call(metadata: CollectionMetadata) -> Call[None]:
     return Call("update_collection", change, f"changing the configuration of {metadata.name!r}", lambda _: None)
 
 
-def _codes(spec: CollectionSpec) -> Any:
-    """The quantization of the truncated vectors; ``None`` for none."""
+def _quantization(spec: CollectionSpec) -> Any:
+    """Returns the quantization of the truncated vectors; ``None`` for none."""
     models, chosen = client_models(), quantization(spec.quantization)
     tier = {"always_ram": spec.codes_memory == "pinned", "memory": spec.codes_memory}
     if chosen.family == "scalar":
@@ -228,5 +228,5 @@ def _codes(spec: CollectionSpec) -> Any:
 
 
 def _memory(models: Any, tier: str) -> dict[str, Any]:
-    """The tier for servers since 1.19, which read ``memory``, and for earlier ones, which read ``on_disk``."""
+    """Returns the tier for servers since 1.19, which read ``memory``, and for earlier ones, which read ``on_disk``."""
     return {"on_disk": tier == "cold", "memory": models.Memory(tier)}

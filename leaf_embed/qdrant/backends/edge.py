@@ -2,11 +2,11 @@
 
     path/
     └── docs/                      a collection
-        ├── leaf-collection.json   what it says about itself
+        ├── leaf-collection.json   its metadata
         └── shard/                 the engine's files, .leaf-embed.lock and .leaf-embed.holder
 
-What the engine does that a caller must know: it never releases the interpreter's lock, so building a graph stops every
-thread of the process, unless a child process does it; nothing is built until the end of
+The engine never releases the interpreter's lock, so building a graph stops every thread of the process, unless a child
+process does it; nothing is built until the end of
 :meth:`~leaf_embed.qdrant.LeafCollection.index`; and a shard belongs to one process at a time.
 """
 
@@ -80,8 +80,8 @@ class EdgeStore:
                 "directory from a backup, or index the documents again into a new collection."
             )
         config = _read_json(file)
-        codes, sparse = config.get("quantization_config"), config.get("sparse_vectors")
-        return read_layout(config.get("vectors") or {}, config.get("hnsw_config"), codes, sparse)
+        quantized, sparse = config.get("quantization_config"), config.get("sparse_vectors")
+        return read_layout(config.get("vectors") or {}, config.get("hnsw_config"), quantized, sparse)
 
     def create(self, metadata: CollectionMetadata) -> EdgePoints:
         """Creates the collection under a hidden name and renames it into place, so that half of one is never seen."""

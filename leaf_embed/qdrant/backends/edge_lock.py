@@ -49,8 +49,8 @@ def lock_shard(shard: Path) -> Any:
 def in_use(shard: Path, holder: str = UNKNOWN) -> CollectionError:
     """The error that says what has a shard open, and what to do."""
     return CollectionError(
-        f"the collection in {shard} is open already, in {holder}. Close it there: the embedded engine gives a "
-        "collection to one process, and there to one object, at a time. For several, use a Qdrant server."
+        f"the collection in {shard} is open already, in {holder}. Close it there: the embedded engine lets "
+        "one process, and there one object, use a collection at a time. For several, use a Qdrant server."
     )
 
 

@@ -1,4 +1,4 @@
-"""Asking a busy or absent server again, a bounded number of times.
+"""Retries of requests to a busy or absent server, bounded in number.
 
 Every request that is sent this way may be carried out twice with the same outcome: points are written under ids that
 follow from the documents, and reads change nothing.
@@ -24,7 +24,7 @@ GRPC_CODES = {"RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED
 
 @dataclass(frozen=True)
 class Retry:
-    """How often and how patiently a server is asked again.
+    """The number of attempts at a request, and the waits between them.
 
     Asked again after: 429 (after the seconds of its Retry-After), 408, 5xx, a time-out, a broken or refused connection
     and half a body. Anything else fails at once.
@@ -47,7 +47,7 @@ class Retry:
             raise InputError(f"expected attempts ≥ 1 and 0 ≤ first_wait ≤ longest_wait; got {self}")
 
     def call(self, function: Callable[[], T]) -> T:
-        """Call a function until it gives an answer, or raise its last error."""
+        """Calls a function until it returns, or raises its last error."""
         result: T = _tenacity().Retrying(**self._rules())(function)
         return result
 
@@ -78,18 +78,18 @@ class Retry:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether the same request may well succeed a little later."""
+    """Returns whether the same request may well succeed a little later."""
     if type(error).__name__ in PASSING:
         return True
     status = getattr(error, "status_code", None)
     if isinstance(status, int):
         return status in (408, 429) or status >= 500
-    code = getattr(error, "code", None)  # of gRPC: a method that gives an enumeration
+    code = getattr(error, "code", None)  # of gRPC: a method that returns an enumeration
     return callable(code) and getattr(code(), "name", "") in GRPC_CODES
 
 
 def retry_after(error: BaseException | None) -> float | None:
-    """Seconds that the server asked to wait; ``None`` if it named none."""
+    """Returns the seconds that the server asked to wait; ``None`` if it named none."""
     seconds = getattr(error, "retry_after_s", None)
     return None if seconds is None else max(0.0, float(seconds))
 

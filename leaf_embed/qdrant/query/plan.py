@@ -30,10 +30,6 @@ MIN_CANDIDATES = 400
 CANDIDATES_PER_HIT = 10
 EF_PER_CANDIDATE = 1.5  # with a smaller ef the graph search misses whole clusters
 
-# How stage two reads the full vectors: those of the candidates, or all of them.
-UNQUANTIZED = {"exact": False, "quantization": {"ignore": True}}
-EXACT = {"exact": True, "quantization": {"ignore": True}}
-
 
 class SearchOptions(TypedDict, total=False):
     """The keywords of :meth:`leaf_embed.qdrant.LeafCollection.search`, explained and checked by :class:`Search`."""
@@ -53,7 +49,7 @@ class SearchOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Search:
-    """The options of :meth:`leaf_embed.qdrant.LeafCollection.search`, checked.
+    """The options of one search: :class:`SearchOptions` with their defaults, checked.
 
     Attributes:
         limit: Hits to return.
@@ -138,7 +134,7 @@ def plan_search(
     Args:
         vector: The query, shape ``(dim,)``, float32.
         spec: What the collection stores.
-        search: What is asked for.
+        search: The options of the search.
         text: Text of the query, for a hybrid search without ``words``.
         prefix: Where the caller's payload lies in the stored one.
         with_vector: Whether hits have their full vector.
@@ -157,8 +153,8 @@ def plan_search(
     where = parse_filter(search.where, prefix)
     row: list[float] = vector.tolist()
     first, params = _stages(vector, spec, search, wanted, where)
-    ranking = {"prefetch": first, "query": {"nearest": row}, "using": spec.full_name or None, "filter": where}
-    ranking["params"] = params
+    full = {"query": {"nearest": row}, "using": spec.full_name or None, "params": params}
+    ranking = {"prefetch": first, **full, "filter": where}
     if hybrid is not None:
         ranking = _fused(ranking, hybrid)
     hits = {"limit": search.limit, "offset": search.offset, "score_threshold": search.score_threshold}
@@ -172,7 +168,7 @@ def _stages(
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Returns stage one, if there is one, and the params of stage two."""
     if search.exact or not (spec.mrl or spec.full_graph):
-        return None, EXACT
+        return None, {"exact": True, "quantization": {"ignore": True}}
     oversampling, ef = search.oversampling, search.hnsw_ef
     if not spec.mrl:
         rescored = {"ignore": False, "rescore": True, "oversampling": oversampling or 2.0}
@@ -191,7 +187,7 @@ def _stages(
         },
         "filter": where,
     }
-    return _given(first), UNQUANTIZED
+    return _given(first), {"exact": False, "quantization": {"ignore": True}}
 
 
 def _fused(dense: dict[str, Any], hybrid: Hybrid) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def test_neurons_beside_the_pairs_see_something_and_say_nothing_yet():
 
 
 def test_a_hidden_layer_without_room_for_the_pairs_is_refused(teacher_path):
-    with pytest.raises(InputError, match=r"hidden layers \[95\] are too narrow; vectors of 48 numbers need 96"):
+    with pytest.raises(InputError, match=r"hidden layers \[95\] are too narrow; vectors of 48 dimensions need 96"):
         build_student(teacher_path, EmbeddingSpace("t", 48), head=(96, 95))
 
 
