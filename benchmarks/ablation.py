@@ -45,7 +45,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "queries alone": {"query_share": 1.0},
     "batch 16, twice the steps": {"batch_size": 16, "max_steps": 2 * STEPS},
     "batch 256, an eighth of the steps": {"batch_size": 256, "max_steps": STEPS // 8},
-    "loss over prefixes 64, 128, 256 too": {"prefixes": (64, 128, 256)},
     "twice the steps": {"max_steps": 2 * STEPS},
 }
 

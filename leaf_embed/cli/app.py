@@ -46,8 +46,8 @@ MOVED = {
             + "--api --api-model --api-key-env --api-items --budget --dimensions".split(),
             CACHED,
         ),
-        **dict.fromkeys("--batch-size --learning-rate --query-share --max-tokens --prefixes".split(), FIELD),
-        **dict.fromkeys("--focal --averaging --token-embeddings".split(), LOST),
+        **dict.fromkeys("--batch-size --learning-rate --query-share --max-tokens".split(), FIELD),
+        **dict.fromkeys("--focal --averaging --token-embeddings --prefixes".split(), LOST),
     },
     "cache": {"--api-model": "is --teacher now: with --api, the model's name there"},
 }

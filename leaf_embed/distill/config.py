@@ -14,7 +14,7 @@ __all__ = ["DistillConfig", "Mrl"]
 Mrl: TypeAlias = Literal["none", "rotate"]
 
 # Options that older recipes name and that are gone because they did not help (examples/LOG.md), with their defaults.
-REMOVED: Mapping[str, Any] = {"focal": 0.0, "averaging": "none", "token_embeddings": "lazy"}
+REMOVED: Mapping[str, Any] = {"focal": 0.0, "averaging": "none", "token_embeddings": "lazy", "prefixes": []}
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,6 @@ class DistillConfig:
         query_share: Share of the queries in each epoch, reached by repeating the rarer role; ``None`` takes the texts
             as they come. An epoch becomes longer by what is repeated. 1 learns from queries alone, for a leaf that
             will embed nothing else: documents only fit the rotation.
-        prefixes: Dimensions whose leading parts are aligned beside whole vectors; with ``mrl="rotate"`` those of the
-            rotated space. Measured in examples/LOG.md; off by default.
         mrl: ``"rotate"`` rotates the space so that the first dimensions hold most of every vector: any teacher becomes
             truncatable. Whole vectors keep their cosines. A teacher trained for truncation needs it less.
         precision: Of the matrix products; weights and optimizer state are float32.
@@ -64,7 +62,6 @@ class DistillConfig:
     warm_start_texts: int = 6000
     holdout: float = 0.02
     query_share: float | None = None
-    prefixes: tuple[int, ...] = ()
     mrl: Mrl = "none"
     precision: Precision = "auto"
     seed: int = 0
@@ -86,8 +83,6 @@ class DistillConfig:
         for name, kinds in (("mrl", Mrl), ("precision", Precision)):
             if getattr(self, name) not in get_args(kinds):
                 raise InputError(f"{name} is one of {', '.join(get_args(kinds))}; got {getattr(self, name)!r}")
-        if any(dim < 1 for dim in self.prefixes):
-            raise InputError(f"prefixes are dimensions from 1 on; got {list(self.prefixes)}")
         if self.max_tokens < 3:
             raise InputError(f"max_tokens must leave room for a token between the special ones; got {self.max_tokens}")
 
@@ -156,8 +151,6 @@ class DistillConfig:
         for name, given in known.items():
             if not _is_of(given, hints[name]):
                 raise InputError(f"{name} in the recipe is {given!r}; expected {_spelled(hints[name])}")
-        if "prefixes" in known:
-            known["prefixes"] = tuple(known["prefixes"])
         return cls(**known)
 
 
@@ -166,8 +159,6 @@ def _is_of(value: Any, hint: Any) -> bool:
     options = get_args(hint)
     if hint is int or hint is float:
         return isinstance(value, (int, hint)) and not isinstance(value, bool)
-    if get_origin(hint) is tuple:
-        return isinstance(value, (list, tuple)) and all(_is_of(item, int) for item in value)
     if get_origin(hint) is Literal:
         return isinstance(value, str)
     return value is None or _is_of(value, options[0])  # an optional number
@@ -176,8 +167,6 @@ def _is_of(value: Any, hint: Any) -> bool:
 def _spelled(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(get_args(hint))
-    if get_origin(hint) is tuple:
-        return "a list of whole numbers"
     if hint in (int, float):
         return "a whole number" if hint is int else "a number"
     return f"{_spelled(get_args(hint)[0])}, or null"

@@ -14,7 +14,6 @@ from leaf_embed._extras import require
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.dataset import TokenizedTexts, sample, split
 from leaf_embed.distill.distributed import processes
-from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.output import Output
 from leaf_embed.distill.progress import Alignment
 from leaf_embed.distill.rotation import Truncation, compare_truncation, fit_cached_rotation, fold
@@ -27,7 +26,7 @@ from leaf_embed.distill.tracking import tracking
 from leaf_embed.distill.train import TrainingResult, align
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.rotation import Rotation
-from leaf_embed.errors import CorpusError, InputError
+from leaf_embed.errors import CorpusError
 from leaf_embed.export.onnx import Parity
 from leaf_embed.format import LeafInfo
 from leaf_embed.progress import Progress, no_progress
@@ -138,7 +137,6 @@ def distill(
     out = Output(Path(output), export_graphs)
     group.wait()
     side = TeacherSide.of(teacher, corpus, exclude, cache or out.work / "cache")
-    _check_prefixes(config, side.space)
     kept = None if space_of is None else rotation_of(space_of, side.space)
     built = kind.build(options, side.encoder, side.space, config)
     limit = min(config.max_tokens, built.max_tokens)
@@ -148,9 +146,8 @@ def distill(
     learned, held_out = split(rows, stored, config, lambda rows: built.tokenize(stored, rows, limit))
     learned_rows = np.setdiff1d(rows, held_out.rows)
     rotation, truncation = _rotation(learned_rows, held_out, config, kept or built.rotation)
-    objective = _objective(config, rotation)
     with tracking([] if group.rank else track, out.work, config.to_dict()) as log:
-        result = align(built, learned, held_out, config, out.work, objective=objective, progress=progress, log=log)
+        result = align(built, learned, held_out, config, out.work, progress=progress, log=log)
     if rotation is not None:
         fold(built.model, rotation)
     report = DistillReport(
@@ -180,12 +177,6 @@ def _no_texts() -> tuple[Rows, dict[str, int]]:
     raise CorpusError("the first process gave no texts")
 
 
-def _check_prefixes(config: DistillConfig, space: EmbeddingSpace) -> None:
-    beyond = [dim for dim in config.prefixes if dim >= space.dim]
-    if beyond:
-        raise InputError(f"prefixes {beyond} are no shorter than the teacher's {space.dim} dimensions")
-
-
 def _rotation(
     rows: Rows, held_out: TokenizedTexts, config: DistillConfig, kept: Rotation | None
 ) -> tuple[Rotation | None, tuple[Truncation, ...]]:
@@ -195,13 +186,6 @@ def _rotation(
     cache = held_out.cache
     rotation = kept or fit_cached_rotation(cache, rows)
     return rotation, compare_truncation(cache.vectors(held_out.rows), rotation)
-
-
-def _objective(config: DistillConfig, rotation: Rotation | None) -> Objective:
-    import torch
-
-    axes = torch.from_numpy(rotation.matrix) if rotation is not None and config.prefixes else None
-    return Objective(config.prefixes, axes)
 
 
 def _metrics(report: DistillReport, result: TrainingResult) -> dict[str, Any]:

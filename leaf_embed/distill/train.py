@@ -19,7 +19,7 @@ from leaf_embed.distill.attention import short_text_attention
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.dataset import TokenizedTexts, epoch_batches
 from leaf_embed.distill.distributed import processes
-from leaf_embed.distill.loss import Objective
+from leaf_embed.distill.loss import squared_distances, squared_l2
 from leaf_embed.distill.optimizers import Optimizers
 from leaf_embed.distill.progress import Alignment, StepInfo
 from leaf_embed.distill.students.base import Student
@@ -70,17 +70,16 @@ def learning_rate(step: int, total: int, config: DistillConfig) -> float:
     return rate * min(1.0, (step + 1) / (warmup + 1))
 
 
-def measure_alignment(student: Student, texts: TokenizedTexts, objective: Objective | None = None) -> Alignment:
-    """Returns loss and cosine over all of some texts; the loss of whole vectors, or also of an objective's prefixes."""
+def measure_alignment(student: Student, texts: TokenizedTexts) -> Alignment:
+    """Returns loss and cosine over all of some texts."""
     import torch
 
-    each = (objective or Objective()).distances
     losses, cosines = [], []
     with torch.inference_mode():
         for places in texts.by_length(np.arange(len(texts)), MEASURE_BATCH):
             vectors = student.vectors(student.batch(texts, places))
             targets = texts.targets(places).to(vectors.device)
-            losses.append(each(vectors, targets))
+            losses.append(squared_distances(vectors, targets))
             cosines.append(torch.nn.functional.cosine_similarity(vectors, targets))
     return Alignment(float(torch.cat(losses).mean()), float(torch.cat(cosines).mean()), len(texts))
 
@@ -92,7 +91,6 @@ def align(
     config: DistillConfig,
     folder: Path,
     *,
-    objective: Objective | None = None,
     progress: Progress = no_progress,
     log: Callable[[StepInfo], object] | None = None,
 ) -> TrainingResult:
@@ -104,7 +102,6 @@ def align(
         held_out: Texts to measure on; may be empty.
         config: The recipe.
         folder: Directory of the checkpoint, ``checkpoint.pt``.
-        objective: What each step minimizes; by default what ``config`` says.
         progress: Called with the stages "warm start" and "train".
         log: Called after each step, for trackers.
 
@@ -133,7 +130,6 @@ def align(
         config,
         checkpoint=folder / "checkpoint.pt",
         identity=identity,
-        objective=objective,
         progress=show,
     )
     return TrainingResult(steps, time.monotonic() - began, before, measure())
@@ -152,12 +148,11 @@ def _identity(student: Student, texts: TokenizedTexts, config: DistillConfig) ->
 class _Run:
     """One training run: student, optimizers and the best weights so far; can be saved and resumed exactly."""
 
-    def __init__(self, student: Student, config: DistillConfig, identity: str, objective: Objective) -> None:
+    def __init__(self, student: Student, config: DistillConfig, identity: str) -> None:
         self.student = student
         self.model = student.model.eval()
         self.config = config
         self.identity = identity
-        self.objective = objective
         self.processes = processes()
         self.optimizers = Optimizers(self.model, student.tables(), config)
         self.step = 0
@@ -206,7 +201,7 @@ class _Run:
         if len(share):
             vectors = self.student.vectors(self.student.batch(texts, share))
             targets = texts.targets(share).to(vectors.device)
-            loss = self.objective(vectors, targets) * (len(share) / len(places))
+            loss = squared_l2(vectors, targets) * (len(share) / len(places))
             torch.autograd.backward(loss)
             value = float(loss.detach())
         value = self.processes.add(value)
@@ -228,7 +223,7 @@ class _Run:
         """Keeps the weights if they fit the held-out texts better than any before."""
         if self.processes.rank:
             return  # only the first process writes
-        loss = measure_alignment(self.student, held_out, self.objective).loss
+        loss = measure_alignment(self.student, held_out).loss
         if loss < self.best_loss:
             self.best_loss = loss
             self.best_state = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
@@ -242,7 +237,6 @@ def train(
     *,
     checkpoint: str | os.PathLike[str],
     identity: str,
-    objective: Objective | None = None,
     progress: Callable[[StepInfo], object] | None = None,
 ) -> int:
     """Trains a started student, in place; ends with the weights that fit the held-out texts best.
@@ -256,7 +250,6 @@ def train(
         checkpoint: A file that is written every minute; a run of the same ``identity`` goes on from it and ends with
             the same weights as one that was never interrupted.
         identity: Identifies texts, student and recipe of this run.
-        objective: What each step minimizes; by default what ``config`` says.
         progress: Called after every step.
 
     Returns:
@@ -265,7 +258,7 @@ def train(
     Raises:
         TrainingError: The loss became NaN or infinite (the message names the batch), or the checkpoint is damaged.
     """
-    run = _Run(student, config, identity, objective or Objective(config.prefixes))
+    run = _Run(student, config, identity)
     run.resume(Path(checkpoint))
     run.processes.same_weights(run.model)
     try:

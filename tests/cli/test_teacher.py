@@ -190,7 +190,7 @@ def test_what_else_lies_in_a_cache_is_not_learned_from(capsys, teacher_path, tmp
 def test_a_recipe_by_name_from_a_file_and_from_a_leaf(capsys, teacher_path, tmp_path):
     (tmp_path / "docs.txt").write_text("\n".join(sentences(60)))
     line = ["distill", "--teacher", teacher_path, "--corpus", tmp_path / "docs.txt", "--layers", 1, "--no-export"]
-    fields = {"max_steps": 7, "batch_size": 8, "learning_rate": 0.002, "seed": 3, "prefixes": [8, 16]}
+    fields = {"max_steps": 7, "batch_size": 8, "learning_rate": 0.002, "seed": 3}
     recipe = tmp_path / "recipe.json"
     recipe.write_text(json.dumps(fields))
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
@@ -198,9 +198,9 @@ def test_a_recipe_by_name_from_a_file_and_from_a_leaf(capsys, teacher_path, tmp_
     config = read_leaf(first).recipe["config"]
     assert {name: config[name] for name in fields} == fields
     assert config["epochs"] == 10, "what a file does not say is the paper's"
-    options = ["--recipe", first / "leaf.json", "--set", "batch_size=4", "query-share=null", "prefixes=8,4"]
+    options = ["--recipe", first / "leaf.json", "--set", "batch_size=4", "query-share=null"]
     assert call(capsys, *line, *options, "--max-steps", 5, "--output", second)[0] == 0
-    changed = {"batch_size": 4, "max_steps": 5, "prefixes": [8, 4]}
+    changed = {"batch_size": 4, "max_steps": 5}
     assert read_leaf(second).recipe["config"] == {**config, **changed}
     assert call(capsys, *line, "--recipe", second, "--output", third)[0] == 0
     assert read_leaf(third).recipe["config"] == read_leaf(second).recipe["config"]

@@ -1,6 +1,7 @@
 """Recipes from JSON: what leaves keep is valid input, and every other value is refused by name."""
 
 import json
+import re
 
 import pytest
 
@@ -14,7 +15,7 @@ from leaf_embed.format import read_leaf
     [
         DistillConfig(),
         DistillConfig.static(),
-        DistillConfig.quick(max_steps=7, query_share=1, prefixes=(4, 8), mrl="rotate", precision="float32", seed=3),
+        DistillConfig.quick(max_steps=7, query_share=1, mrl="rotate", precision="float32", seed=3),
     ],
 )
 def test_there_and_back_through_json(config):
@@ -31,14 +32,16 @@ def test_what_is_left_out_is_a_default():
 
 
 def test_removed_options_are_read_where_they_are_off():
-    old = {"focal": 0.0, "averaging": "none", "token_embeddings": "lazy"}
+    old = {"focal": 0.0, "averaging": "none", "token_embeddings": "lazy", "prefixes": []}
     assert DistillConfig.from_dict(old | {"epochs": 3}) == DistillConfig(epochs=3)
 
 
-@pytest.mark.parametrize("change", [{"focal": 1.0}, {"averaging": "ema"}, {"token_embeddings": "frozen"}])
+@pytest.mark.parametrize(
+    "change", [{"focal": 1.0}, {"averaging": "ema"}, {"token_embeddings": "frozen"}, {"prefixes": [64]}]
+)
 def test_removed_options_that_are_on_are_refused(change):
     [(name, value)] = change.items()
-    with pytest.raises(InputError, match=f"sets {name} to {value!r}.*was removed.*leave {name} out"):
+    with pytest.raises(InputError, match=f"sets {name} to {re.escape(repr(value))}.*was removed.*leave {name} out"):
         DistillConfig.from_dict(change)
 
 
@@ -52,7 +55,6 @@ def test_removed_options_that_are_on_are_refused(change):
         ({"learning_rate": None}, "learning_rate in the recipe is None; expected a number"),
         ({"max_steps": "9"}, "max_steps in the recipe is '9'; expected a whole number, or null"),
         ({"query_share": []}, r"query_share in the recipe is \[\]; expected a number, or null"),
-        ({"prefixes": [64, "x"]}, "prefixes in the recipe is .*; expected a list of whole numbers"),
         ({"mrl": ["rotate"]}, "mrl in the recipe is .*; expected one of none, rotate"),
         ({"mrl": "turn"}, "mrl is one of none, rotate; got 'turn'"),
         ({"epochs": 0}, "epochs must be above 0; got 0"),

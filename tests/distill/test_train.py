@@ -9,7 +9,6 @@ import torch
 
 from leaf_embed.distill import DistillConfig, TeacherCache
 from leaf_embed.distill import train as training
-from leaf_embed.distill.loss import Objective
 from leaf_embed.distill.students.static import StaticStudent
 from leaf_embed.distill.students.transformer import TransformerStudent
 from leaf_embed.distill.train import learning_rate, measure_alignment, train
@@ -99,12 +98,10 @@ def test_same_seed_same_weights(teacher_path, cache, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("change", [{}, {"prefixes": (4, 8)}])
-def test_an_interrupted_run_ends_with_the_same_weights(teacher_path, cache, tmp_path, monkeypatch, kind, change):
-    config = replace(CONFIG, **change)
+def test_an_interrupted_run_ends_with_the_same_weights(teacher_path, cache, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     whole, data = make(kind, teacher_path, cache)
-    run(whole, data, tmp_path / "whole", config)
+    run(whole, data, tmp_path / "whole", CONFIG)
 
     def stop(info):
         if info.step == 37:
@@ -112,11 +109,10 @@ def test_an_interrupted_run_ends_with_the_same_weights(teacher_path, cache, tmp_
 
     first, data = make(kind, teacher_path, cache)
     with pytest.raises(KeyboardInterrupt):
-        run(first, data, tmp_path / "broken", config, progress=stop)
+        run(first, data, tmp_path / "broken", CONFIG, progress=stop)
     second, data = make(kind, teacher_path, cache)
-    assert (
-        run(second, data, tmp_path / "broken", config) == 60 - 36
-    )  # the checkpoint of step 36 was the last one written
+    left = run(second, data, tmp_path / "broken", CONFIG)
+    assert left == 60 - 36  # the checkpoint of step 36 was the last one written
     expected = whole.model.state_dict()
     assert all(torch.equal(expected[name], tensor) for name, tensor in second.model.state_dict().items())
 
@@ -141,12 +137,8 @@ def test_a_loss_that_is_no_number_stops_the_run(student, data, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("prefixes", [(), (4, 8)])
-def test_the_best_weights_are_kept(teacher_path, cache, tmp_path, kind, prefixes):
-    """With a rate that wrecks the student late in the run, the weights from before are given back.
-
-    What is best is told by the loss that is trained: a run over prefixes is not judged by whole vectors alone.
-    """
+def test_the_best_weights_are_kept(teacher_path, cache, tmp_path, kind):
+    """With a rate that wrecks the student late in the run, the weights from before are returned."""
     student, data = make(kind, teacher_path, cache)
     losses = []
     original = measure_alignment
@@ -156,12 +148,12 @@ def test_the_best_weights_are_kept(teacher_path, cache, tmp_path, kind, prefixes
         losses.append(found.loss)
         return found
 
-    options = {"learning_rate": 0.5, "final_learning_rate": 0.5, "precision": "float32", "prefixes": prefixes}
+    options = {"learning_rate": 0.5, "final_learning_rate": 0.5, "precision": "float32"}
     patch = pytest.MonkeyPatch()
     patch.setattr(training, "measure_alignment", spy)
     run(student, data, tmp_path, DistillConfig.quick(max_steps=40, **options))
     patch.undo()
-    assert original(student, data[1], Objective(prefixes)).loss == pytest.approx(min(losses), rel=1e-4)
+    assert original(student, data[1]).loss == pytest.approx(min(losses), rel=1e-4)
 
 
 def test_bfloat16_learns_too(teacher_path, cache, data, tmp_path):
@@ -178,7 +170,6 @@ def test_bfloat16_learns_too(teacher_path, cache, data, tmp_path):
         {"max_steps": -1},
         {"holdout": 1.0},
         {"max_tokens": 2},
-        {"prefixes": (0,)},
         {"mrl": "turn"},
         {"precision": "float8"},
     ],
