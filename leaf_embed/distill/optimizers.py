@@ -31,6 +31,8 @@ class Optimizers:
         """
         import torch
 
+        from leaf_embed.distill.lazy_adam import LazyAdam
+
         self._config = config
         self._tables = tables
         for table in self._tables:
@@ -46,7 +48,7 @@ class Optimizers:
         if others:
             self._all.append(torch.optim.AdamW(groups, lr=config.learning_rate, fused=True))
         if lazy:
-            self._all.append(torch.optim.SparseAdam(lazy, lr=config.learning_rate))
+            self._all.append(LazyAdam(lazy, lr=config.learning_rate))
 
     def step(self, rate: float) -> None:
         """Clips the gradients to the recipe's norm, takes a step at a learning rate, and clears the gradients."""

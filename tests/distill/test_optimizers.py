@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from leaf_embed.distill import DistillConfig, build_student
+from leaf_embed.distill.lazy_adam import LazyAdam
 from leaf_embed.distill.loss import squared_l2
 from leaf_embed.distill.optimizers import Optimizers
 from leaf_embed.distill.students.transformer import forward
@@ -66,3 +67,17 @@ def test_tables_are_released_as_other_programs_expect_them(teacher_path, space):
     embeddings = student[0].auto_model.get_input_embeddings()
     assert embeddings.weight.requires_grad
     assert not embeddings.sparse
+
+
+def test_lazy_adam_equals_torchs_sparse_adam():
+    generator = torch.Generator().manual_seed(0)
+    tables = [torch.nn.Parameter(torch.randn(9, 4, generator=torch.Generator().manual_seed(1))) for _ in range(2)]
+    optimizers = [LazyAdam(tables[:1], lr=1e-2), torch.optim.SparseAdam(tables[1:], lr=1e-2)]
+    for _ in range(5):
+        rows = torch.randint(0, 7, (1, 6), generator=generator)  # some of them twice
+        values = torch.randn(6, 4, generator=generator)
+        for table, optimizer in zip(tables, optimizers, strict=True):
+            table.grad = torch.sparse_coo_tensor(rows, values, table.shape)
+            optimizer.step()
+    assert torch.allclose(*tables, atol=1e-6)
+    assert torch.equal(tables[0][7:], torch.randn(9, 4, generator=torch.Generator().manual_seed(1))[7:])
