@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
@@ -67,11 +68,14 @@ class DistillConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            if not _is_of(getattr(self, name), hint):
+                raise InputError(f"{name} in the recipe is {getattr(self, name)!r}; expected {_spelled(hint)}")
         positive = ("batch_size", "learning_rate", "cycles", "epochs", "max_grad_norm")
         for name in positive:
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} must be above 0; got {getattr(self, name)}")
-        for name in ("final_learning_rate", "warmup_steps", "weight_decay", "warm_start_texts", "min_steps"):
+        for name in ("final_learning_rate", "warmup_steps", "weight_decay", "warm_start_texts", "min_steps", "seed"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} must not be negative; got {getattr(self, name)}")
         if self.max_steps is not None and self.max_steps < 0:
@@ -147,18 +151,14 @@ class DistillConfig:
                 )
             if name not in hints and name not in REMOVED:
                 raise InputError(f"the recipe has the unknown field {name!r}; expected some of {', '.join(hints)}")
-        known: dict[str, Any] = {name: given for name, given in value.items() if name in hints}
-        for name, given in known.items():
-            if not _is_of(given, hints[name]):
-                raise InputError(f"{name} in the recipe is {given!r}; expected {_spelled(hints[name])}")
-        return cls(**known)
+        return cls(**{name: given for name, given in value.items() if name in hints})
 
 
 def _is_of(value: Any, hint: Any) -> bool:
     """Whether a JSON value fits the type of a field; which words a Literal allows is checked by the recipe itself."""
     options = get_args(hint)
     if hint is int or hint is float:
-        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+        return isinstance(value, (int, hint)) and not isinstance(value, bool) and math.isfinite(value)
     if get_origin(hint) is Literal:
         return isinstance(value, str)
     return value is None or _is_of(value, options[0])  # an optional number

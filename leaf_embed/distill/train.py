@@ -138,7 +138,8 @@ def align(
 def _identity(student: Student, texts: TokenizedTexts, config: DistillConfig) -> str:
     """Identifies a run: a checkpoint is resumed only by the same texts, student and recipe."""
     model = student.model
-    facts = [config.to_dict(), texts.cache.space.fingerprint, str(model), weights_digest(model)]
+    asked = len(student.start_texts())  # a start from vectors of single tokens is another than one without a teacher
+    facts = [config.to_dict(), texts.cache.space.fingerprint, str(model), weights_digest(model), asked]
     digest = hashlib.sha256(json.dumps(facts).encode())
     digest.update(texts.rows.tobytes())
     digest.update(texts.ids.tobytes())

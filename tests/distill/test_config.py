@@ -58,9 +58,17 @@ def test_removed_options_that_are_on_are_refused(change):
         ({"mrl": ["rotate"]}, "mrl in the recipe is .*; expected one of none, rotate"),
         ({"mrl": "turn"}, "mrl is one of none, rotate; got 'turn'"),
         ({"epochs": 0}, "epochs must be above 0; got 0"),
+        ({"learning_rate": float("nan")}, "learning_rate in the recipe is nan; expected a number"),
+        ({"weight_decay": float("inf")}, "weight_decay in the recipe is inf; expected a number"),
+        ({"seed": -1}, "seed must not be negative; got -1"),
         ([["epochs", 3]], "a recipe is a JSON object of fields by name; got list"),
     ],
 )
 def test_what_cannot_be_a_recipe(value, message):
     with pytest.raises(InputError, match=message):
         DistillConfig.from_dict(value)
+
+
+def test_fields_given_in_python_are_checked_alike():
+    with pytest.raises(InputError, match="batch_size in the recipe is 2.5; expected a whole number"):
+        DistillConfig(batch_size=2.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -197,3 +198,21 @@ def test_in_a_browser(report: EvaluationReport, tmp_path: Path, width: int) -> N
     assert "measured" in done.stderr  # the console is heard, and says nothing else
     assert done.stderr.count("CONSOLE") == 1
     assert f"<title>width {width} figures 5</title>" in done.stdout
+
+
+def test_the_environment_of_matplotlib_changes_nothing(tmp_path):
+    code = (
+        "import hashlib; from leaf_embed.evaluation.report.plots import Series, lines\n"
+        "drawn = lines([Series('a', [(1, 2.0), (2, 3.0)])], 'a plot', 'x', 'y')\n"
+        "print(hashlib.sha256(drawn.encode()).hexdigest())"
+    )
+    (tmp_path / "matplotlibrc").write_text("text.usetex : True\npath.sketch : 1, 100, 2\nsavefig.bbox : tight\n")
+    plain = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    strange = plain | {"MPLBACKEND": "module://no_such_backend"}
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=folder, env=env, capture_output=True, text=True, check=True
+        ).stdout
+        for folder, env in ((None, plain), (tmp_path, strange))
+    }
+    assert len(found) == 1

@@ -6,6 +6,7 @@ no reference to anything outside; its colours are the page's CSS variables, so t
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -148,11 +149,18 @@ def curves(
 
 @contextmanager
 def _figure(x_label: str, y_label: str, size: tuple[float, float] = SIZE) -> Iterator[tuple[Any, Any]]:
-    """An empty figure and its axes, in our style while the block runs."""
-    matplotlib: Any = require("matplotlib", "eval", "A plot")
+    """An empty figure and its axes, in our style while the block runs, whatever matplotlibrc or MPLBACKEND say."""
+    backend = os.environ.pop("MPLBACKEND", None)  # the import fails where it names a notebook's that is not installed
+    try:
+        matplotlib: Any = require("matplotlib", "eval", "A plot")
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
         figure = Figure(figsize=size, layout="constrained")
         yield figure, figure.add_subplot(xlabel=x_label, ylabel=y_label)
 
