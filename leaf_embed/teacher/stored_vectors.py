@@ -129,6 +129,12 @@ class StoredVectors(BaseEncoder):
         """Number of pairs, if the source knows it."""
         return len(self._pairs) if isinstance(self._pairs, Sized) else None
 
+    @property
+    def cut(self) -> int | None:
+        """Number of tokens that the texts were cut to before they were embedded; ``None`` if they are whole."""
+        found: int | None = getattr(self._pairs, "cut", None)
+        return found
+
     def __iter__(self) -> Iterator[tuple[Text, ArrayLike]]:
         """Yields every text with its vector.
 

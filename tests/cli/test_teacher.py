@@ -181,10 +181,27 @@ def test_what_else_lies_in_a_cache_is_not_learned_from(capsys, teacher_path, tmp
     code, out, err = call(capsys, "distill", "--cache", cache, *student, "--output", tmp_path / "leaf")
     assert code == 0, err
     assert re.search(r"training +147 texts", out)
-    (cache / "corpus.npz").unlink()  # as a cache made before has none
-    code, out, err = call(capsys, "distill", "--cache", cache, *student, "--output", tmp_path / "leaf-2")
+    (cache / "corpus.npz").unlink()  # as a cache that an evaluation filled, or one made before, has none
+    for teacher in ([], ["--teacher", teacher_path]):
+        code, out, err = call(capsys, "distill", "--cache", cache, *teacher, *student, "--output", tmp_path / "leaf-2")
+        assert (code, out) == (1, "")
+        assert "does not say which texts were gathered to learn from" in " ".join(err.split())
+
+
+def test_a_student_that_reads_less_than_the_cached_texts_is_refused(capsys, teacher_path, tmp_path):
+    (tmp_path / "docs.txt").write_text("\n".join(sentences(60)))
+    cache, corpus = tmp_path / "cache", ["--teacher", teacher_path, "--corpus", tmp_path / "docs.txt"]
+    line = ["distill", "--cache", cache, "--student", teacher_path, "--layers", 1, *QUICK[2:4], "--no-export"]
+    line += ["--set", "max_tokens=8", "--output", tmp_path / "leaf"]
+    assert call(capsys, "cache", *corpus, "--max-tokens", 16, "--output", cache)[0] == 0
+    code, out, err = call(capsys, *line)
+    assert (code, out) == (1, "")
+    assert "run leaf-embed cache --max-tokens 8 --student" in " ".join(err.split())
+    assert not (tmp_path / "leaf").exists()
+    assert call(capsys, "cache", *corpus, "--max-tokens", 8, "--output", cache)[0] == 0
+    code, out, err = call(capsys, *line)
     assert code == 0, err
-    assert re.search(r"training +148 texts", out)
+    assert re.search(r"training +59 texts", out), "each text once"
 
 
 def test_a_recipe_by_name_from_a_file_and_from_a_leaf(capsys, teacher_path, tmp_path):
