@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from leaf_embed.cli.console import many_numbers
+from leaf_embed.cli.console import many_integers
 from leaf_embed.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ __all__ = [
     "AsJson",
     "Cache",
     "CollectionName",
-    "Corpus",
+    "CorpusFiles",
     "Exclude",
     "FromQdrant",
     "Leaf",
@@ -59,10 +59,13 @@ SIGNS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 Leaf = Annotated[Path, typer.Option(help="Leaf directory.")]
 LeafArgument = Annotated[Path, typer.Argument(help="Leaf directory.", metavar="DIR")]
 TeacherOfLeaf = Annotated[
-    str | None, typer.Option("--teacher", help="Teacher's directory or hub id. Default: the one named in the leaf.")
+    str | None,
+    typer.Option(
+        "--teacher", help="Teacher's directory or hub id. Default: the one named in the leaf.", rich_help_panel=TEACHER
+    ),
 ]
 Report = Annotated[Path | None, typer.Option(help="Report of leaf-embed evaluate, for the table on the model card.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.", rich_help_panel=OUTPUT)]
 Limit = Annotated[int, typer.Option(help="Number of hits.")]
 
 Teacher = Annotated[
@@ -72,7 +75,7 @@ Teacher = Annotated[
         rich_help_panel=TEACHER,
     ),
 ]
-Corpus = Annotated[
+CorpusFiles = Annotated[
     list[str] | None,
     typer.Option(
         help="Files (.txt, .jsonl, .csv, .parquet), directories, or hub:org/name?split=train&text=column; several.",
@@ -154,7 +157,7 @@ def spec_from(
     base = CollectionSpec.for_space(space) if preset == "balanced" else CollectionSpec.preset(preset, space)
     changes: dict[str, Any] = {}
     if mrl:
-        changes["mrl"] = many_numbers(mrl, "--mrl")
+        changes["mrl"] = many_integers(mrl, "--mrl")
     if quantization is not None:
         changes["quantization"] = quantization
     if hybrid:

@@ -1,7 +1,7 @@
 """A cache that was filled before, as the source of a distillation: no teacher is loaded, nothing is paid again.
 
-A cache may hold more than texts to learn from: those of an evaluation, single tokens, or the same texts cut elsewhere. So
-what was gathered to learn from is named in ``corpus.npz`` beside ``cache.json``:
+A cache may hold more than texts to learn from: those of an evaluation, single tokens, or the same texts cut elsewhere.
+So what was gathered to learn from is named in ``corpus.npz`` beside ``cache.json``:
 
     rows         the cache's rows of these texts, in their order, shape (n,), int64
     max_tokens   where they were cut, 0 if they are whole

@@ -14,7 +14,7 @@ from leaf_embed.cli.options import (
     OUTPUT,
     TEACHER,
     TEXTS,
-    Corpus,
+    CorpusFiles,
     Exclude,
     FromQdrant,
     SourceCollection,
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-MAX_TOKENS = 256
-
 
 def command(
     output_dir: Annotated[
@@ -39,7 +37,7 @@ def command(
         typer.Option("--output", help="Cache directory; filled further if it exists.", rich_help_panel=OUTPUT),
     ],
     teacher: Teacher = None,
-    corpus: Corpus = None,
+    corpus: CorpusFiles = None,
     exclude: Exclude = None,
     max_tokens: Annotated[
         int | None, typer.Option(help="Cut texts to this many tokens. Default: 256.", rich_help_panel=TEXTS)
@@ -55,7 +53,7 @@ def command(
     ] = None,
     from_qdrant: FromQdrant = None,
     collection: SourceCollection = None,
-    text_key: TextKey = "text",
+    text_key: TextKey = TeacherOptions.text_key,
     title_key: Annotated[
         str | None, typer.Option(help="Payload key of a title that was embedded before it.", rich_help_panel=COLLECTION)
     ] = None,
@@ -81,10 +79,10 @@ def command(
     ] = None,
     api_key_env: Annotated[
         str, typer.Option(help="Environment variable that holds the key.", rich_help_panel=API)
-    ] = "OPENAI_API_KEY",
+    ] = TeacherOptions.api_key_env,
     api_items: Annotated[
         int, typer.Option(help="Texts per request at most; some services take 96.", rich_help_panel=API)
-    ] = 256,
+    ] = TeacherOptions.api_items,
     budget: Annotated[int | None, typer.Option(help="Tokens to spend at most.", rich_help_panel=API)] = None,
     dimensions: Annotated[int | None, typer.Option(help="Ask for shorter vectors.", rich_help_panel=API)] = None,
 ) -> None:
@@ -92,30 +90,14 @@ def command(
 
     Can be interrupted at any time; the same command goes on where it stopped.
     """
-    options = TeacherOptions(
-        teacher,
-        bool(corpus),
-        from_qdrant=from_qdrant,
-        collection=collection,
-        text_key=text_key,
-        title_key=title_key,
-        vector_name=vector_name,
-        where=tuple(where or ()),
-        vectors=tuple(vectors or ()),
-        query_prompt=query_prompt,
-        document_prompt=document_prompt,
-        api=api,
-        api_key_env=api_key_env,
-        api_items=api_items,
-        budget=budget,
-        dimensions=dimensions,
-    )
-    from leaf_embed import distill
+    options = TeacherOptions.of(locals())
+    from leaf_embed.distill import Corpus, DistillConfig
 
-    texts = distill.Corpus(corpus) if corpus else ()
-    encoder = open_teacher(options, texts, max_tokens or MAX_TOKENS)
+    texts = Corpus(corpus) if corpus else ()
+    limit = max_tokens or DistillConfig.max_tokens
+    encoder = open_teacher(options, texts, limit)
     source = tokenizer or (teacher if options.stored and api is None else None)
-    cutter, limit = _cutter(source, encoder, max_tokens or MAX_TOKENS) if corpus else (None, MAX_TOKENS)
+    cutter, limit = _cutter(source, encoder, limit) if corpus else (None, limit)
     _fill(output_dir, encoder, texts, cutter, limit, exclude or [])
     if hasattr(encoder, "spent"):
         output.print(f"spent       {encoder.spent:,} tokens now")

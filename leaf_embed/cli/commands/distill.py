@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from leaf_embed.canaries import CANARY_TEXTS
-from leaf_embed.cli.console import kilobytes, load_torch_encoder, numbers, output, progress_bar
+from leaf_embed.cli.console import integers, kilobytes, load_torch_encoder, output, progress_bar
 from leaf_embed.cli.options import (
     OUTPUT,
     STUDENT,
     TRAINING,
     Cache,
-    Corpus,
+    CorpusFiles,
     Exclude,
     FromQdrant,
     SourceCollection,
@@ -27,7 +27,7 @@ from leaf_embed.cli.options import (
 )
 from leaf_embed.cli.teacher import TeacherOptions, open_teacher
 from leaf_embed.errors import InputError
-from leaf_embed.format import LEAF_FILE
+from leaf_embed.format import LEAF_FILE, read_leaf
 
 if TYPE_CHECKING:
     from leaf_embed.distill import DistillConfig, DistillReport
@@ -43,11 +43,11 @@ def command(
     ],
     cache: Cache = None,
     teacher: Teacher = None,
-    corpus: Corpus = None,
+    corpus: CorpusFiles = None,
     exclude: Exclude = None,
     from_qdrant: FromQdrant = None,
     collection: SourceCollection = None,
-    text_key: TextKey = "text",
+    text_key: TextKey = TeacherOptions.text_key,
     student: Annotated[
         str | None,
         typer.Option(
@@ -105,7 +105,7 @@ def command(
     ] = None,
     max_steps: Annotated[
         int | None,
-        typer.Option(help="Optimiser steps at most; the schedule adapts to it.", rich_help_panel=TRAINING),
+        typer.Option(help="Optimizer steps at most; the schedule adapts to it.", rich_help_panel=TRAINING),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the order of the texts.", rich_help_panel=TRAINING)] = None,
     track: Annotated[
@@ -119,9 +119,10 @@ def command(
     Give --cache alone, a directory that leaf-embed cache has filled; or --teacher and --corpus; or a collection.
     Can be interrupted at any time; the same command goes on where it stopped.
     """
+    named = locals()
     changes = {"max_steps": max_steps, "seed": seed, "mrl": mrl}
     config, cut = read_recipe(recipe, student, fields or (), changes)
-    chosen = () if layers == "none" else numbers(layers, "--layers")
+    chosen = () if layers == "none" else integers(layers, "--layers")
     from_cache = cache is not None and not corpus and from_qdrant is None
     if student is None and (from_qdrant is not None or (from_cache and teacher is None)):
         raise InputError("name a --student: without a --teacher on this machine there are no layers to start from")
@@ -138,7 +139,7 @@ def command(
         encoder, texts, limit = _filled(cache, teacher)
         config = replace(config, max_tokens=config.max_tokens if cut else limit or config.max_tokens)
     else:
-        options = TeacherOptions(teacher, bool(corpus), from_qdrant, collection, text_key)
+        options = TeacherOptions.of(named)
         texts = Corpus(corpus) if corpus else None
         encoder = open_teacher(options, texts or (), config.max_tokens)
     if student is None and chosen is None:
@@ -153,7 +154,7 @@ def command(
             output_dir,
             config,
             layers=chosen,
-            head=numbers(head, "--head") or (),
+            head=integers(head, "--head") or (),
             tokenizer=tokenizer,
             space_of=space_of,
             cache=cache,
@@ -188,7 +189,7 @@ def read_recipe(
     Args:
         recipe: A name, a JSON file with fields of :class:`leaf_embed.distill.DistillConfig`, a ``leaf.json``, or a leaf
             directory.
-        student: The student, which has a say in the default.
+        student: The student, which selects the default recipe.
         fields: ``NAME=VALUE`` each.
         changes: Further fields by name; ``None`` leaves one as it is.
 
@@ -196,14 +197,17 @@ def read_recipe(
         InputError: No such recipe, or a field that cannot be.
     """
     from leaf_embed.distill import DistillConfig
+    from leaf_embed.distill.students import student_class
 
     if student == "shallow":
         raise InputError(
             "there is no shallow student: a model without layers is better and quicker. "
             "Name one with --student, with --layers none --head 1536,1536"
         )
-    name = recipe or ("static" if student == "static" else "paper")
-    known = getattr(DistillConfig, name)().to_dict() if name in RECIPES else _recipe_file(Path(name))
+    if recipe is None:
+        known = student_class(student).recipe().to_dict()
+    else:
+        known = getattr(DistillConfig, recipe)().to_dict() if recipe in RECIPES else _recipe_file(Path(recipe))
     set_here = dict(map(_field, fields))
     given = {field: value for field, value in changes.items() if value is not None}
     return DistillConfig.from_dict(known | set_here | given), "max_tokens" in set_here
@@ -211,15 +215,16 @@ def read_recipe(
 
 def _recipe_file(file: Path) -> dict[str, Any]:
     """Returns the fields of a recipe in a JSON file, or of that which a leaf was made by."""
-    file = file / LEAF_FILE if file.is_dir() else file
-    if not file.is_file():
+    if not file.exists():
         raise InputError(f"--recipe is {', '.join(RECIPES)}, a JSON file, or a leaf; got {str(file)!r}")
+    value: Any
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        if file.is_dir() or file.name == LEAF_FILE:
+            value = read_leaf(file if file.is_dir() else file.parent).recipe.get("config")
+        else:
+            value = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the recipe {file} ({error}); expected a JSON object") from error
-    if isinstance(value, dict) and "recipe" in value:  # a leaf.json
-        value = value["recipe"].get("config") if isinstance(value["recipe"], dict) else None
     if not isinstance(value, dict):
         raise InputError(f"{file} holds no recipe; expected an object with fields of DistillConfig, or a leaf.json")
     return value

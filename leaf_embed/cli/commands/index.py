@@ -10,6 +10,8 @@ import typer
 
 from leaf_embed.cli.console import errors, output, progress_bar, quiet_transformers
 from leaf_embed.cli.options import (
+    OUTPUT,
+    TEXTS,
     CollectionName,
     Leaf,
     Path_,
@@ -34,7 +36,10 @@ def command(
     leaf: Leaf,
     collection: CollectionName,
     documents: Annotated[
-        list[Path], typer.Option("--input", help="Documents: .jsonl (BEIR), .csv or .txt; several may follow.")
+        list[Path],
+        typer.Option(
+            "--input", help="Documents: .jsonl (BEIR), .csv or .txt; several may follow.", rich_help_panel=TEXTS
+        ),
     ],
     path: Path_ = None,
     url: Url = None,
@@ -58,7 +63,9 @@ def command(
     language: Annotated[
         str, typer.Option(help="Language of the bm25 vectors: english, german, ...", rich_help_panel=NEW)
     ] = "english",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only estimate memory and disk.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only estimate memory and disk.", rich_help_panel=OUTPUT)
+    ] = False,
 ) -> None:
     """Embed documents with the teacher and store them.
 

@@ -1,4 +1,4 @@
-"""``leaf-embed inspect``: facts about a leaf or a collection, and whether they belong together."""
+"""``leaf-embed inspect``: facts about a leaf or a collection, and whether they match."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def command(
 ) -> None:
     """Show a leaf, a collection, or both, and prove with the canaries that they are what they say.
 
-    Exit code 1 if a leaf does not write into its space, or if leaf and collection do not belong together.
+    Exit code 1 if a leaf does not write into its space, or if leaf and collection do not match.
     """
     if leaf is None and collection is None:
         raise InputError("name a leaf directory, or a collection with --collection and --path or --url")
