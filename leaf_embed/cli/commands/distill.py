@@ -9,14 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-
 from leaf_embed.canaries import CANARY_TEXTS
 from leaf_embed.cli.console import integers, kilobytes, load_torch_encoder, output, progress_bar
 from leaf_embed.cli.options import (
-    OUTPUT,
-    STUDENT,
-    TRAINING,
     Cache,
     CorpusFiles,
     Exclude,
@@ -24,6 +19,9 @@ from leaf_embed.cli.options import (
     SourceCollection,
     Teacher,
     TextKey,
+    output_option,
+    student_option,
+    training_option,
 )
 from leaf_embed.cli.teacher import TeacherOptions, open_teacher
 from leaf_embed.errors import InputError
@@ -38,9 +36,7 @@ RECIPES = ("paper", "quick", "static")
 
 
 def command(
-    output_dir: Annotated[
-        Path, typer.Option("--output", help="Leaf directory to write; must not exist.", rich_help_panel=OUTPUT)
-    ],
+    output_dir: Annotated[Path, output_option("--output", help="Leaf directory to write; must not exist.")],
     cache: Cache = None,
     teacher: Teacher = None,
     corpus: CorpusFiles = None,
@@ -50,69 +46,52 @@ def command(
     text_key: TextKey = TeacherOptions.text_key,
     student: Annotated[
         str | None,
-        typer.Option(
+        student_option(
             help="Model the student starts from; a leaf of this teacher is trained on; 'static': one vector per "
-            "token. Default: the teacher with half its layers.",
-            rich_help_panel=STUDENT,
+            "token. Default: the teacher with half its layers."
         ),
     ] = None,
     layers: Annotated[
         str | None,
-        typer.Option(
-            help="Layers of the student to keep, as in 0,2,5; none: no layer. Default: all of --student's.",
-            rich_help_panel=STUDENT,
-        ),
+        student_option(help="Layers of the student to keep, as in 0,2,5; none: no layer. Default: all of --student's."),
     ] = None,
     head: Annotated[
-        str | None,
-        typer.Option(
-            help="Hidden layers between the mean of the tokens and the vector, as in 1536,1536.",
-            rich_help_panel=STUDENT,
-        ),
+        str | None, student_option(help="Hidden layers between the mean of the tokens and the vector, as in 1536,1536.")
     ] = None,
     tokenizer: Annotated[
-        str | None,
-        typer.Option(
-            help="Of a static student: the model of its tokenizer. Default: the teacher.", rich_help_panel=STUDENT
-        ),
+        str | None, student_option(help="Of a static student: the model of its tokenizer. Default: the teacher.")
     ] = None,
     space_of: Annotated[
         Path | None,
-        typer.Option(
-            help="Write into the rotated space of this leaf, so that its collections serve. Default: a --student's.",
-            rich_help_panel=STUDENT,
+        student_option(
+            help="Write into the rotated space of this leaf, so that its collections serve. Default: a --student's."
         ),
     ] = None,
     mrl: Annotated[
-        Literal["none", "rotate"] | None,
-        typer.Option(help="rotate: make any teacher's vectors truncatable.", rich_help_panel=STUDENT),
+        Literal["none", "rotate"] | None, student_option(help="rotate: make any teacher's vectors truncatable.")
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(
+        training_option(
             help="paper: 30 epochs. quick: 3 epochs at a higher rate. static. Or a JSON file, or a leaf.json. "
-            "Default: paper, or static for --student static.",
-            rich_help_panel=TRAINING,
+            "Default: paper, or static for --student static."
         ),
     ] = None,
     fields: Annotated[
         list[str] | None,
-        typer.Option(
+        training_option(
             "--set",
             help="Fields of the recipe, as in batch_size=64 query_share=0.5 (see DistillConfig); several may follow.",
-            rich_help_panel=TRAINING,
         ),
     ] = None,
     max_steps: Annotated[
-        int | None,
-        typer.Option(help="Optimizer steps at most; the schedule adapts to it.", rich_help_panel=TRAINING),
+        int | None, training_option(help="Optimizer steps at most; the schedule adapts to it.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the order of the texts.", rich_help_panel=TRAINING)] = None,
+    seed: Annotated[int | None, training_option(help="Of the order of the texts.")] = None,
     track: Annotated[
-        list[str] | None,
-        typer.Option(help="Trackers of accelerate, such as tensorboard or wandb.", rich_help_panel=OUTPUT),
+        list[str] | None, output_option(help="Trackers of accelerate, such as tensorboard or wandb.")
     ] = None,
-    export: Annotated[bool, typer.Option(help="Export ONNX graphs when done.", rich_help_panel=OUTPUT)] = True,
+    export: Annotated[bool, output_option(help="Export ONNX graphs when done.")] = True,
 ) -> None:
     """Distil a leaf: a small student aligned to a teacher by an L2 loss on plain text.
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from leaf_embed.cli.console import kilobytes, output
-from leaf_embed.cli.options import COLLECTION, Path_, Url, place
+from leaf_embed.cli.options import Path_, Url, collection_option, place
 from leaf_embed.errors import InputError
 from leaf_embed.format import GRAPHS, PARITY_FILE, read_leaf
 from leaf_embed.space import EmbeddingSpace
@@ -19,7 +19,7 @@ __all__ = ["command"]
 
 def command(
     leaf: Annotated[Path | None, typer.Argument(help="Leaf directory.", metavar="[DIR]")] = None,
-    collection: Annotated[str | None, typer.Option(help="Name of a collection.", rich_help_panel=COLLECTION)] = None,
+    collection: Annotated[str | None, collection_option(help="Name of a collection.")] = None,
     path: Path_ = None,
     url: Url = None,
 ) -> None:
