@@ -105,7 +105,8 @@ def gather(
     if not len(rows):
         left_out = "".join(f"; {count} left out: {reason}" for reason, count in skipped.items())
         raise CorpusError(f"the corpus holds no text; expected at least one that is not empty{left_out}")
-    remember(cache, rows, max_tokens if len(asked) else None)
+    limit = min(max_tokens, getattr(texts, "max_tokens", None) or max_tokens)  # texts of a filled cache were cut before
+    remember(cache, rows, limit if len(asked) else None)
     return rows, dict(skipped)
 
 

@@ -106,11 +106,11 @@ def remember(cache: TeacherCache, rows: Rows, max_tokens: int | None) -> None:
     filelock = require("filelock", "train", "A teacher cache")
     with filelock.FileLock(cache.path / ".corpus.lock"):
         known, limit = _read(cache) if (cache.path / FILE).is_file() else (rows[:0], None)
+        if max_tokens and limit and max_tokens != limit:  # else each text would be learned from in both lengths
+            known = known[:0]
         new = rows[~np.isin(rows, known)]
         if not len(new) and (cache.path / FILE).is_file():
             return
-        if max_tokens and limit and max_tokens != limit:  # else each text would be learned from in both lengths
-            known, new = known[:0], rows
         with replacing_file(cache.path / FILE) as temporary, temporary.open("wb") as stream:
             np.savez(stream, rows=np.concatenate([known, new]), max_tokens=max_tokens or limit or 0)
 

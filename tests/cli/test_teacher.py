@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from leaf_embed.canaries import CANARY_TEXTS
 from leaf_embed.cli import run
 from leaf_embed.cli.app import spread
-from leaf_embed.distill import TeacherCache, Text
+from leaf_embed.distill import FilledCache, TeacherCache, Text
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.format import read_leaf
 from tests.conftest import sentences
@@ -146,6 +146,14 @@ def test_two_steps_make_the_same_leaf_as_one(capsys, teacher_path, tmp_path, stu
     alone = [] if student == "model" else ["--teacher", teacher_path]  # asked for the vectors of single tokens
     code, _, err = call(capsys, "distill", "--cache", cache, *alone, *training, "--output", tmp_path / "two")
     assert code == 0, err
+    if alone:  # texts that were cut before are not said to be longer now
+        code, _, err = call(
+            capsys,
+            *("distill", "--cache", cache, *alone, *training, "--output", tmp_path / "three"),
+            *("--set", "max_tokens=32"),
+        )
+        assert code == 0, err
+        assert FilledCache(cache).max_tokens == 16
     one, two = read_leaf(tmp_path / "one"), read_leaf(tmp_path / "two")
     assert one.space == two.space
     assert {**one.metrics, "seconds": 0} == {**two.metrics, "seconds": 0}

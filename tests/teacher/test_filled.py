@@ -59,6 +59,9 @@ def test_texts_cut_elsewhere_take_the_place_of_those_before(cache):
     remember(cache, np.array([2]), None)
     found = FilledCache(cache.path)
     assert (found.rows.tolist(), found.max_tokens) == ([1, 5, 0, 2], 32), "whole texts are added to any"
+    remember(cache, np.array([1, 5, 0]), 8)
+    found = FilledCache(cache.path)
+    assert (found.rows.tolist(), found.max_tokens) == ([1, 5, 0], 8), "short texts are the same, and now known to be"
 
 
 def test_whole_texts_have_no_length(cache):
