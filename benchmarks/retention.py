@@ -21,7 +21,7 @@ import typer
 
 import leaf_embed
 from leaf_embed._files import write_json
-from leaf_embed.cli.console import numbers, progress_bar, quiet_transformers
+from leaf_embed.cli.console import integers, progress_bar, quiet_transformers
 from leaf_embed.distill import CachedEncoder, TeacherCache
 from leaf_embed.encoders.loading import load_teacher
 from leaf_embed.evaluation import RetrievalSet, evaluate, load_beir
@@ -77,7 +77,7 @@ def _measure(
     bare = load_teacher(teacher or student.space.teacher, student.teacher_space)
     cached = student.rotated(CachedEncoder(TeacherCache(cache, bare.space), bare))
     rotation: Literal["none", "fitted"] = "fitted" if student.rotation is None else "none"  # once is enough
-    wanted = [dim for dim in numbers(dims, "--dims") or () if dim < student.space.dim]
+    wanted = [dim for dim in integers(dims, "--dims") or () if dim < student.space.dim]
     with progress_bar() as progress:
         report = evaluate(student, cached, sets, wanted, QUANTIZATION, progress, rotation=rotation, timed_teacher=bare)
     result = report.to_dict()

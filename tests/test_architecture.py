@@ -67,7 +67,7 @@ DOWN = {  # modules beside a folder that lie below it
     },
 }
 ENGINES = ("qdrant_client", "qdrant_edge")
-MAY_IMPORT_AN_ENGINE = ("leaf_embed.qdrant.backends.", "leaf_embed.qdrant.query.bm25", "leaf_embed.cli.")
+MAY_IMPORT_AN_ENGINE = ("leaf_embed.qdrant.backends.", "leaf_embed.qdrant.query.bm25")
 HEAVY = (
     "{'torch', 'transformers', 'sentence_transformers', 'onnxruntime', 'qdrant_client', 'pyarrow', 'huggingface_hub', "
     "'matplotlib', 'jinja2', 'prometheus_client'}"

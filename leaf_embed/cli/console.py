@@ -1,4 +1,4 @@
-"""Output of the commands: consoles, progress bars, and parsing of numbers in options."""
+"""Output of the commands: consoles, progress bars, and parsing of whole numbers in options."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = [
     "errors",
     "kilobytes",
     "load_torch_encoder",
-    "many_numbers",
-    "numbers",
+    "many_integers",
+    "integers",
     "output",
     "progress_bar",
     "quiet_transformers",
@@ -101,8 +101,8 @@ def quiet_transformers() -> None:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
-    """Returns ``"0,2,5"`` as a tuple of numbers.
+def integers(text: str | None, option: str) -> tuple[int, ...] | None:
+    """Returns ``"0,2,5"`` as a tuple of whole numbers.
 
     Raises:
         InputError: Something else.
@@ -112,12 +112,12 @@ def numbers(text: str | None, option: str) -> tuple[int, ...] | None:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        raise InputError(f"{option} takes numbers with commas between them, as in 0,2,5; got {text!r}") from error
+        raise InputError(f"{option} takes whole numbers with commas between them, as in 0,2,5; got {text!r}") from error
 
 
-def many_numbers(texts: list[str] | None, option: str) -> tuple[int, ...]:
-    """Returns ``["128,64", "32"]`` as a tuple of numbers, ``()`` for nothing."""
-    return tuple(number for text in texts or [] for number in numbers(text, option) or ())
+def many_integers(texts: list[str] | None, option: str) -> tuple[int, ...]:
+    """Returns ``["128,64", "32"]`` as a tuple of whole numbers, ``()`` for nothing."""
+    return tuple(number for text in texts or [] for number in integers(text, option) or ())
 
 
 def kilobytes(path: Path) -> int:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from leaf_embed.cli.console import many_numbers
+from leaf_embed.cli.console import many_integers
 from leaf_embed.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,17 +21,10 @@ if TYPE_CHECKING:
     from leaf_embed.space import EmbeddingSpace
 
 __all__ = [
-    "API",
-    "COLLECTION",
-    "OUTPUT",
-    "STUDENT",
-    "TEACHER",
-    "TEXTS",
-    "TRAINING",
     "AsJson",
     "Cache",
     "CollectionName",
-    "Corpus",
+    "CorpusFiles",
     "Exclude",
     "FromQdrant",
     "Leaf",
@@ -45,13 +39,28 @@ __all__ = [
     "TextKey",
     "Url",
     "Where",
+    "api_option",
+    "collection_option",
     "conditions",
+    "output_option",
+    "panel",
     "place",
     "spec_from",
+    "student_option",
+    "teacher_option",
+    "texts_option",
+    "training_option",
 ]
 
-TEACHER, TEXTS, API = "Teacher", "Texts", "Teacher behind an API"
-STUDENT, TRAINING, OUTPUT, COLLECTION = "Student", "Training", "Output", "Collection"
+
+def panel(name: str) -> Callable[..., Any]:
+    """Returns ``typer.Option`` for options of a panel of the help text."""
+    return partial(typer.Option, rich_help_panel=name)
+
+
+teacher_option, texts_option, api_option = map(panel, ("Teacher", "Texts", "Teacher behind an API"))
+student_option, training_option, output_option = map(panel, ("Student", "Training", "Output"))
+collection_option = panel("Collection")
 
 PresetName: TypeAlias = Literal["balanced", "small", "exact"]
 SIGNS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
@@ -59,62 +68,44 @@ SIGNS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 Leaf = Annotated[Path, typer.Option(help="Leaf directory.")]
 LeafArgument = Annotated[Path, typer.Argument(help="Leaf directory.", metavar="DIR")]
 TeacherOfLeaf = Annotated[
-    str | None, typer.Option("--teacher", help="Teacher's directory or hub id. Default: the one named in the leaf.")
+    str | None, teacher_option("--teacher", help="Teacher's directory or hub id. Default: the one named in the leaf.")
 ]
 Report = Annotated[Path | None, typer.Option(help="Report of leaf-embed evaluate, for the table on the model card.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+AsJson = Annotated[bool, output_option("--json", help="Print one JSON object per line.")]
 Limit = Annotated[int, typer.Option(help="Number of hits.")]
 
 Teacher = Annotated[
     str | None,
-    typer.Option(
-        help="Directory or hub id of a sentence-transformers model; for stored vectors, or an API, the model's name.",
-        rich_help_panel=TEACHER,
+    teacher_option(
+        help="Directory or hub id of a sentence-transformers model; for stored vectors, or an API, the model's name."
     ),
 ]
-Corpus = Annotated[
+CorpusFiles = Annotated[
     list[str] | None,
-    typer.Option(
-        help="Files (.txt, .jsonl, .csv, .parquet), directories, or hub:org/name?split=train&text=column; several.",
-        rich_help_panel=TEXTS,
+    texts_option(
+        help="Files (.txt, .jsonl, .csv, .parquet), directories, or hub:org/name?split=train&text=column; several."
     ),
 ]
 Exclude = Annotated[
-    list[Path] | None,
-    typer.Option(help="Files or BEIR directories whose texts must not be learned from.", rich_help_panel=TEXTS),
+    list[Path] | None, texts_option(help="Files or BEIR directories whose texts must not be learned from.")
 ]
 Cache = Annotated[
-    Path | None,
-    typer.Option(help="Directory of teacher vectors: what it holds is not embedded again.", rich_help_panel=TEACHER),
+    Path | None, teacher_option(help="Directory of teacher vectors: what it holds is not embedded again.")
 ]
 FromQdrant = Annotated[
-    str | None,
-    typer.Option(
-        help="Take the vectors of a collection: URL (key: QDRANT_API_KEY) or directory.",
-        rich_help_panel=COLLECTION,
-    ),
+    str | None, collection_option(help="Take the vectors of a collection: URL (key: QDRANT_API_KEY) or directory.")
 ]
-SourceCollection = Annotated[
-    str | None, typer.Option("--collection", help="Name of the collection.", rich_help_panel=COLLECTION)
-]
-TextKey = Annotated[str, typer.Option(help="Payload key of the text, as in metadata.text.", rich_help_panel=COLLECTION)]
+SourceCollection = Annotated[str | None, collection_option("--collection", help="Name of the collection.")]
+TextKey = Annotated[str, collection_option(help="Payload key of the text, as in metadata.text.")]
 
-CollectionName = Annotated[
-    str, typer.Option("--collection", help="Name of the collection.", rich_help_panel=COLLECTION)
-]
-Path_ = Annotated[
-    Path | None, typer.Option("--path", help="Directory of the embedded engine.", rich_help_panel=COLLECTION)
-]
-Url = Annotated[
-    str | None,
-    typer.Option("--url", help="A Qdrant server; its key comes from QDRANT_API_KEY.", rich_help_panel=COLLECTION),
-]
+CollectionName = Annotated[str, collection_option("--collection", help="Name of the collection.")]
+Path_ = Annotated[Path | None, collection_option("--path", help="Directory of the embedded engine.")]
+Url = Annotated[str | None, collection_option("--url", help="A Qdrant server; its key comes from QDRANT_API_KEY.")]
 Where = Annotated[
     list[str] | None,
-    typer.Option(
+    collection_option(
         help="Conditions that must all hold: lang=en, lang!=en, 'year>=1990', 'day<2024-01-31', "
-        "'lang=[\"en\",\"de\"]', note (exists), '!note' (is missing); several may follow.",
-        rich_help_panel=COLLECTION,
+        "'lang=[\"en\",\"de\"]', note (exists), '!note' (is missing); several may follow."
     ),
 ]
 
@@ -154,7 +145,7 @@ def spec_from(
     base = CollectionSpec.for_space(space) if preset == "balanced" else CollectionSpec.preset(preset, space)
     changes: dict[str, Any] = {}
     if mrl:
-        changes["mrl"] = many_numbers(mrl, "--mrl")
+        changes["mrl"] = many_integers(mrl, "--mrl")
     if quantization is not None:
         changes["quantization"] = quantization
     if hybrid:

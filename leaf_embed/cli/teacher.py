@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leaf_embed._extras import require
 from leaf_embed.cli.console import load_torch_encoder, output
 from leaf_embed.cli.options import conditions
+from leaf_embed.encoders.api_http import ApiOptions
 from leaf_embed.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,26 +22,28 @@ __all__ = ["TeacherOptions", "open_teacher"]
 
 @dataclass(frozen=True)
 class TeacherOptions:
-    """The options that name a teacher. Beside stored vectors, ``teacher`` is a name, or the model for the corpus.
+    """The options that name a teacher, with the names and the defaults that they have on the command line.
+
+    Beside stored vectors, ``teacher`` is a name, or the model for the corpus.
 
     Raises:
         InputError: Not exactly one source of vectors, or one that lacks an option.
     """
 
-    teacher: str | None
-    has_corpus: bool
+    teacher: str | None = None
+    corpus: Sequence[str] | None = None
     from_qdrant: str | None = None
     collection: str | None = None
     text_key: str = "text"
     title_key: str | None = None
     vector_name: str | None = None
-    where: tuple[str, ...] = ()
-    vectors: tuple[Path, ...] = ()
+    where: Sequence[str] | None = None
+    vectors: Sequence[Path] | None = None
     query_prompt: str = ""
     document_prompt: str = ""
     api: str | None = None
-    api_key_env: str = "OPENAI_API_KEY"
-    api_items: int = 256
+    api_key_env: str = ApiOptions.key_env
+    api_items: int = ApiOptions.items
     budget: int | None = None
     dimensions: int | None = None
 
@@ -58,10 +60,15 @@ class TeacherOptions:
             raise InputError(
                 "no teacher: give --teacher, or vectors that exist: --from-qdrant, or --vectors of leaf-embed cache"
             )
-        if not self.stored and not self.has_corpus:
+        if not self.stored and not self.corpus:
             raise InputError("--corpus is missing: texts to learn from. Only stored vectors bring their own")
-        if self.stored and self.has_corpus and self.teacher is None:
+        if self.stored and self.corpus and self.teacher is None:
             raise InputError("a --corpus beside stored vectors needs the --teacher that wrote them")
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> TeacherOptions:
+        """Returns those of a command's options, by name, that name a teacher."""
+        return cls(**{field.name: options[field.name] for field in fields(cls) if field.name in options})
 
     @property
     def stored(self) -> bool:
@@ -87,7 +94,7 @@ def _asked(options: TeacherOptions, corpus: Iterable[Text], max_tokens: int) -> 
     if options.api is None:
         return load_torch_encoder(str(options.teacher))
     from leaf_embed.distill import estimate_cost
-    from leaf_embed.encoders.api import ApiEncoder, ApiOptions
+    from leaf_embed.encoders.api import ApiEncoder
 
     prompts: dict[str, Any] = {"query_prompt": options.query_prompt, "document_prompt": options.document_prompt}
     encoder = ApiEncoder(
@@ -111,11 +118,11 @@ def _stored(options: TeacherOptions, corpus: Iterable[Text], max_tokens: int) ->
     from leaf_embed.distill import StoredVectors, VectorFiles
 
     pairs: Iterable[Any]
-    if options.from_qdrant is None:
+    if options.vectors:
         pairs, space, name = VectorFiles(options.vectors), None, options.vectors[0].stem
     else:
         pairs, space, name = _collection(options)
-    if options.has_corpus:
+    if options.corpus:
         return StoredVectors(pairs, _asked(options, corpus, max_tokens))
     if space is not None and options.teacher is None:
         return StoredVectors(pairs, space)
@@ -134,7 +141,7 @@ def _collection(options: TeacherOptions) -> tuple[Iterable[Any], Any, str]:
     """Returns the collection's texts with vectors, its space if leaf-embed made it, and its name."""
     from leaf_embed.qdrant import CollectionPairs
 
-    where = conditions(options.where)
+    where = conditions(options.where or ())
     reading: dict[str, Any] = {"text": options.text_key, "title": options.title_key, "vector": options.vector_name}
     place = _place(str(options.from_qdrant))
     pairs = CollectionPairs(str(options.collection), where=where, **reading, **place)
@@ -153,6 +160,5 @@ def _place(source: str) -> dict[str, Any]:
     if not Path(source).is_dir():
         raise InputError(f"--from-qdrant takes a URL such as http://localhost:6333, or a directory; got {source!r}")
     if (Path(source) / "meta.json").is_file():
-        client = require("qdrant_client", "qdrant", "A collection in a client's directory")
-        return {"client": client.QdrantClient(path=source)}
+        return {"client": connect(Path(source))}
     return {"path": source}

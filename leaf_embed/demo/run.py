@@ -25,14 +25,14 @@ from leaf_embed.qdrant import CollectionSpec, Document, Hit, LeafCollection, lis
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["COLLECTION", "Answer", "Demo", "Quality"]
+__all__ = ["COLLECTION", "Demo", "HitPair", "Quality"]
 
 COLLECTION = "python-docs"
 MRL = 128
 
 
 @dataclass(frozen=True)
-class Answer:
+class HitPair:
     """The hits of teacher and leaf for one question, best first."""
 
     question: str
@@ -144,12 +144,12 @@ class Demo:
         found.index(documents, progress=self.progress)
         return found
 
-    def ask(self, collection: LeafCollection, limit: int = 3) -> list[Answer]:
+    def ask(self, collection: LeafCollection, limit: int = 3) -> list[HitPair]:
         """Searches the same collection for each question, encoded by the teacher and by the leaf."""
         answers = []
         for question in QUESTIONS:
             by_teacher = collection.search(self._model.encode_query(question), limit=limit)
-            answers.append(Answer(question, by_teacher, collection.search(question, limit=limit)))
+            answers.append(HitPair(question, by_teacher, collection.search(question, limit=limit)))
         return answers
 
     def measure(self, leaf: LeafEncoder) -> Quality:
@@ -162,16 +162,16 @@ class Demo:
                 return Quality(**saved)
         report = evaluate(leaf, self.teacher, [self.corpus.evaluation], latency_queries=0, progress=self.progress)
         point = report.sets[0].points[0]
-        kept = point.retention["asymmetric"]
-        if kept is None:
+        retention = point.retention["asymmetric"]
+        if retention is None:
             raise SpaceMismatchError("the teacher finds nothing on the held-out queries; is it the right model?")
         quality = Quality(
             teacher=point.results["teacher"].ndcg,
             asymmetric=point.results["asymmetric"].ndcg,
             symmetric=point.results["symmetric"].ndcg,
-            retention=kept.value,
-            retention_low=kept.low,
-            retention_high=kept.high,
+            retention=retention.value,
+            retention_low=retention.low,
+            retention_high=retention.high,
             queries=len(self.corpus.evaluation.queries),
             documents=len(self.corpus.evaluation.documents),
         )

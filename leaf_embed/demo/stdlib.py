@@ -73,7 +73,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Library:
-    """What was found.
+    """The entries read by :func:`read_library`.
 
     Attributes:
         entries: In the order of file names (twins last), then of the source, and then the language reference.
@@ -87,7 +87,7 @@ class Library:
 
 
 def read_library(root: Path | None = None) -> Library:
-    """Read every docstring below ``root``, and the language reference.
+    """Reads every docstring below ``root``, and the language reference.
 
     Args:
         root: Directory of the standard library; ``None`` takes that of the running Python. Takes about 5 seconds.

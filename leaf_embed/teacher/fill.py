@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.errors import CorpusError
+from leaf_embed.errors import CorpusError, InputError
 from leaf_embed.progress import Progress, no_progress
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
@@ -77,7 +77,14 @@ def gather(
     Raises:
         CorpusError: There is no text, or a file is damaged.
         CacheError: The cache is in use or damaged.
+        InputError: The teacher's texts were cut to more tokens than ``max_tokens``.
     """
+    if isinstance(teacher, StoredVectors) and (teacher.cut or 0) > max_tokens:
+        raise InputError(
+            f"the cached vectors stand for texts of up to {teacher.cut} tokens, of which the student would read "
+            f"{max_tokens}; take a student that reads more, or run leaf-embed cache --max-tokens {max_tokens} "
+            "--student STUDENT, with the same teacher and corpus, and distil from that"
+        )
     exclusion = exclusion or Exclusion()
     kept = Without(texts, exclusion, lambda text: text.text)
     given = Counted(kept)
@@ -98,7 +105,8 @@ def gather(
     if not len(rows):
         left_out = "".join(f"; {count} left out: {reason}" for reason, count in skipped.items())
         raise CorpusError(f"the corpus holds no text; expected at least one that is not empty{left_out}")
-    remember(cache, rows, max_tokens if len(asked) else None)
+    limit = min(max_tokens, getattr(texts, "max_tokens", None) or max_tokens)  # texts of a filled cache were cut before
+    remember(cache, rows, limit if len(asked) else None)
     return rows, dict(skipped)
 
 

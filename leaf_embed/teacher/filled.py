@@ -1,7 +1,7 @@
 """A cache that was filled before, as the source of a distillation: no teacher is loaded, nothing is paid again.
 
-A cache may hold more than texts to learn from: those of an evaluation, or single tokens. So what was gathered to learn
-from is named in ``corpus.npz`` beside ``cache.json``:
+A cache may hold more than texts to learn from: those of an evaluation, single tokens, or the same texts cut elsewhere.
+So what was gathered to learn from is named in ``corpus.npz`` beside ``cache.json``:
 
     rows         the cache's rows of these texts, in their order, shape (n,), int64
     max_tokens   where they were cut, 0 if they are whole
@@ -37,15 +37,15 @@ class FilledCache(Iterable[Text]):
 
     Attributes:
         cache: The cache.
-        rows: Its rows of these texts, shape ``(n,)``. Of a cache that does not name them: all rows.
-        max_tokens: Where the texts were cut; ``None`` if they are whole, or the cache does not say.
+        rows: Its rows of these texts, shape ``(n,)``.
+        max_tokens: Where the texts were cut; ``None`` if they are whole.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Opens the cache in a directory.
 
         Raises:
-            CacheError: There is no cache, or it is damaged.
+            CacheError: There is no cache, it is damaged, or it does not name the texts to learn from.
         """
         self.cache = TeacherCache.stored(path)
         self.rows, self.max_tokens = _read(self.cache)
@@ -85,6 +85,10 @@ class _Pairs(Iterable[tuple[Text, FloatArray]]):
     def __str__(self) -> str:
         return f"the cache {self._filled.cache.path}"
 
+    @property
+    def cut(self) -> int | None:
+        return self._filled.max_tokens
+
     def __iter__(self) -> Iterator[tuple[Text, FloatArray]]:
         cache = self._filled.cache
         for rows in self._filled.blocks():
@@ -92,7 +96,7 @@ class _Pairs(Iterable[tuple[Text, FloatArray]]):
 
 
 def remember(cache: TeacherCache, rows: Rows, max_tokens: int | None) -> None:
-    """Adds rows to those that a cache names as texts to learn from.
+    """Adds rows to those that a cache names as texts to learn from; texts cut elsewhere take the place of those.
 
     Args:
         cache: The cache.
@@ -102,6 +106,8 @@ def remember(cache: TeacherCache, rows: Rows, max_tokens: int | None) -> None:
     filelock = require("filelock", "train", "A teacher cache")
     with filelock.FileLock(cache.path / ".corpus.lock"):
         known, limit = _read(cache) if (cache.path / FILE).is_file() else (rows[:0], None)
+        if max_tokens and limit and max_tokens != limit:  # else each text would be learned from in both lengths
+            known = known[:0]
         new = rows[~np.isin(rows, known)]
         if not len(new) and (cache.path / FILE).is_file():
             return
@@ -112,12 +118,15 @@ def remember(cache: TeacherCache, rows: Rows, max_tokens: int | None) -> None:
 def _read(cache: TeacherCache) -> tuple[Rows, int | None]:
     file = Path(cache.path) / FILE
     if not file.is_file():
-        return np.arange(len(cache), dtype=np.int64), None
+        raise CacheError(
+            f"the cache {cache.path} does not say which texts were gathered to learn from; run leaf-embed cache "
+            f"... --corpus ... --output {cache.path} (nothing is embedded twice)"
+        )
     try:
         with np.load(file, allow_pickle=False) as found:
             rows, limit = found["rows"].astype(np.int64), int(found["max_tokens"])
     except (OSError, ValueError, KeyError) as error:
-        raise CacheError(f"cannot read {file} ({error}); delete it, and all texts of the cache are taken") from error
+        raise CacheError(f"cannot read {file} ({error}); delete it, and fill the cache again") from error
     if len(rows) and int(rows.max()) >= len(cache):
         raise CacheError(f"{file} names more texts than the cache holds; delete it, and fill the cache again")
     return rows, limit or None

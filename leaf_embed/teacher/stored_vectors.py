@@ -55,7 +55,7 @@ class StoredVectors(BaseEncoder):
         document_prompt: str = "",
         max_tokens: int | None = None,
     ) -> None:
-        """Read the first pairs and measure the space.
+        """Reads the first pairs and measure the space.
 
         Args:
             pairs: Texts with vectors: :class:`~leaf_embed.distill.VectorFiles`, ``leaf_embed.qdrant.CollectionPairs``,
@@ -128,6 +128,12 @@ class StoredVectors(BaseEncoder):
     def total(self) -> int | None:
         """Number of pairs, if the source knows it."""
         return len(self._pairs) if isinstance(self._pairs, Sized) else None
+
+    @property
+    def cut(self) -> int | None:
+        """Number of tokens that the texts were cut to before they were embedded; ``None`` if they are whole."""
+        found: int | None = getattr(self._pairs, "cut", None)
+        return found
 
     def __iter__(self) -> Iterator[tuple[Text, ArrayLike]]:
         """Yields every text with its vector.

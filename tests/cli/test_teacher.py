@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from leaf_embed.canaries import CANARY_TEXTS
 from leaf_embed.cli import run
 from leaf_embed.cli.app import spread
-from leaf_embed.distill import TeacherCache, Text
+from leaf_embed.distill import FilledCache, TeacherCache, Text
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.format import read_leaf
 from tests.conftest import sentences
@@ -146,6 +146,14 @@ def test_two_steps_make_the_same_leaf_as_one(capsys, teacher_path, tmp_path, stu
     alone = [] if student == "model" else ["--teacher", teacher_path]  # asked for the vectors of single tokens
     code, _, err = call(capsys, "distill", "--cache", cache, *alone, *training, "--output", tmp_path / "two")
     assert code == 0, err
+    if alone:  # texts that were cut before are not said to be longer now
+        code, _, err = call(
+            capsys,
+            *("distill", "--cache", cache, *alone, *training, "--output", tmp_path / "three"),
+            *("--set", "max_tokens=32"),
+        )
+        assert code == 0, err
+        assert FilledCache(cache).max_tokens == 16
     one, two = read_leaf(tmp_path / "one"), read_leaf(tmp_path / "two")
     assert one.space == two.space
     assert {**one.metrics, "seconds": 0} == {**two.metrics, "seconds": 0}
@@ -181,10 +189,27 @@ def test_what_else_lies_in_a_cache_is_not_learned_from(capsys, teacher_path, tmp
     code, out, err = call(capsys, "distill", "--cache", cache, *student, "--output", tmp_path / "leaf")
     assert code == 0, err
     assert re.search(r"training +147 texts", out)
-    (cache / "corpus.npz").unlink()  # as a cache made before has none
-    code, out, err = call(capsys, "distill", "--cache", cache, *student, "--output", tmp_path / "leaf-2")
+    (cache / "corpus.npz").unlink()  # as a cache that an evaluation filled, or one made before, has none
+    for teacher in ([], ["--teacher", teacher_path]):
+        code, out, err = call(capsys, "distill", "--cache", cache, *teacher, *student, "--output", tmp_path / "leaf-2")
+        assert (code, out) == (1, "")
+        assert "does not say which texts were gathered to learn from" in " ".join(err.split())
+
+
+def test_a_student_that_reads_less_than_the_cached_texts_is_refused(capsys, teacher_path, tmp_path):
+    (tmp_path / "docs.txt").write_text("\n".join(sentences(60)))
+    cache, corpus = tmp_path / "cache", ["--teacher", teacher_path, "--corpus", tmp_path / "docs.txt"]
+    line = ["distill", "--cache", cache, "--student", teacher_path, "--layers", 1, *QUICK[2:4], "--no-export"]
+    line += ["--set", "max_tokens=8", "--output", tmp_path / "leaf"]
+    assert call(capsys, "cache", *corpus, "--max-tokens", 16, "--output", cache)[0] == 0
+    code, out, err = call(capsys, *line)
+    assert (code, out) == (1, "")
+    assert "run leaf-embed cache --max-tokens 8 --student" in " ".join(err.split())
+    assert not (tmp_path / "leaf").exists()
+    assert call(capsys, "cache", *corpus, "--max-tokens", 8, "--output", cache)[0] == 0
+    code, out, err = call(capsys, *line)
     assert code == 0, err
-    assert re.search(r"training +148 texts", out)
+    assert re.search(r"training +59 texts", out), "each text once"
 
 
 def test_a_recipe_by_name_from_a_file_and_from_a_leaf(capsys, teacher_path, tmp_path):

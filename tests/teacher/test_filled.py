@@ -7,8 +7,9 @@ import pytest
 
 from leaf_embed import EmbeddingSpace
 from leaf_embed.distill import FilledCache, TeacherCache, Text
-from leaf_embed.errors import CacheError, CorpusError
+from leaf_embed.errors import CacheError, CorpusError, InputError
 from leaf_embed.teacher import filled
+from leaf_embed.teacher.fill import gather
 from leaf_embed.teacher.filled import remember
 
 SPACE = EmbeddingSpace("declared", 3, unit_norm=False)
@@ -41,13 +42,26 @@ def test_texts_come_back_in_the_order_in_which_they_were_gathered(cache, monkeyp
 
 def test_what_is_gathered_later_is_added_and_nothing_twice(cache):
     remember(cache, np.array([4, 1]), 16)
-    remember(cache, np.array([1, 5, 4, 0]), 32)
+    remember(cache, np.array([1, 5, 4, 0]), 16)
     found = FilledCache(cache.path)
-    assert found.rows.tolist() == [4, 1, 5, 0]
-    assert found.max_tokens == 32
+    assert (found.rows.tolist(), found.max_tokens) == ([4, 1, 5, 0], 16)
     before = (cache.path / "corpus.npz").read_bytes()
     remember(cache, np.array([5, 4]), None)
     assert (cache.path / "corpus.npz").read_bytes() == before
+
+
+def test_texts_cut_elsewhere_take_the_place_of_those_before(cache):
+    remember(cache, np.array([4, 1, 3]), 16)
+    remember(cache, np.array([1, 5, 0]), 32)
+    found = FilledCache(cache.path)
+    assert (found.rows.tolist(), found.max_tokens) == ([1, 5, 0], 32), "1 is short: the same text in both lengths"
+    assert len(found.cache) == len(WORDS), "vectors of the other length stay"
+    remember(cache, np.array([2]), None)
+    found = FilledCache(cache.path)
+    assert (found.rows.tolist(), found.max_tokens) == ([1, 5, 0, 2], 32), "whole texts are added to any"
+    remember(cache, np.array([1, 5, 0]), 8)
+    found = FilledCache(cache.path)
+    assert (found.rows.tolist(), found.max_tokens) == ([1, 5, 0], 8), "short texts are the same, and now known to be"
 
 
 def test_whole_texts_have_no_length(cache):
@@ -55,17 +69,28 @@ def test_whole_texts_have_no_length(cache):
     assert FilledCache(cache.path).max_tokens is None
 
 
-def test_a_cache_made_before_is_taken_whole(cache):
-    found = FilledCache(cache.path)
-    assert [text.text for text in found] == WORDS
-    assert found.max_tokens is None
+def test_a_cache_that_was_filled_for_something_else_is_refused(cache):
+    """By an evaluation, or by a version that did not name what was gathered to learn from."""
+    with pytest.raises(CacheError, match=r"does not say which texts .* run leaf-embed cache \.\.\. --corpus"):
+        FilledCache(cache.path)
+
+
+def test_texts_longer_than_the_student_reads_are_refused(cache, tmp_path):
+    remember(cache, np.array([4, 1]), 16)
+    teacher = FilledCache(cache.path).teacher
+    other = TeacherCache(tmp_path / "other", teacher.space)
+    with pytest.raises(InputError, match=r"up to 16 tokens, .* read 15; .* leaf-embed cache --max-tokens 15"):
+        gather(other, (), teacher, None, 15)
+    assert not len(other)
+    assert len(gather(other, (), teacher, None, 16)[0]) == 2
 
 
 def test_canaries_are_the_caches_own_or_some_of_its_texts(cache, tmp_path):
+    remember(cache, np.arange(6), None)
     assert {text for _, text in FilledCache(cache.path).teacher.space.canaries.texts} == set(WORDS)
     space = FilledCache(cache.path).teacher.space
     other = TeacherCache(tmp_path / "other", space)
-    other.fill_pairs([pair("more")])
+    remember(other, other.fill_pairs([pair("more")]), None)
     assert FilledCache(other.path).teacher.space.canaries.texts == space.canaries.texts
 
 
@@ -80,16 +105,18 @@ def test_what_cannot_be_opened(cache, tmp_path):
     with pytest.raises(CacheError, match="names more texts than the cache holds"):
         FilledCache(cache.path)
     file.unlink()
+    remember(cache, np.array([0]), None)
     header = cache.path / "cache.json"
     header.write_text(json.dumps(json.loads(header.read_text()) | {"version": 9}))
     with pytest.raises(CacheError, match="format version 9"):
         FilledCache(cache.path)
     empty = TeacherCache(tmp_path / "empty", SPACE)
+    remember(empty, np.arange(0), None)
     with pytest.raises(CorpusError, match="not one text with a vector in the cache"):
         _ = FilledCache(empty.path).teacher
 
 
 def test_kinds_are_kept(tmp_path):
     cache = TeacherCache(tmp_path / "cache", SPACE)
-    cache.fill_pairs([(Text("a", "query"), [1, 0, 1]), (Text("b"), [2, 0, 1])])
-    assert list(FilledCache(cache.path)) == [Text("b"), Text("a", "query")]
+    remember(cache, cache.fill_pairs([(Text("a", "query"), [1, 0, 1]), (Text("b"), [2, 0, 1])]), None)
+    assert list(FilledCache(cache.path)) == [Text("a", "query"), Text("b")]

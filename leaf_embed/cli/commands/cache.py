@@ -5,22 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from leaf_embed.cli.console import kilobytes, load_torch_encoder, output, progress_bar
 from leaf_embed.cli.options import (
-    API,
-    COLLECTION,
-    OUTPUT,
-    TEACHER,
-    TEXTS,
-    Corpus,
+    CorpusFiles,
     Exclude,
     FromQdrant,
     SourceCollection,
     Teacher,
     TextKey,
     Where,
+    api_option,
+    collection_option,
+    output_option,
+    teacher_option,
+    texts_option,
 )
 from leaf_embed.cli.teacher import TeacherOptions, open_teacher
 from leaf_embed.errors import InputError
@@ -30,92 +28,57 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-MAX_TOKENS = 256
-
 
 def command(
-    output_dir: Annotated[
-        Path,
-        typer.Option("--output", help="Cache directory; filled further if it exists.", rich_help_panel=OUTPUT),
-    ],
+    output_dir: Annotated[Path, output_option("--output", help="Cache directory; filled further if it exists.")],
     teacher: Teacher = None,
-    corpus: Corpus = None,
+    corpus: CorpusFiles = None,
     exclude: Exclude = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(help="Cut texts to this many tokens. Default: 256.", rich_help_panel=TEXTS)
-    ] = None,
+    max_tokens: Annotated[int | None, texts_option(help="Cut texts to this many tokens. Default: 256.")] = None,
     tokenizer: Annotated[
         str | None,
-        typer.Option(
-            "--tokenizer",
-            "--student",
-            help="The student's model, whose tokens are counted. Default: the teacher.",
-            rich_help_panel=TEXTS,
+        texts_option(
+            "--tokenizer", "--student", help="The student's model, whose tokens are counted. Default: the teacher."
         ),
     ] = None,
     from_qdrant: FromQdrant = None,
     collection: SourceCollection = None,
-    text_key: TextKey = "text",
+    text_key: TextKey = TeacherOptions.text_key,
     title_key: Annotated[
-        str | None, typer.Option(help="Payload key of a title that was embedded before it.", rich_help_panel=COLLECTION)
+        str | None, collection_option(help="Payload key of a title that was embedded before it.")
     ] = None,
-    vector_name: Annotated[
-        str | None, typer.Option(help="Name of the vector. Default: the only one.", rich_help_panel=COLLECTION)
-    ] = None,
+    vector_name: Annotated[str | None, collection_option(help="Name of the vector. Default: the only one.")] = None,
     where: Where = None,
     vectors: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Vectors that exist: .parquet (text, vector), or text with a .npy beside it.",
-            rich_help_panel=TEACHER,
-        ),
+        teacher_option(help="Vectors that exist: .parquet (text, vector), or text with a .npy beside it."),
     ] = None,
     query_prompt: Annotated[
-        str,
-        typer.Option(help="Put before queries by an API, or by what wrote the vectors.", rich_help_panel=TEACHER),
+        str, teacher_option(help="Put before queries by an API, or by what wrote the vectors.")
     ] = "",
-    document_prompt: Annotated[str, typer.Option(help="The same for documents.", rich_help_panel=TEACHER)] = "",
-    api: Annotated[
-        str | None,
-        typer.Option(help="OpenAI-compatible endpoint, as in https://api.openai.com/v1.", rich_help_panel=API),
-    ] = None,
+    document_prompt: Annotated[str, teacher_option(help="The same for documents.")] = "",
+    api: Annotated[str | None, api_option(help="OpenAI-compatible endpoint, as in https://api.openai.com/v1.")] = None,
     api_key_env: Annotated[
-        str, typer.Option(help="Environment variable that holds the key.", rich_help_panel=API)
-    ] = "OPENAI_API_KEY",
+        str, api_option(help="Environment variable that holds the key.")
+    ] = TeacherOptions.api_key_env,
     api_items: Annotated[
-        int, typer.Option(help="Texts per request at most; some services take 96.", rich_help_panel=API)
-    ] = 256,
-    budget: Annotated[int | None, typer.Option(help="Tokens to spend at most.", rich_help_panel=API)] = None,
-    dimensions: Annotated[int | None, typer.Option(help="Ask for shorter vectors.", rich_help_panel=API)] = None,
+        int, api_option(help="Texts per request at most; some services take 96.")
+    ] = TeacherOptions.api_items,
+    budget: Annotated[int | None, api_option(help="Tokens to spend at most.")] = None,
+    dimensions: Annotated[int | None, api_option(help="Ask for shorter vectors.")] = None,
 ) -> None:
     """Keep the teacher's vectors of texts, for distill --cache. What the cache holds already costs nothing.
 
     Can be interrupted at any time; the same command goes on where it stopped.
     """
-    options = TeacherOptions(
-        teacher,
-        bool(corpus),
-        from_qdrant=from_qdrant,
-        collection=collection,
-        text_key=text_key,
-        title_key=title_key,
-        vector_name=vector_name,
-        where=tuple(where or ()),
-        vectors=tuple(vectors or ()),
-        query_prompt=query_prompt,
-        document_prompt=document_prompt,
-        api=api,
-        api_key_env=api_key_env,
-        api_items=api_items,
-        budget=budget,
-        dimensions=dimensions,
-    )
-    from leaf_embed import distill
+    options = TeacherOptions.of(locals())
+    from leaf_embed.distill import Corpus, DistillConfig
 
-    texts = distill.Corpus(corpus) if corpus else ()
-    encoder = open_teacher(options, texts, max_tokens or MAX_TOKENS)
+    texts = Corpus(corpus) if corpus else ()
+    limit = max_tokens or DistillConfig.max_tokens
+    encoder = open_teacher(options, texts, limit)
     source = tokenizer or (teacher if options.stored and api is None else None)
-    cutter, limit = _cutter(source, encoder, max_tokens or MAX_TOKENS) if corpus else (None, MAX_TOKENS)
+    cutter, limit = _cutter(source, encoder, limit) if corpus else (None, limit)
     _fill(output_dir, encoder, texts, cutter, limit, exclude or [])
     if hasattr(encoder, "spent"):
         output.print(f"spent       {encoder.spent:,} tokens now")

@@ -12,7 +12,7 @@ from rich.table import Table
 from leaf_embed.cli.console import kilobytes, output, progress_bar, quiet_transformers
 
 if TYPE_CHECKING:
-    from leaf_embed.demo.run import Answer, Demo, Quality
+    from leaf_embed.demo.run import Demo, HitPair, Quality
     from leaf_embed.evaluation import Latency
 
 __all__ = ["command"]
@@ -22,7 +22,7 @@ STEPS = 900  # about one pass over the demo's texts: three to four minutes on tw
 
 def command(
     directory: Annotated[Path, typer.Option("--output", help="Directory to keep everything in.")] = Path("leaf-demo"),
-    max_steps: Annotated[int, typer.Option(help="Optimiser steps of the distillation.")] = STEPS,
+    max_steps: Annotated[int, typer.Option(help="Optimizer steps of the distillation.")] = STEPS,
 ) -> None:
     """Distil a leaf from all-MiniLM-L6-v2 on the documentation of your own Python, and search with it.
 
@@ -57,7 +57,7 @@ def command(
     )
 
 
-def _show_answers(answers: list[Answer]) -> None:
+def _show_answers(answers: list[HitPair]) -> None:
     table = Table(title="A dozen questions, answered by the teacher and by the leaf", show_lines=True)
     for column in ("question", "teacher", "leaf"):
         table.add_column(column, overflow="fold")

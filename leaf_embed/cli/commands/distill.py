@@ -9,25 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-
 from leaf_embed.canaries import CANARY_TEXTS
-from leaf_embed.cli.console import kilobytes, load_torch_encoder, numbers, output, progress_bar
+from leaf_embed.cli.console import integers, kilobytes, load_torch_encoder, output, progress_bar
 from leaf_embed.cli.options import (
-    OUTPUT,
-    STUDENT,
-    TRAINING,
     Cache,
-    Corpus,
+    CorpusFiles,
     Exclude,
     FromQdrant,
     SourceCollection,
     Teacher,
     TextKey,
+    output_option,
+    student_option,
+    training_option,
 )
 from leaf_embed.cli.teacher import TeacherOptions, open_teacher
 from leaf_embed.errors import InputError
-from leaf_embed.format import LEAF_FILE
+from leaf_embed.format import LEAF_FILE, read_leaf
 
 if TYPE_CHECKING:
     from leaf_embed.distill import DistillConfig, DistillReport
@@ -38,90 +36,72 @@ RECIPES = ("paper", "quick", "static")
 
 
 def command(
-    output_dir: Annotated[
-        Path, typer.Option("--output", help="Leaf directory to write; must not exist.", rich_help_panel=OUTPUT)
-    ],
+    output_dir: Annotated[Path, output_option("--output", help="Leaf directory to write; must not exist.")],
     cache: Cache = None,
     teacher: Teacher = None,
-    corpus: Corpus = None,
+    corpus: CorpusFiles = None,
     exclude: Exclude = None,
     from_qdrant: FromQdrant = None,
     collection: SourceCollection = None,
-    text_key: TextKey = "text",
+    text_key: TextKey = TeacherOptions.text_key,
     student: Annotated[
         str | None,
-        typer.Option(
+        student_option(
             help="Model the student starts from; a leaf of this teacher is trained on; 'static': one vector per "
-            "token. Default: the teacher with half its layers.",
-            rich_help_panel=STUDENT,
+            "token. Default: the teacher with half its layers."
         ),
     ] = None,
     layers: Annotated[
         str | None,
-        typer.Option(
-            help="Layers of the student to keep, as in 0,2,5; none: no layer. Default: all of --student's.",
-            rich_help_panel=STUDENT,
-        ),
+        student_option(help="Layers of the student to keep, as in 0,2,5; none: no layer. Default: all of --student's."),
     ] = None,
     head: Annotated[
-        str | None,
-        typer.Option(
-            help="Hidden layers between the mean of the tokens and the vector, as in 1536,1536.",
-            rich_help_panel=STUDENT,
-        ),
+        str | None, student_option(help="Hidden layers between the mean of the tokens and the vector, as in 1536,1536.")
     ] = None,
     tokenizer: Annotated[
-        str | None,
-        typer.Option(
-            help="Of a static student: the model of its tokenizer. Default: the teacher.", rich_help_panel=STUDENT
-        ),
+        str | None, student_option(help="Of a static student: the model of its tokenizer. Default: the teacher.")
     ] = None,
     space_of: Annotated[
         Path | None,
-        typer.Option(
-            help="Write into the rotated space of this leaf, so that its collections serve. Default: a --student's.",
-            rich_help_panel=STUDENT,
+        student_option(
+            help="Write into the rotated space of this leaf, so that its collections serve. Default: a --student's."
         ),
     ] = None,
     mrl: Annotated[
-        Literal["none", "rotate"] | None,
-        typer.Option(help="rotate: make any teacher's vectors truncatable.", rich_help_panel=STUDENT),
+        Literal["none", "rotate"] | None, student_option(help="rotate: make any teacher's vectors truncatable.")
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(
+        training_option(
             help="paper: 30 epochs. quick: 3 epochs at a higher rate. static. Or a JSON file, or a leaf.json. "
-            "Default: paper, or static for --student static.",
-            rich_help_panel=TRAINING,
+            "Default: paper, or static for --student static."
         ),
     ] = None,
     fields: Annotated[
         list[str] | None,
-        typer.Option(
+        training_option(
             "--set",
             help="Fields of the recipe, as in batch_size=64 query_share=0.5 (see DistillConfig); several may follow.",
-            rich_help_panel=TRAINING,
         ),
     ] = None,
     max_steps: Annotated[
-        int | None,
-        typer.Option(help="Optimiser steps at most; the schedule adapts to it.", rich_help_panel=TRAINING),
+        int | None, training_option(help="Optimizer steps at most; the schedule adapts to it.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the order of the texts.", rich_help_panel=TRAINING)] = None,
+    seed: Annotated[int | None, training_option(help="Of the order of the texts.")] = None,
     track: Annotated[
-        list[str] | None,
-        typer.Option(help="Trackers of accelerate, such as tensorboard or wandb.", rich_help_panel=OUTPUT),
+        list[str] | None, output_option(help="Trackers of accelerate, such as tensorboard or wandb.")
     ] = None,
-    export: Annotated[bool, typer.Option(help="Export ONNX graphs when done.", rich_help_panel=OUTPUT)] = True,
+    export: Annotated[bool, output_option(help="Export ONNX graphs when done.")] = True,
 ) -> None:
     """Distil a leaf: a small student aligned to a teacher by an L2 loss on plain text.
 
     Give --cache alone, a directory that leaf-embed cache has filled; or --teacher and --corpus; or a collection.
     Can be interrupted at any time; the same command goes on where it stopped.
     """
+    named = locals()
     changes = {"max_steps": max_steps, "seed": seed, "mrl": mrl}
     config, cut = read_recipe(recipe, student, fields or (), changes)
-    chosen = () if layers == "none" else numbers(layers, "--layers")
+    chosen = () if layers == "none" else integers(layers, "--layers")
     from_cache = cache is not None and not corpus and from_qdrant is None
     if student is None and (from_qdrant is not None or (from_cache and teacher is None)):
         raise InputError("name a --student: without a --teacher on this machine there are no layers to start from")
@@ -138,7 +118,7 @@ def command(
         encoder, texts, limit = _filled(cache, teacher)
         config = replace(config, max_tokens=config.max_tokens if cut else limit or config.max_tokens)
     else:
-        options = TeacherOptions(teacher, bool(corpus), from_qdrant, collection, text_key)
+        options = TeacherOptions.of(named)
         texts = Corpus(corpus) if corpus else None
         encoder = open_teacher(options, texts or (), config.max_tokens)
     if student is None and chosen is None:
@@ -153,7 +133,7 @@ def command(
             output_dir,
             config,
             layers=chosen,
-            head=numbers(head, "--head") or (),
+            head=integers(head, "--head") or (),
             tokenizer=tokenizer,
             space_of=space_of,
             cache=cache,
@@ -188,7 +168,7 @@ def read_recipe(
     Args:
         recipe: A name, a JSON file with fields of :class:`leaf_embed.distill.DistillConfig`, a ``leaf.json``, or a leaf
             directory.
-        student: The student, which has a say in the default.
+        student: The student, which selects the default recipe.
         fields: ``NAME=VALUE`` each.
         changes: Further fields by name; ``None`` leaves one as it is.
 
@@ -196,14 +176,17 @@ def read_recipe(
         InputError: No such recipe, or a field that cannot be.
     """
     from leaf_embed.distill import DistillConfig
+    from leaf_embed.distill.students import student_class
 
     if student == "shallow":
         raise InputError(
             "there is no shallow student: a model without layers is better and quicker. "
             "Name one with --student, with --layers none --head 1536,1536"
         )
-    name = recipe or ("static" if student == "static" else "paper")
-    known = getattr(DistillConfig, name)().to_dict() if name in RECIPES else _recipe_file(Path(name))
+    if recipe is None:
+        known = student_class(student).recipe().to_dict()
+    else:
+        known = getattr(DistillConfig, recipe)().to_dict() if recipe in RECIPES else _recipe_file(Path(recipe))
     set_here = dict(map(_field, fields))
     given = {field: value for field, value in changes.items() if value is not None}
     return DistillConfig.from_dict(known | set_here | given), "max_tokens" in set_here
@@ -211,15 +194,16 @@ def read_recipe(
 
 def _recipe_file(file: Path) -> dict[str, Any]:
     """Returns the fields of a recipe in a JSON file, or of that which a leaf was made by."""
-    file = file / LEAF_FILE if file.is_dir() else file
-    if not file.is_file():
+    if not file.exists():
         raise InputError(f"--recipe is {', '.join(RECIPES)}, a JSON file, or a leaf; got {str(file)!r}")
+    value: Any
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        if file.is_dir() or file.name == LEAF_FILE:
+            value = read_leaf(file if file.is_dir() else file.parent).recipe.get("config")
+        else:
+            value = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the recipe {file} ({error}); expected a JSON object") from error
-    if isinstance(value, dict) and "recipe" in value:  # a leaf.json
-        value = value["recipe"].get("config") if isinstance(value["recipe"], dict) else None
     if not isinstance(value, dict):
         raise InputError(f"{file} holds no recipe; expected an object with fields of DistillConfig, or a leaf.json")
     return value

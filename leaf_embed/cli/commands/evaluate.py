@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leaf_embed._extras import require
-from leaf_embed.cli.console import errors, many_numbers, output, progress_bar, quiet_transformers
-from leaf_embed.cli.options import Cache, Leaf, TeacherOfLeaf
+from leaf_embed.cli.console import errors, many_integers, output, progress_bar, quiet_transformers
+from leaf_embed.cli.options import Cache, Leaf, TeacherOfLeaf, output_option, panel, texts_option
 from leaf_embed.errors import InputError
 from leaf_embed.format import Variant
 
@@ -24,32 +24,36 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+vectors_option = panel("Vectors")
+
 
 def command(
     leaf: Leaf,
-    data: Annotated[list[Path] | None, typer.Option(help="Retrieval sets in BEIR layout; several may follow.")] = None,
-    teacher: TeacherOfLeaf = None,
-    dims: Annotated[list[str] | None, typer.Option(help="Truncated dimensions to measure too, as in 128,64.")] = None,
-    quantization: Annotated[
-        list[str] | None,
-        typer.Option(help="Of the document vectors: float32, int8, binary, binary-rescored, or turbo4 by the engine."),
-    ] = None,
-    rotate: Annotated[
-        bool, typer.Option("--rotate", help="Measure also with a rotation fitted on the teacher's document vectors.")
-    ] = False,
-    rotation: Annotated[
-        Path | None, typer.Option(help="Measure also with this rotation: .npy, shape (dimensions, dimensions).")
-    ] = None,
-    cache: Cache = None,
+    variant: Annotated[Variant, typer.Option(help="Which form of the leaf to measure.")] = "auto",
+    data: Annotated[list[Path] | None, texts_option(help="Retrieval sets in BEIR layout; several may follow.")] = None,
     sts: Annotated[
-        list[Path] | None, typer.Option(help="Similarity set: .jsonl or .csv with sentence1, sentence2, score.")
+        list[Path] | None, texts_option(help="Similarity set: .jsonl or .csv with sentence1, sentence2, score.")
     ] = None,
     classification: Annotated[
-        list[Path] | None, typer.Option(help="Classification set: .jsonl or .csv with text, label, optional split.")
+        list[Path] | None, texts_option(help="Classification set: .jsonl or .csv with text, label, optional split.")
     ] = None,
-    variant: Annotated[Variant, typer.Option(help="Which form of the leaf to measure.")] = "auto",
+    teacher: TeacherOfLeaf = None,
+    cache: Cache = None,
+    dims: Annotated[list[str] | None, vectors_option(help="Truncated dimensions to measure too, as in 128,64.")] = None,
+    quantization: Annotated[
+        list[str] | None,
+        vectors_option(
+            help="Of the document vectors: float32, int8, binary, binary-rescored, or turbo4 by the engine."
+        ),
+    ] = None,
+    rotate: Annotated[
+        bool, vectors_option("--rotate", help="Measure also with a rotation fitted on the teacher's document vectors.")
+    ] = False,
+    rotation: Annotated[
+        Path | None, vectors_option(help="Measure also with this rotation: .npy, shape (dimensions, dimensions).")
+    ] = None,
     report_file: Annotated[
-        Path | None, typer.Option("--output", help="Write the report as JSON, and as .md and .html beside it.")
+        Path | None, output_option("--output", help="Write the report as JSON, and as .md and .html beside it.")
     ] = None,
 ) -> None:
     """Measure nDCG@10 of the teacher, of leaf queries on teacher documents, and of the leaf alone."""
@@ -69,7 +73,7 @@ def command(
             student,
             student.rotated(encoder if cache is None else _cached(encoder, cache)),
             sets,
-            many_numbers(dims, "--dims"),
+            many_integers(dims, "--dims"),
             kinds,
             progress,
             rotation=fitted,

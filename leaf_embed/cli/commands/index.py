@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from leaf_embed.cli.console import errors, output, progress_bar, quiet_transformers
 from leaf_embed.cli.options import (
     CollectionName,
@@ -16,8 +14,11 @@ from leaf_embed.cli.options import (
     PresetName,
     TeacherOfLeaf,
     Url,
+    output_option,
+    panel,
     place,
     spec_from,
+    texts_option,
 )
 from leaf_embed.qdrant.document_files import check_documents, read_documents
 
@@ -27,38 +28,28 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-NEW = "A new collection"
+new_option = panel("A new collection")
 
 
 def command(
     leaf: Leaf,
     collection: CollectionName,
     documents: Annotated[
-        list[Path], typer.Option("--input", help="Documents: .jsonl (BEIR), .csv or .txt; several may follow.")
+        list[Path], texts_option("--input", help="Documents: .jsonl (BEIR), .csv or .txt; several may follow.")
     ],
     path: Path_ = None,
     url: Url = None,
     teacher: TeacherOfLeaf = None,
     preset: Annotated[
-        PresetName,
-        typer.Option(help="balanced, small (less memory) or exact (no memory, slow when large).", rich_help_panel=NEW),
+        PresetName, new_option(help="balanced, small (less memory) or exact (no memory, slow when large).")
     ] = "balanced",
-    mrl: Annotated[
-        list[str] | None, typer.Option(help="Truncated dimensions to search first, as in 128.", rich_help_panel=NEW)
-    ] = None,
+    mrl: Annotated[list[str] | None, new_option(help="Truncated dimensions to search first, as in 128.")] = None,
     quantization: Annotated[
-        str | None,
-        typer.Option(
-            help="Of the truncated vectors, instead of the preset's: none, int8, turbo4, ...", rich_help_panel=NEW
-        ),
+        str | None, new_option(help="Of the truncated vectors, instead of the preset's: none, int8, turbo4, ...")
     ] = None,
-    hybrid: Annotated[
-        bool, typer.Option("--hybrid", help="Keep bm25 vectors too, for search --hybrid.", rich_help_panel=NEW)
-    ] = False,
-    language: Annotated[
-        str, typer.Option(help="Language of the bm25 vectors: english, german, ...", rich_help_panel=NEW)
-    ] = "english",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only estimate memory and disk.")] = False,
+    hybrid: Annotated[bool, new_option("--hybrid", help="Keep bm25 vectors too, for search --hybrid.")] = False,
+    language: Annotated[str, new_option(help="Language of the bm25 vectors: english, german, ...")] = "english",
+    dry_run: Annotated[bool, output_option("--dry-run", help="Only estimate memory and disk.")] = False,
 ) -> None:
     """Embed documents with the teacher and store them.
 
@@ -87,10 +78,7 @@ def command(
             else LeafCollection.create(collection, encoder, spec=spec, **where)
         )
         with found:
-            report = found.index(
-                (record for file in documents for record in read_documents(file)),
-                progress=progress,
-            )
+            report = found.index((record for file in documents for record in read_documents(file)), progress=progress)
             count = found.count()
     output.print(
         f"{report.added} added, {report.updated} updated, {report.payload_updated} with a new payload, "

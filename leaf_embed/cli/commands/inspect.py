@@ -1,4 +1,4 @@
-"""``leaf-embed inspect``: facts about a leaf or a collection, and whether they belong together."""
+"""``leaf-embed inspect``: facts about a leaf or a collection, and whether they match."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from leaf_embed.cli.console import kilobytes, output
-from leaf_embed.cli.options import COLLECTION, Path_, Url, place
+from leaf_embed.cli.options import Path_, Url, collection_option, place
 from leaf_embed.errors import InputError
 from leaf_embed.format import GRAPHS, PARITY_FILE, read_leaf
 from leaf_embed.space import EmbeddingSpace
@@ -19,13 +19,13 @@ __all__ = ["command"]
 
 def command(
     leaf: Annotated[Path | None, typer.Argument(help="Leaf directory.", metavar="[DIR]")] = None,
-    collection: Annotated[str | None, typer.Option(help="Name of a collection.", rich_help_panel=COLLECTION)] = None,
+    collection: Annotated[str | None, collection_option(help="Name of a collection.")] = None,
     path: Path_ = None,
     url: Url = None,
 ) -> None:
     """Show a leaf, a collection, or both, and prove with the canaries that they are what they say.
 
-    Exit code 1 if a leaf does not write into its space, or if leaf and collection do not belong together.
+    Exit code 1 if a leaf does not write into its space, or if leaf and collection do not match.
     """
     if leaf is None and collection is None:
         raise InputError("name a leaf directory, or a collection with --collection and --path or --url")

@@ -11,8 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from leaf_embed._files import write_text
-from leaf_embed.cli.console import errors, many_numbers, output
-from leaf_embed.cli.options import AsJson, CollectionName, Leaf, Limit, Path_, Url, place
+from leaf_embed.cli.console import errors, many_integers, output
+from leaf_embed.cli.options import (
+    AsJson,
+    CollectionName,
+    Leaf,
+    Limit,
+    Path_,
+    Url,
+    output_option,
+    panel,
+    place,
+    texts_option,
+)
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant.document_files import check_documents, read_documents
 
@@ -22,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "tune_svg", "tune_text"]
 
+grid_option = panel("Settings to try")
 COLUMNS, LINES = 60, 12
 MARKS = "ox+*#@"
 
@@ -29,21 +41,21 @@ MARKS = "ox+*#@"
 def command(
     leaf: Leaf,
     collection: CollectionName,
-    queries: Annotated[Path, typer.Option(help="Queries as users ask them: .txt, .jsonl or .csv; 50 or more.")],
+    queries: Annotated[Path, texts_option(help="Queries as users ask them: .txt, .jsonl or .csv; 50 or more.")],
     path: Path_ = None,
     url: Url = None,
     presets: Annotated[
-        str | None, typer.Option(help="Presets to try too, each on a copy: small,exact. The teacher is not called.")
+        str | None, grid_option(help="Presets to try too, each on a copy: small,exact. The teacher is not called.")
     ] = None,
-    candidates: Annotated[str, typer.Option(help="Candidates of stage one to try.")] = "20,50,100,200,400",
+    candidates: Annotated[str, grid_option(help="Candidates of stage one to try.")] = "20,50,100,200,400",
     oversampling: Annotated[
-        str | None, typer.Option(help="Oversampling of stage one to try beside none, as in 2,4.")
+        str | None, grid_option(help="Oversampling of stage one to try beside none, as in 2,4.")
     ] = None,
     limit: Limit = 10,
     target: Annotated[float, typer.Option(help="Recall that the recommendation has to reach.")] = 0.99,
-    sample: Annotated[int, typer.Option(help="Documents of a copy.")] = 20_000,
-    max_queries: Annotated[int, typer.Option(help="Queries to take from the file.")] = 500,
-    plot: Annotated[Path | None, typer.Option(help="Plot to write, .svg (extra eval).")] = None,
+    sample: Annotated[int, grid_option(help="Documents of a copy.")] = 20_000,
+    max_queries: Annotated[int, texts_option(help="Queries to take from the file.")] = 500,
+    plot: Annotated[Path | None, output_option(help="Plot to write, .svg (extra eval).")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure recall against exact search, and milliseconds, with your documents and your queries.
@@ -58,8 +70,8 @@ def command(
     from leaf_embed.qdrant import LeafCollection, TuneGrid, tune
 
     grid = TuneGrid(
-        candidates=many_numbers([candidates], "--candidates"),
-        oversampling=(None, *map(float, many_numbers([oversampling] if oversampling else None, "--oversampling"))),
+        candidates=many_integers([candidates], "--candidates"),
+        oversampling=(None, *map(float, many_integers([oversampling] if oversampling else None, "--oversampling"))),
         limit=limit,
         target=target,
         sample=sample,
@@ -119,7 +131,7 @@ def tune_text(report: TuneReport) -> str:
 
 
 def _share(value: float, values: list[float]) -> float:
-    """Where a value lies between the smallest and the largest, from 0 to 1."""
+    """Scales a value to [0, 1] by the smallest and the largest."""
     low, high = min(values), max(values)
     return 0.5 if high == low else (value - low) / (high - low)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leaf_embed._extras import require
@@ -39,13 +40,15 @@ def store_of(path: str | os.PathLike[str] | None, client: QdrantClient | None, r
     raise InputError("give either path= (a directory, for the embedded engine) or client= (a QdrantClient)")
 
 
-def connect(url: str, api_key: str | None = None) -> QdrantClient:
-    """Returns a client of the server at a URL, or of the client's local mode for ``":memory:"``.
+def connect(url: str | Path, api_key: str | None = None) -> QdrantClient:
+    """Returns a client of the server at a URL, or of its local mode for ``":memory:"`` or the path of a directory.
 
     Raises:
         MissingExtraError: The extra ``qdrant`` is not installed.
     """
-    client: QdrantClient = require("qdrant_client", "qdrant", "A Qdrant server").QdrantClient(url, api_key=api_key)
+    engine = require("qdrant_client", "qdrant", "A Qdrant server")
+    client: QdrantClient
+    client = engine.QdrantClient(path=str(url)) if isinstance(url, Path) else engine.QdrantClient(url, api_key=api_key)
     return client
 
 
