@@ -74,7 +74,6 @@ MAY_IMPORT_AN_ENGINE = (
     "leaf_embed.qdrant.backends.",
     "leaf_embed.qdrant.query.bm25",
     "leaf_embed.cli.commands.evaluate",  # says which extra is missing before hours of encoding
-    "leaf_embed.cli.teacher",  # opens a client's directory
 )
 HEAVY = (
     "{'torch', 'transformers', 'sentence_transformers', 'onnxruntime', 'qdrant_client', 'pyarrow', 'huggingface_hub', "
