@@ -69,7 +69,7 @@ class Bench:
         pairs = zip(self.sets, self.documents, strict=True)
         return [evaluate_retrieval(one, encode_query(one.queries), rows).per_query for one, rows in pairs]
 
-    def kept(self, scores: Sequence[Any]) -> list[float]:
+    def retention(self, scores: Sequence[Any]) -> list[float]:
         """Share of the teacher's nDCG@10, mean of the sets, with its interval."""
         share = mean_retention(list(zip(scores, self.reference, strict=True)))
         assert share is not None
@@ -145,7 +145,7 @@ def summary(bench: Bench, done: dict[str, Any]) -> dict[str, Any]:
     first = [np.asarray(one) for one in done["unchanged"]["scores"]]
     delta = mean_difference(list(zip(first, found, strict=True)))
     return {
-        "kept": bench.kept(found),
+        "kept": bench.retention(found),
         "delta": [delta.value, delta.low, delta.high],
         "kept_by_set": {
             one.name: float(np.mean(scores) / np.mean(reference))

@@ -127,7 +127,7 @@ def measure(bench: Bench, name: str, sources: dict[str, str], steps: int, folder
         texts = steps * config.batch_size
     minutes = (time.monotonic() - began) / 60
     leaf = SentenceTransformerEncoder(student.model)
-    return {"minutes": round(minutes, 3), "texts": texts, "kept": bench.kept(bench.scores(leaf.encode_query))}
+    return {"minutes": round(minutes, 3), "texts": texts, "kept": bench.retention(bench.scores(leaf.encode_query))}
 
 
 def name_of(directory: Path) -> str:
@@ -149,7 +149,7 @@ def finished(bench: Bench, directory: Path) -> dict[str, Any]:
     leaf = leaf_embed.load(directory, variant="auto" if info.kind == "static" else "float32")
     turn = np.eye(info.space.dim) if leaf.rotation is None else leaf.rotation.matrix.T  # back: they are orthogonal
     seconds, texts = spent(directory)
-    share = bench.kept(bench.scores(lambda queries: leaf.encode_query(queries) @ turn))
+    share = bench.retention(bench.scores(lambda queries: leaf.encode_query(queries) @ turn))
     return {"minutes": round(seconds / 60, 3), "texts": texts, "kept": share}
 
 

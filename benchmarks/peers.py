@@ -57,7 +57,7 @@ def main(
     result: dict[str, Any] = {
         "ours": finished(bench, leaf) | percentiles(times["ours"]),
         "pynife": {"version": version("pynife"), "minutes": round(minutes, 2)}
-        | {"kept": bench.kept(bench.scores(lambda queries: peer.encode(list(queries))))}
+        | {"kept": bench.retention(bench.scores(lambda queries: peer.encode(list(queries))))}
         | percentiles(times["pynife"]),
     }
     write_json(output, result)

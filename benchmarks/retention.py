@@ -124,8 +124,8 @@ def summary(result: dict[str, Any]) -> str:
     )
 
 
-def _share(kept: dict[str, float] | None) -> str:
-    return "-" if kept is None else f"{kept['value']:.1%} ({kept['low']:.1%} to {kept['high']:.1%})"
+def _share(retention: dict[str, float] | None) -> str:
+    return "-" if retention is None else f"{retention['value']:.1%} ({retention['low']:.1%} to {retention['high']:.1%})"
 
 
 def _digest(directory: Path) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from leaf_embed._extras import require
 from leaf_embed.errors import LeafEmbedError
 
-__all__ = ["ParquetVectors", "check_file", "format_of", "read_lines", "read_records"]
+__all__ = ["ParquetVectors", "check_file", "format_of", "parse_json", "read_lines", "read_records"]
 
 FORMATS = (".txt", ".jsonl", ".csv", ".tsv", ".parquet")
 ROWS = 4096  # of parquet in memory at a time
@@ -87,7 +87,7 @@ def read_records(
     else:
         for number, line in _lines(file, error):
             stripped = line.strip()
-            yield number, _json(stripped, f"{os.fspath(file)}:{number}", error) if kind == ".jsonl" else stripped
+            yield number, parse_json(stripped, f"{os.fspath(file)}:{number}", error) if kind == ".jsonl" else stripped
 
 
 def read_lines(file: str | os.PathLike[str], error: type[LeafEmbedError]) -> Iterator[tuple[int, str]]:
@@ -113,7 +113,12 @@ def _open(file: Path, newline: str) -> IO[str]:
     return file.open(encoding="utf-8-sig", newline=newline)
 
 
-def _json(line: str, place: str, error: type[LeafEmbedError]) -> Any:
+def parse_json(line: str, place: str, error: type[LeafEmbedError]) -> Any:
+    """Returns the JSON value of a stripped line, ``""`` of an empty one.
+
+    Raises:
+        LeafEmbedError: ``error``: it is no JSON; the message begins with ``place``.
+    """
     try:
         return json.loads(line) if line else ""
     except (ValueError, RecursionError) as reason:

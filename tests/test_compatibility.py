@@ -16,7 +16,8 @@ import pytest
 
 import leaf_embed
 from leaf_embed.errors import InputError
-from leaf_embed.evaluation import read_report
+from leaf_embed.evaluation import compare_reports, read_report
+from leaf_embed.evaluation.report.page import html_page
 from leaf_embed.qdrant import LeafCollection
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "made_by_0.1.0.tar.xz"
@@ -111,3 +112,5 @@ def test_a_report_is_read(made):
     report = read_report(made / "report.json")
     assert report["version"] == 2
     assert [entry["name"] for entry in report["sets"]] == ["beir"]
+    assert "beir: no query loses anything" in html_page(report)
+    assert "beir" in str(compare_reports(report, report))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# No layer: token embeddings, their mean, and two hidden layers that see the mean once a text. More queries help it more
+# No layer: token embeddings, their mean, and two hidden layers that see the mean once per text. More queries help it more
 # than more passes: more_queries.py.
 source "$(dirname "$0")/common.sh"
 distil --student "$TEACHER" --layers none --head 1536,1536 --recipe quick --max-steps 6000 \

@@ -20,13 +20,13 @@ from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant import Document, Filter, Hit, StoredDocument, comparison
 
-__all__ = ["document_of", "node_of", "result_of", "search_call", "where_of"]
+__all__ = ["leaf_document", "node_of", "result_of", "search_call", "where_of"]
 
 NODE_ID = "_node_id"
 MATCHES_ELEMENTS = {FilterOperator.CONTAINS: "==", FilterOperator.ANY: "in"}  # Qdrant compares each item of a list
 
 
-def document_of(node: BaseNode) -> StoredDocument:
+def leaf_document(node: BaseNode) -> StoredDocument:
     """Returns a document to index; its text is the text that LlamaIndex embedded, metadata included.
 
     Raises:

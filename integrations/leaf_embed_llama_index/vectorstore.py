@@ -16,7 +16,7 @@ from llama_index.core.vector_stores.types import (
 )
 
 from leaf_embed.qdrant import AsyncLeafCollection, EitherCollection, LeafCollection, StoredDocument
-from leaf_embed_llama_index.convert import document_of, node_of, result_of, search_call, where_of
+from leaf_embed_llama_index.convert import leaf_document, node_of, result_of, search_call, where_of
 from leaf_embed_llama_index.embedding import LeafEmbedding
 
 __all__ = ["LeafQdrantVectorStore"]
@@ -98,7 +98,7 @@ class LeafQdrantVectorStore(BasePydanticVectorStore):
         return [node.node_id for node in nodes]
 
     def _checked(self, nodes: Sequence[BaseNode]) -> list[StoredDocument]:
-        documents = [document_of(node) for node in nodes]
+        documents = [leaf_document(node) for node in nodes]
         if documents and self._check_vectors:
             self._either.described.verify_vectors(documents)
             self._check_vectors = False

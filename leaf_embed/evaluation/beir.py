@@ -5,7 +5,6 @@ Source: Thakur et al., BEIR, arXiv 2104.08663; https://github.com/beir-cellar/be
 
 from __future__ import annotations
 
-import json
 import os
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from leaf_embed._records import read_lines
+from leaf_embed._records import parse_json, read_lines, read_records
 from leaf_embed.errors import CorpusError
 from leaf_embed.evaluation.streaming import FileTexts, PackedStrings
 
@@ -129,32 +128,33 @@ def _open_texts(file: Path) -> tuple[Sequence[str], Sequence[str]]:
             for number, line in enumerate(stream, start=1):
                 if line.strip():
                     starts.append(offset)
-                    yield _parse(_decoded(line, file), f"{file}:{number}")[0]
+                    yield _parse(line, f"{file}:{number}")[0]
                 offset += len(line)
 
     ids = PackedStrings(names())
     if not starts:
-        raise CorpusError(f"{file} is empty; expected one JSON object a line")
-    return ids, FileTexts(file, starts, lambda line: _parse(_decoded(line, file), str(file))[1])
+        raise CorpusError(f"{file} is empty; expected one JSON object per line")
+    return ids, FileTexts(file, starts, lambda line: _parse(line, str(file))[1])
 
 
-def _decoded(line: bytes, file: Path) -> str:
+def _parse(line: bytes, place: str) -> tuple[str, str]:
+    """Returns the id, and title with text, of a line."""
     try:
-        return line.decode("utf-8-sig")
+        text = line.decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
-        raise CorpusError(f"{file} is no UTF-8 text ({error}); convert it first") from error
+        raise CorpusError(f"{place} is no UTF-8 text ({error}); convert the file first") from error
+    return _fields(parse_json(text, place, CorpusError), place)
 
 
-def _parse(line: str, place: str) -> tuple[str, str]:
-    """Id, and title with text, of a line."""
+def _fields(record: Any, place: str) -> tuple[str, str]:
+    """Returns the id, and title with text, of a record."""
     try:
-        record: Any = json.loads(line)
         name, text, title = record["_id"], record["text"], record.get("title") or ""
         if not all(isinstance(value, str) for value in (name, text, title)):
             raise TypeError("_id, title and text must be strings")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise CorpusError(
-            f'{place}: {line:.80} is no object with "_id" and "text" ({type(error).__name__}: {error})'
+            f'{place}: {record!s:.80} is no object with "_id" and "text" ({type(error).__name__}: {error})'
         ) from error
     return name, f"{title} {text}".strip()
 
@@ -162,13 +162,15 @@ def _parse(line: str, place: str) -> tuple[str, str]:
 def _read_texts(file: Path) -> dict[str, str]:
     """Id -> title and text of a corpus or query file."""
     texts: dict[str, str] = {}
-    for number, line in read_lines(file, CorpusError):
-        name, text = _parse(line, f"{file}:{number}")
+    for number, record in read_records(file, CorpusError):
+        if record == "":
+            continue
+        name, text = _fields(record, f"{file}:{number}")
         if name in texts:
             raise CorpusError(f"{file}:{number}: the id {name!r} occurs twice; ids must differ")
         texts[name] = text
     if not texts:
-        raise CorpusError(f"{file} is empty; expected one JSON object a line")
+        raise CorpusError(f"{file} is empty; expected one JSON object per line")
     return texts
 
 

@@ -21,7 +21,7 @@ from leaf_embed.evaluation.latency import measure_latency
 from leaf_embed.evaluation.report.report import EvaluationReport
 from leaf_embed.evaluation.report.results import GridPoint, Mode, SetReport
 from leaf_embed.evaluation.retrieval import DEPTH, RetrievalResult, score
-from leaf_embed.evaluation.storage import EngineSearch, Quantization, Storage
+from leaf_embed.evaluation.storage import EngineSearch, Storage, StorageName
 from leaf_embed.evaluation.tasks import OtherSet, evaluate_task
 from leaf_embed.evaluation.worst_queries import worst_queries
 from leaf_embed.progress import Progress, no_progress
@@ -30,15 +30,27 @@ from leaf_embed.vectors import FloatArray
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["EvaluateOptions", "RotationOption", "evaluate"]
+__all__ = ["EvaluateKeywords", "EvaluateOptions", "RotationOption", "evaluate"]
 
 RotationOption: TypeAlias = Literal["none", "fitted"] | FloatArray
 
 ROTATION_SAMPLE = 16384  # documents to fit a rotation on
 
 
-class EvaluateOptions(TypedDict, total=False):
-    """Keywords of :func:`evaluate`.
+class EvaluateKeywords(TypedDict, total=False):
+    """Keywords of :func:`evaluate`, explained by :class:`EvaluateOptions`."""
+
+    rotation: RotationOption
+    latency_queries: int
+    timed_teacher: Encoder | None
+    worst: int
+    tasks: Sequence[OtherSet]
+    engines: Mapping[str, EngineSearch] | None
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """The options of an evaluation.
 
     Attributes:
         rotation: Measure each point also with both sides rotated before truncation: ``"fitted"`` on the teacher's
@@ -53,22 +65,27 @@ class EvaluateOptions(TypedDict, total=False):
             documents of a whole set.
     """
 
-    rotation: RotationOption
-    latency_queries: int
-    timed_teacher: Encoder | None
-    worst: int
-    tasks: Sequence[OtherSet]
-    engines: Mapping[str, EngineSearch] | None
+    rotation: RotationOption = "none"
+    latency_queries: int = 50
+    timed_teacher: Encoder | None = None
+    worst: int = 5
+    tasks: Sequence[OtherSet] = ()
+    engines: Mapping[str, EngineSearch] | None = None
 
+    @property
+    def rotates(self) -> bool:
+        """Whether the grid has rotated points."""
+        return not isinstance(self.rotation, str) or self.rotation == "fitted"
 
-DEFAULTS: EvaluateOptions = {
-    "rotation": "none",
-    "latency_queries": 50,
-    "timed_teacher": None,
-    "worst": 5,
-    "tasks": (),
-    "engines": None,
-}
+    def matrix(self, documents: FloatArray) -> FloatArray | None:
+        """Returns the rotation of a set with these document vectors; ``None`` for none."""
+        if not isinstance(self.rotation, str):
+            return np.asarray(self.rotation, dtype=np.float32)
+        return vectors.fit_rotation(documents[:ROTATION_SAMPLE]) if self.rotates else None
+
+    def storage(self, dim: int, quantization: str, rotation: FloatArray | None = None) -> Storage:
+        """Returns a storage, by one of the engines if the quantization names one; refuses an unknown name."""
+        return Storage(dim, quantization, rotation, (self.engines or {}).get(quantization))
 
 
 def evaluate(
@@ -76,9 +93,9 @@ def evaluate(
     teacher: Encoder,
     sets: Sequence[RetrievalSet],
     dims: Sequence[int] = (),
-    quantization: Sequence[Quantization | str] = ("float32",),
+    quantization: Sequence[StorageName | str] = ("float32",),
     progress: Progress | None = None,
-    **options: Unpack[EvaluateOptions],
+    **options: Unpack[EvaluateKeywords],
 ) -> EvaluationReport:
     """Measures a leaf's retention: its retrieval quality as a share of its teacher's.
 
@@ -104,9 +121,7 @@ def evaluate(
         MissingExtraError: The extra ``eval`` is not installed.
         TypeError: An unknown keyword.
     """
-    if unknown := sorted(options.keys() - DEFAULTS.keys()):
-        raise TypeError(f"evaluate() has no option {', '.join(unknown)}; it has {', '.join(DEFAULTS)}")
-    chosen: EvaluateOptions = {**DEFAULTS, **options}
+    chosen = EvaluateOptions(**options)
     leaf.space.require_same(
         teacher.space,
         mine="the leaf",
@@ -114,25 +129,24 @@ def evaluate(
         advice="Evaluate against the teacher that the leaf was distilled from, with the same prompts and length.",
     )
     student = leaf.query_encoder if isinstance(leaf, LeafEncoder) else leaf
-    rotation, tasks, engines = chosen["rotation"], chosen["tasks"], chosen["engines"] or {}
-    grid = _grid(leaf.space.dim, dims, quantization, not isinstance(rotation, str) or rotation == "fitted", engines)
-    _check_sets(sets, tasks)
-    if not isinstance(rotation, str):
-        vectors.rotate(np.zeros((1, leaf.space.dim)), rotation)  # refuses what is no rotation of this space
+    grid = _grid(leaf.space.dim, dims, quantization, chosen)
+    _check_sets(sets, chosen.tasks)
+    if not isinstance(chosen.rotation, str):
+        vectors.rotate(np.zeros((1, leaf.space.dim)), chosen.rotation)  # refuses what is no rotation of this space
     require("ir_measures", "eval", "Measuring retrieval")  # before hours of encoding, not after
     reports = []
     for one in sets:
         with encode_set(student, teacher, one, progress or no_progress) as encoded:
-            reports.append(_measure_set(encoded, grid, rotation, engines, chosen["worst"]))
-    texts = (sets[0].queries if sets else tasks[0].texts)[: chosen["latency_queries"]]
-    latency = measure_latency(student, chosen["timed_teacher"] or teacher, texts) if texts else None
+            reports.append(_measure_set(encoded, grid, chosen))
+    texts = (sets[0].queries if sets else chosen.tasks[0].texts)[: chosen.latency_queries]
+    latency = measure_latency(student, chosen.timed_teacher or teacher, texts) if texts else None
     known = leaf.space.canaries
     return EvaluationReport(
         leaf.space,
         tuple(reports),
         latency,
         canaries=None if known is None else known.check(student, known.leaf_floor(student)),
-        tasks=tuple(evaluate_task(student, teacher, one) for one in tasks),
+        tasks=tuple(evaluate_task(student, teacher, one) for one in chosen.tasks),
     )
 
 
@@ -145,18 +159,16 @@ class _Wanted:
     rotated: bool
 
 
-def _grid(
-    full: int, dims: Sequence[int], quantization: Sequence[str], rotated: bool, engines: Mapping[str, EngineSearch]
-) -> list[_Wanted]:
+def _grid(full: int, dims: Sequence[int], quantization: Sequence[str], options: EvaluateOptions) -> list[_Wanted]:
     """Every point to measure, the full float32 one first, none twice."""
     for dim in dims:
         if not 1 <= dim <= full:
             raise InputError(f"cannot evaluate at {dim} dimensions; the space has {full}")
     for name in quantization:
-        Storage(full, name, engine=engines.get(name))  # refuses an unknown name
+        options.storage(full, name)  # refuses an unknown name
     wanted = [
         _Wanted(dim, name, rotate)
-        for rotate in ((False, True) if rotated else (False,))
+        for rotate in ((False, True) if options.rotates else (False,))
         for dim in (full, *dims)
         for name in quantization
         if not (rotate and dim == full and name == "float32")  # a rotation changes nothing there
@@ -172,18 +184,11 @@ def _check_sets(sets: Sequence[RetrievalSet], tasks: Sequence[OtherSet]) -> None
         raise InputError(f"two retrieval sets have the same name ({', '.join(names)}); rename one directory")
 
 
-def _measure_set(
-    encoded: EncodedSet,
-    grid: Sequence[_Wanted],
-    rotation: RotationOption,
-    engines: Mapping[str, EngineSearch],
-    worst: int,
-) -> SetReport:
-    dataset, matrix = encoded.dataset, _rotation(rotation, encoded.teacher_documents)
+def _measure_set(encoded: EncodedSet, grid: Sequence[_Wanted], options: EvaluateOptions) -> SetReport:
+    dataset, matrix = encoded.dataset, options.matrix(encoded.teacher_documents)
     points = []
     for wanted in grid:
-        applied = matrix if wanted.rotated else None
-        storage = Storage(wanted.dim, wanted.quantization, applied, engines.get(wanted.quantization))
+        storage = options.storage(wanted.dim, wanted.quantization, matrix if wanted.rotated else None)
         results = _results(encoded, storage)
         teacher = results["teacher"].per_query
         shares: dict[Mode, Retention | None] = {
@@ -201,14 +206,8 @@ def _measure_set(
         overlap={mode: top_overlap(first[mode].top, first["teacher"].top) for mode in modes},
         cosines=tuple(row for counter in encoded.cosines for row in counter.rows()),
         histograms={counter.role: counter.histogram() for counter in encoded.cosines},
-        worst=worst_queries(dataset, first["asymmetric"], first["teacher"], worst),
+        worst=worst_queries(dataset, first["asymmetric"], first["teacher"], options.worst),
     )
-
-
-def _rotation(rotation: RotationOption, documents: FloatArray) -> FloatArray | None:
-    if not isinstance(rotation, str):
-        return np.asarray(rotation, dtype=np.float32)
-    return vectors.fit_rotation(documents[:ROTATION_SAMPLE]) if rotation == "fitted" else None
 
 
 def _results(encoded: EncodedSet, storage: Storage) -> dict[Mode, RetrievalResult]:

@@ -17,7 +17,7 @@ from leaf_embed._extras import require
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError
 from leaf_embed.evaluation.beir import RetrievalSet
-from leaf_embed.evaluation.storage import Quantization, Storage
+from leaf_embed.evaluation.storage import Storage, StorageName
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["DEPTH", "METRICS", "RetrievalResult", "evaluate_retrieval", "score"]
@@ -82,7 +82,7 @@ def evaluate_retrieval(
     documents: Encoder | FloatArray,
     *,
     dim: int | None = None,
-    quantization: Quantization = "float32",
+    quantization: StorageName = "float32",
     rotation: FloatArray | None = None,
     k: int = DEPTH,
 ) -> RetrievalResult:

@@ -17,9 +17,9 @@ from leaf_embed import vectors
 from leaf_embed.errors import InputError
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["OVERSAMPLING", "EngineSearch", "Quantization", "Storage", "View", "quantize", "search", "search_rescored"]
+__all__ = ["OVERSAMPLING", "EngineSearch", "StorageName", "Storage", "View", "quantize", "search", "search_rescored"]
 
-Quantization: TypeAlias = Literal["float32", "int8", "binary", "binary-rescored"]
+StorageName: TypeAlias = Literal["float32", "int8", "binary", "binary-rescored"]
 
 EngineSearch: TypeAlias = Callable[[FloatArray, FloatArray, int], NDArray[np.intp]]  # queries, documents, k -> rows
 
@@ -118,8 +118,8 @@ def quantize(documents: FloatArray, quantization: str, largest: float | None = N
 
 
 def _check(quantization: str) -> None:
-    if quantization not in get_args(Quantization):
-        raise InputError(f"unknown quantization {quantization!r}; expected one of {', '.join(get_args(Quantization))}")
+    if quantization not in get_args(StorageName):
+        raise InputError(f"unknown quantization {quantization!r}; expected one of {', '.join(get_args(StorageName))}")
 
 
 def _signs(documents: FloatArray) -> FloatArray:

@@ -226,7 +226,10 @@ def _classification(encoder: Encoder, dataset: ClassificationSet) -> Scorer:
 
 
 def _retention(leaf: Scorer, teacher: Scorer, count: int) -> Retention | None:
-    """Paired bootstrap over the items: both scores of the same ones."""
+    """Returns the quotient of both scores with a paired bootstrap interval over the items.
+
+    The interval is that of ``scipy.stats.bootstrap``, which has no interval if one draw has no quotient.
+    """
     everything = np.arange(count)
     whole = teacher(everything)
     if not whole > 0:

@@ -13,10 +13,10 @@ from leaf_embed.canaries import TEACHER_FLOOR
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import CollectionError, InputError, SpaceMismatchError
 from leaf_embed.qdrant.backends.base import Record, Store
-from leaf_embed.qdrant.backends.stores import find_collection
+from leaf_embed.qdrant.backends.stores import find_any
 from leaf_embed.qdrant.schema.layout import StoredVector, truncated_dims
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
-from leaf_embed.qdrant.schema.spec import FULL, CollectionSpec
+from leaf_embed.qdrant.schema.spec import FULL, CollectionSpec, mrl_name
 from leaf_embed.space import EmbeddingSpace
 
 __all__ = ["AdoptOptions", "AdoptReport", "adopt_collection", "adopted_spec", "compare_documents"]
@@ -60,7 +60,7 @@ def adopt_collection(
 
     See :meth:`leaf_embed.qdrant.LeafCollection.adopt` for arguments and errors.
     """
-    found = find_collection(store, name)
+    found = find_any(store, name)
     if store.read(found) is not None:
         raise CollectionError(f"the collection {found!r} says already which model wrote it; use open")
     spec = adopted_spec(found, store.layout(found), leaf.space, vector)
@@ -105,7 +105,7 @@ def adopted_spec(
             f"the vector {vector!r} of the collection {name!r} is compared by {full.distance}; expected cosine or dot"
         )
     dims = tuple(dim for dim in truncated_dims(layout) if dim < space.dim)
-    quantization = layout[f"mrl_{dims[0]}"].quantization if dims else None
+    quantization = layout[mrl_name(dims[0])].quantization if dims else None
     return CollectionSpec(
         mrl=dims,
         quantization=quantization or "none",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.progress import Progress, no_progress
+from leaf_embed.progress import Progress
 from leaf_embed.qdrant.backends.client_calls import AsyncSender, is_local
 from leaf_embed.qdrant.backends.client_collections import (
     aliases_call,
@@ -19,7 +19,7 @@ from leaf_embed.qdrant.backends.client_collections import (
     names_call,
     read_call,
     require_free,
-    require_kept,
+    require_metadata,
 )
 from leaf_embed.qdrant.backends.client_points import PointCalls
 from leaf_embed.qdrant.backends.retry import Retry
@@ -79,7 +79,7 @@ class AsyncLeafCollection(CollectionIdentity):
         require_free(name, await sender.send(names_call()))
         for call in creation_calls(metadata):
             await sender.send(call)
-        require_kept(name, await sender.send(read_call(name)))
+        require_metadata(name, await sender.send(read_call(name)))
         return cls(sender, metadata, leaf)
 
     @classmethod
@@ -95,10 +95,8 @@ class AsyncLeafCollection(CollectionIdentity):
         """Opens a collection if the leaf belongs to it; see :meth:`LeafCollection.open`."""
         sender = AsyncSender(client, retry or Retry())
         names = await sender.send(names_call())
-        found = check_name(name)
-        if found not in names:
-            resolved = (await sender.send(aliases_call())).get(name)
-            found = require_found("this Qdrant client", name, names, resolved)
+        resolved = None if check_name(name) in names else (await sender.send(aliases_call())).get(name)
+        found = require_found("this Qdrant client", name, names, resolved)
         metadata = CollectionMetadata.from_dict(await sender.send(read_call(found)), name=found)
         await asyncio.to_thread(require_leaf, metadata, leaf, canaries=check_canaries)
         check_layout(metadata, await sender.send(layout_call(found, local=is_local(client))))
@@ -109,7 +107,7 @@ class AsyncLeafCollection(CollectionIdentity):
         docs: Iterable[Document | Mapping[str, Any]],
         *,
         batch_size: int = 256,
-        progress: Progress = no_progress,
+        progress: Progress | None = None,
     ) -> IndexReport:
         """Adds or updates documents; see :meth:`LeafCollection.index`."""
         run = IndexRun(self._metadata, docs, batch_size, progress)
@@ -122,7 +120,7 @@ class AsyncLeafCollection(CollectionIdentity):
         *,
         space: EmbeddingSpace | None = None,
         batch_size: int = 256,
-        progress: Progress = no_progress,
+        progress: Progress | None = None,
     ) -> IndexReport:
         """:meth:`index` with existing vectors; see :meth:`LeafCollection.index_vectors`."""
         documents, source = given_source(docs, vectors, space, self._metadata)

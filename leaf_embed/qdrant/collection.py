@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.progress import Progress, no_progress
+from leaf_embed.progress import Progress
 from leaf_embed.qdrant.adopt import AdoptOptions, adopt_collection
 from leaf_embed.qdrant.backends.base import Points, Store, read_pages
 from leaf_embed.qdrant.backends.retry import Retry
@@ -153,7 +153,7 @@ class LeafCollection(CollectionIdentity):
         docs: Iterable[Document | Mapping[str, Any]],
         *,
         batch_size: int = 256,
-        progress: Progress = no_progress,
+        progress: Progress | None = None,
         optimize: Optimize = "here",
     ) -> IndexReport:
         """Adds or updates documents and returns their numbers; an unchanged document is not embedded again.
@@ -185,7 +185,7 @@ class LeafCollection(CollectionIdentity):
         *,
         space: EmbeddingSpace | None = None,
         batch_size: int = 256,
-        progress: Progress = no_progress,
+        progress: Progress | None = None,
         optimize: Optimize = "here",
     ) -> IndexReport:
         """:meth:`index` with existing vectors: the document encoder is never called.
@@ -213,7 +213,7 @@ class LeafCollection(CollectionIdentity):
         """Builds the embedded engine's graphs and quantized vectors, here or in a child process; see :meth:`index`."""
         self._open_points.finish(child=child)
 
-    def add_mrl(self, dim: int, *, first: bool = False, page_size: int = 256, progress: Progress = no_progress) -> None:
+    def add_mrl(self, dim: int, *, first: bool = False, page_size: int = 256, progress: Progress | None = None) -> None:
         """Adds a truncated vector, filled from the stored full vectors; the document encoder is never called.
 
         Searches go on meanwhile. A second call adds it to documents written meanwhile, or completes an interrupted one.

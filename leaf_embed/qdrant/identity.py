@@ -1,4 +1,4 @@
-"""The identity of an open collection: name, space, spec and leaf, and the checks that these belong together."""
+"""The identity of an open collection: name, space, spec and leaf, and the checks that these match."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from leaf_embed import vectors
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError
-from leaf_embed.progress import Progress
+from leaf_embed.progress import Progress, no_progress
 from leaf_embed.qdrant.backends.base import NewPoint, PointId, Points
 from leaf_embed.qdrant.identity import require_canaries
 from leaf_embed.qdrant.query.bm25 import SparseVector, bm25_documents
@@ -66,7 +66,9 @@ class IndexRun:
     of :meth:`points` and :meth:`payloads`, and calls :meth:`done`.
     """
 
-    def __init__(self, metadata: CollectionMetadata, docs: Iterable[Any], batch_size: int, progress: Progress) -> None:
+    def __init__(
+        self, metadata: CollectionMetadata, docs: Iterable[Any], batch_size: int, progress: Progress | None
+    ) -> None:
         if isinstance(docs, str | bytes | Mapping | Document) or not isinstance(docs, Iterable):
             raise InputError(f"expected an iterable of documents; got a single {type(docs).__name__}")
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
@@ -74,7 +76,7 @@ class IndexRun:
         self._metadata = metadata
         self._docs = docs
         self._batch_size = batch_size
-        self._progress = progress
+        self._progress = progress or no_progress
         self._total = len(docs) if isinstance(docs, Sized) else None
         self._started = time.perf_counter()
         self._counts: Counter[str] = Counter()

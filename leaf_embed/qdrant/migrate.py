@@ -13,7 +13,7 @@ import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed.errors import InputError
-from leaf_embed.progress import Progress
+from leaf_embed.progress import Progress, no_progress
 from leaf_embed.qdrant.backends.base import PointId, Points, Record, read_pages
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.quantization import quantization
@@ -50,14 +50,14 @@ def with_quantization(metadata: CollectionMetadata, name: str) -> CollectionMeta
     return replace(metadata, spec=replace(metadata.spec, quantization=name))
 
 
-def backfill(points: Points, dim: int, page_size: int, progress: Progress) -> None:
+def backfill(points: Points, dim: int, page_size: int, progress: Progress | None) -> None:
     """Fills a truncated vector of every point from its full one, one page at a time."""
     total, done = points.count(), 0
     for records in read_pages(points, page_size, None, vector=True):
         if rows := _truncated(records, dim):
             points.update_vectors(rows)
         done += len(records)
-        progress("add_mrl", done, total, "")
+        (progress or no_progress)("add_mrl", done, total, "")
 
 
 def _truncated(records: list[Record], dim: int) -> Mapping[PointId, Mapping[str, list[float]]]:

@@ -149,7 +149,7 @@ class CollectionPairs(Iterable[tuple[str, FloatArray]]):
         reasons = "; ".join(f"{count} points: {reason}" for reason, count in self.skipped.items()) or "no point fits"
         names = sorted(filter(None, self._store.layout(self._name)))
         return (
-            f"{self} gave no text with a vector ({reasons}). Its payloads have the keys {keys}, its points the vectors "
+            f"{self} has no text with a vector ({reasons}). Its payloads have the keys {keys}, its points the vectors "
             f"{names or 'without a name'}. Name the text's key with text= (--text-key) and the vector with vector= "
             "(--vector-name)."
         )

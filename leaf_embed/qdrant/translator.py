@@ -82,7 +82,11 @@ class Translator:
         return self._plan(query, self.query_vectors([query])[0], Search(limit=fetch, where=where), with_vector=True)
 
     def mmr_hits(self, found: list[ScoredPoint], plan: SearchPlan, limit: int, diversity: float) -> list[Hit]:
-        """Returns ``limit`` of the hits by maximal marginal relevance, in the order in which they are chosen."""
+        """Returns ``limit`` of the hits by maximal marginal relevance, in the order in which they are chosen.
+
+        The engine's own MMR is not used: where ``full`` is compared by dot products it ranks by these, not by cosines,
+        and our plan of two stages has no place for it.
+        """
         if not 0 <= diversity <= 1:
             raise InputError(f"diversity must lie between 0 and 1; got {diversity}")
         if not found:

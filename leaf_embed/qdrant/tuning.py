@@ -15,7 +15,7 @@ from leaf_embed.errors import InputError
 from leaf_embed.qdrant.collection import LeafCollection
 from leaf_embed.qdrant.query.plan import SearchOptions
 from leaf_embed.qdrant.schema.sizes import estimate
-from leaf_embed.qdrant.schema.spec import CollectionSpec
+from leaf_embed.qdrant.schema.spec import CollectionSpec, mrl_name
 from leaf_embed.qdrant.translator import Query
 from leaf_embed.vectors import FloatArray
 
@@ -83,6 +83,11 @@ class TuneRow:
     p95_ms: float
     bytes_per_vector: float
 
+    @property
+    def stage(self) -> str:
+        """Stage one: ``"mrl_128 turbo4"``, or ``"exact"``."""
+        return "exact" if self.mrl is None else f"{mrl_name(self.mrl)} {self.quantization}"
+
 
 @dataclass(frozen=True)
 class TuneReport:
@@ -112,10 +117,9 @@ class TuneReport:
 
 
 def _line(row: TuneRow) -> str:
-    stage = "exact" if row.mrl is None else f"mrl_{row.mrl} {row.quantization}"
     oversampling = "-" if row.oversampling is None else f"{row.oversampling:g}"
     return (
-        f"{row.spec:<12} {stage:<16} {row.candidates or '-':>10} {oversampling:>10} {row.recall:7.4f} "
+        f"{row.spec:<12} {row.stage:<16} {row.candidates or '-':>10} {oversampling:>10} {row.recall:7.4f} "
         f"{row.identical:9.1%} {row.p50_ms:7.2f} {row.p95_ms:7.2f} {row.bytes_per_vector:8.0f}"
     )
 

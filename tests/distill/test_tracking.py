@@ -35,7 +35,7 @@ class Notebook(GeneralTracker):
         self.ended = True
 
 
-def test_a_tracker_hears_of_the_training(teacher_path, tmp_path):
+def test_a_tracker_is_called_with_the_training(teacher_path, tmp_path):
     notebook = Notebook()
     distill(
         teacher_path,

@@ -185,7 +185,7 @@ def test_it_gives_up_after_so_many_attempts(api):
     assert len(api.bodies) == 3
 
 
-def test_nobody_is_there():
+def test_no_server_is_there():
     encoder = ApiEncoder("http://127.0.0.1:9", "m", options=ApiOptions(**(FAST | {"attempts": 2})))
     with pytest.raises(TeacherError, match="failed 2 times, at last: ConnectError"):
         encoder.encode_document("tree")

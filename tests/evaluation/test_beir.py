@@ -64,7 +64,7 @@ def test_missing_files_are_all_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"corpus": '{"_id": "a", "text": "b"}\nno json'}, r"corpus.jsonl:2: no json"),
+        ({"corpus": '{"_id": "a", "text": "b"}\nno json'}, r"corpus.jsonl:2 is no JSON: .*per line"),
         ({"corpus": '{"_id": 1, "text": "b"}'}, r"corpus.jsonl:1: .* must be strings"),
         ({"corpus": '{"_id": "a"}'}, r"corpus.jsonl:1: .*KeyError: 'text'"),
         ({"corpus": "[1]"}, r"corpus.jsonl:1: "),

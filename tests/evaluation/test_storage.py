@@ -7,7 +7,7 @@ import pytest
 
 from leaf_embed import vectors
 from leaf_embed.errors import InputError
-from leaf_embed.evaluation.storage import OVERSAMPLING, Quantization, Storage, search, search_rescored
+from leaf_embed.evaluation.storage import OVERSAMPLING, Storage, StorageName, search, search_rescored
 
 RANDOM = np.random.default_rng(11)
 DOCUMENTS = vectors.normalize(RANDOM.standard_normal((900, 16)) * np.linspace(3, 0.2, 16))
@@ -31,7 +31,7 @@ def reduced(matrix: vectors.FloatArray, dim: int, rotation: vectors.FloatArray |
 @pytest.mark.parametrize("rotation", [None, ROTATION], ids=["plain", "rotated"])
 @pytest.mark.parametrize("dim", [5, 16])
 @pytest.mark.parametrize("quantization", ["float32", "int8", "binary", "binary-rescored"])
-def test_every_storage_against_numpy(quantization: Quantization, dim: int, rotation: vectors.FloatArray | None) -> None:
+def test_every_storage_against_numpy(quantization: StorageName, dim: int, rotation: vectors.FloatArray | None) -> None:
     asked, stored = reduced(QUERIES, dim, rotation), reduced(DOCUMENTS, dim, rotation)
     exact = asked @ stored.T
     if quantization == "float32":

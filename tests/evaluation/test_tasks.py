@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import bootstrap, spearmanr
 from sklearn.linear_model import LogisticRegression
 
 from leaf_embed import vectors
@@ -37,6 +37,14 @@ def test_similarity_by_hand() -> None:
     assert found.retention is not None
     assert found.retention.value == pytest.approx(found.leaf / found.teacher)
     assert found.retention.low < found.retention.value < found.retention.high < 1
+
+    def ratio(places: Any) -> float:
+        leaf_score, teacher_score = (spearmanr(side[places], np.array(human)[places]) for side in (ours, cosines))
+        return float(leaf_score.statistic / teacher_score.statistic)
+
+    draws = {"n_resamples": 1000, "method": "percentile", "vectorized": False}
+    expected = bootstrap((np.arange(100),), ratio, random_state=np.random.default_rng(0), **draws).confidence_interval
+    assert (found.retention.low, found.retention.high) == pytest.approx(tuple(expected))
     assert "spearman of the teacher" in str(found)
 
 

@@ -149,7 +149,7 @@ def test_a_truncated_vector_is_added_without_a_teacher(home: Any, leaf: Any, tex
         assert docs.spec.mrl == (32, 16)
         best = docs.search(texts[5])[0]
         assert (best.id, best.score) == (5, pytest.approx(1, abs=1e-5))
-        docs.add_mrl(32)  # again does no harm
+        docs.add_mrl(32, progress=None)  # again does no harm
         assert docs.spec.mrl == (32, 16)
         docs.index(documents([*texts, "topic77 new"]))
         assert docs.search("topic77 new")[0].id == 600

@@ -210,3 +210,7 @@ def test_a_document_is_a_copy() -> None:
     document = Document(1, "x", payload=payload)
     payload["b"] = 3  # type: ignore[assignment]
     assert document.payload == {"a": [1, 2]}
+
+
+def test_none_is_no_progress(docs: LeafCollection) -> None:
+    assert docs.index([Document(1, "text")], progress=None).added == 1

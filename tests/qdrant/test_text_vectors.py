@@ -97,9 +97,9 @@ def test_wrong_names_say_which_there_are(foreign):
         list(CollectionPairs("docs", text="meta.text", **foreign))
     with pytest.raises(CollectionError, match="no point fits"):
         list(CollectionPairs("docs", text="meta.text", vector="dense", where={"lang": "fr"}, **foreign))
-    with pytest.raises(CollectionError, match=r"gave no text with a vector|reading"):
+    with pytest.raises(CollectionError, match=r"has no text with a vector|reading"):
         list(CollectionPairs("docs", text="meta.text", vector="none", **foreign))
-    with pytest.raises(CollectionNotFoundError, match="'other'"):
+    with pytest.raises(CollectionNotFoundError, match=r"'other'.*Is the name right"):
         CollectionPairs("other", **({"path": foreign["path"] / "docs" / "x"} if "path" in foreign else foreign))
     with pytest.raises(InputError, match="give either path"):
         CollectionPairs("docs")

@@ -153,7 +153,7 @@ def test_langchains_openai_embeddings_may_send_texts_and_a_role(no_vocabulary: N
 
 
 @pytest.mark.parametrize("rows", [[97, 98], [[97], [98, 99]]])
-def test_token_numbers_that_nobody_can_read_here(address: str, no_vocabulary: None, rows: Any) -> None:
+def test_token_numbers_without_a_vocabulary_are_refused(address: str, no_vocabulary: None, rows: Any) -> None:
     code, answer, _ = post(address, {"input": rows, "model": "leaf"})
     assert code == 400
     assert "set check_embedding_ctx_length=False" in answer["error"]["message"]
@@ -186,7 +186,7 @@ def test_usage_counts_what_the_encoder_reads(leaf_path: Path, teacher_path: Path
             assert together == {"prompt_tokens": 13, "total_tokens": 13}
         long = post(address, {"input": "red " * 500})[1]["usage"]["total_tokens"]
         assert long == leaf_embed.load(leaf_path).space.max_tokens  # what is cut off is not counted
-    with serving(LetterEncoder()) as address:  # nobody can tell
+    with serving(LetterEncoder()) as address:  # no vocabulary to check against
         assert post(address, {"input": "a"})[1]["usage"] == {"prompt_tokens": 0, "total_tokens": 0}
 
 

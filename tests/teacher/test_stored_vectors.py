@@ -142,7 +142,7 @@ def test_an_iterator_is_read_once_and_whole():
         iter(stored)
 
 
-def test_nobody_is_there_to_embed():
+def test_no_encoder_is_given_to_embed():
     with pytest.raises(InputError, match="no encoder is given to embed 'a question'"):
         StoredVectors(pairs("a", "b"), "org/model").encode_query("a question")
 

@@ -109,8 +109,7 @@ def _series(report: TuneReport) -> dict[str, list[TuneRow]]:
     """The rows of each spec and first stage; the exact search of a spec is one of its own."""
     found: dict[str, list[TuneRow]] = {}
     for row in report.rows:
-        stage = "exact" if row.mrl is None else f"mrl_{row.mrl} {row.quantization}"
-        found.setdefault(f"{row.spec}: {stage}", []).append(row)
+        found.setdefault(f"{row.spec}: {row.stage}", []).append(row)
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from leaf_embed._extras import require
 from leaf_embed.evaluation.report.plots import Series, bars, lines, scatter
 
-__all__ = ["html_page"]
+__all__ = ["grid_row", "html_page"]
 
 Json: TypeAlias = Mapping[str, Any]
 
@@ -45,21 +45,21 @@ def html_page(report: Json) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     page: str = environment.from_string(text).render(
-        report={"worst_queries": (), **report, "sets": [{"worst_queries": (), **one} for one in report["sets"]]},
+        report={**report, "sets": [{"worst_queries": (), **one} for one in report["sets"]]},
         title=f"{report.get('leaf') or 'A leaf'} against its teacher",
         modes=MODES,
         facts=list(_facts(report)),
         figures=list(_figures(report)) if report["sets"] else [],
         sets=[_set_row(one) for one in report["sets"]],
         tasks=[_task_row(one) for one in report.get("tasks", ())],
-        grid=[_grid_row(point) for point in report["mean"]],
+        grid=[grid_row(point) for point in report["mean"]],
         cosines=[_cosine_row(one["name"], row) for one in report["sets"] for row in one.get("cosines", ())],
     )
     return page + "\n"
 
 
 def _facts(report: Json) -> Iterator[tuple[str, str, str]]:
-    """The few numbers that one came for: value, what it is, and a note."""
+    """The headline values: value, label, note."""
     for modes in [point["modes"] for point in report["mean"][:1]]:
         for mode in ("asymmetric", "symmetric"):
             yield _percent(modes[mode]), f"of the teacher's nDCG@10: {MODES[mode]}", _interval(modes[mode])
@@ -157,7 +157,8 @@ def _task_row(one: Json) -> list[str]:
     return [one["name"], one["kind"], f"{one['items']:,}", *scores, _retention(one)]
 
 
-def _grid_row(point: Json) -> list[str]:
+def grid_row(point: Json) -> list[str]:
+    """Returns the cells of a point: dimensions, storage, nDCG@10 of each mode, and the retention of the leaf's."""
     label = f"{point['dim']}{' rotated' if point['rotated'] else ''}"
     return [label, point["quantization"], *_scores(point["modes"])]
 

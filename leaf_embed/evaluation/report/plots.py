@@ -103,7 +103,7 @@ def scatter(series: Sequence[Series], title: str, x_label: str, y_label: str) ->
 
 
 def bars(series: Sequence[Series], title: str, x_label: str, y_label: str, width: float) -> str:
-    """Histograms over each other, as SVG for a page; x is the left border of a bar, ``width`` its breadth."""
+    """Histograms over each other, as SVG for a page; x is the left border of a bar, ``width`` its width."""
     with _figure(x_label, y_label) as (figure, axes):
         for number, one in enumerate(series):
             for x, y in one.points:

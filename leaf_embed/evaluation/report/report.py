@@ -16,8 +16,8 @@ from leaf_embed._files import write_json, write_text
 from leaf_embed.canaries import CanaryReport
 from leaf_embed.evaluation.bootstrap import Retention, mean_retention
 from leaf_embed.evaluation.latency import Latency
-from leaf_embed.evaluation.report.page import html_page
-from leaf_embed.evaluation.report.results import GridPoint, Mode, SetReport
+from leaf_embed.evaluation.report.page import grid_row, html_page
+from leaf_embed.evaluation.report.results import Mode, SetReport
 from leaf_embed.evaluation.size import ModelSize
 from leaf_embed.evaluation.tasks import TaskReport
 from leaf_embed.reports import FORMAT, VERSION, markdown
@@ -130,23 +130,16 @@ class EvaluationReport:
             whole: Every set at every point; else every set at the first point, and the means at every point.
         """
         shown = [(one.name, point) for one in self.sets for point in (one.points if whole else one.points[:1])]
-        rows: list[Sequence[str]] = [HEADER, *(_row(name, point) for name, point in shown)]
+        rows: list[Sequence[str]] = [HEADER, *([name, *grid_row(point.to_dict())] for name, point in shown)]
         if len(self.sets) > 1:
-            rows += [self._mean_row(number) for number in range(len(self.sets[0].points))]
+            label, count = f"mean of {len(self.sets)}", len(self.sets[0].points)
+            rows += [[label, *grid_row(self._mean_dict(number))] for number in range(count)]
         return markdown(rows, left=(0, 2))
 
     @property
     def _is_long(self) -> bool:
         """True if every set at every point would be too long for a terminal."""
         return len(self.sets) > 1 and sum(len(one.points) for one in self.sets) > LONG
-
-    def _mean_row(self, number: int) -> Sequence[str]:
-        point = self.sets[0].points[number]
-        cells = [f"mean of {len(self.sets)}", point.label, point.quantization, f"{self.mean('teacher', number):.4f}"]
-        modes: tuple[Mode, ...] = ("asymmetric", "symmetric")
-        for mode in modes:
-            cells += [f"{self.mean(mode, number):.4f}", str(self.retention(mode, number) or "-")]
-        return cells
 
     def __str__(self) -> str:
         head = f"nDCG@10 in {self.space.describe()}"
@@ -160,14 +153,6 @@ class EvaluationReport:
         lines += [str(found) for found in (*self.tasks, self.canaries, self.latency) if found is not None]
         lines += [f"{who}: {size}" for who, size in self.sizes.items()]
         return "\n".join(lines)
-
-
-def _row(name: str, point: GridPoint) -> Sequence[str]:
-    cells = [name, point.label, point.quantization, f"{point.results['teacher'].ndcg:.4f}"]
-    modes: tuple[Mode, ...] = ("asymmetric", "symmetric")
-    for mode in modes:
-        cells += [f"{point.results[mode].ndcg:.4f}", str(point.retention[mode] or "-")]
-    return cells
 
 
 def _alignment(one: SetReport) -> str:

@@ -6,10 +6,10 @@ everything is checked before it reaches them, and they know nothing of texts, do
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from leaf_embed.errors import CollectionError, LeafEmbedError
 from leaf_embed.qdrant.query.bm25 import SparseVector
@@ -17,6 +17,9 @@ from leaf_embed.qdrant.query.filters import FilterJson
 from leaf_embed.qdrant.query.plan import SearchPlan
 from leaf_embed.qdrant.schema.layout import StoredVector
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "NewPoint",
@@ -44,6 +47,11 @@ class NewPoint:
     vectors: Mapping[str, list[float] | SparseVector]
     payload: dict[str, Any]
 
+    def named(self, sparse: Callable[..., Any]) -> Any:
+        """Returns the vectors by name, or the only one if it has none; ``sparse`` makes the engine's sparse vectors."""
+        found = {k: sparse(**v.to_json()) if isinstance(v, SparseVector) else v for k, v in self.vectors.items()}
+        return found.get("") or found
+
 
 @dataclass(frozen=True)
 class Record:
@@ -52,6 +60,13 @@ class Record:
     id: PointId
     payload: Mapping[str, Any]
     vector: list[float] | None = None
+
+    @classmethod
+    def of(cls, point: Any, vector: str, **more: Any) -> Self:
+        """Returns an engine's record or scored point as one of ours, with its vector ``vector``."""
+        name = point.id if isinstance(point.id, int) else str(point.id)
+        row = point.vector.get(vector) if isinstance(point.vector, dict) else point.vector
+        return cls(name, point.payload or {}, row, **more)
 
 
 @dataclass(frozen=True)
@@ -145,7 +160,7 @@ class Store(Protocol):
         ...
 
     def holds(self, name: str) -> bool:
-        """Returns whether there is a collection of this name, whoever made it."""
+        """Returns whether there is a collection of this name, also one that another program made."""
         ...
 
     def resolve(self, alias: str) -> str | None:
@@ -168,7 +183,7 @@ class Store(Protocol):
         ...
 
     def open(self, name: str, vector: str) -> Points:
-        """Opens a collection that exists, whoever made it, to read and rank by its vector ``vector``."""
+        """Opens a collection, also one that another program made, to read and rank by its vector ``vector``."""
         ...
 
 

@@ -24,7 +24,7 @@ from leaf_embed.qdrant.backends.client_collections import (
     new_vector_call,
     read_call,
     require_free,
-    require_kept,
+    require_metadata,
     switch_call,
     write_call,
 )
@@ -76,7 +76,7 @@ class ClientStore:
         require_free(metadata.name, self.names())
         for call in creation_calls(metadata):
             self._sender.send(call)
-        require_kept(metadata.name, self.read(metadata.name))
+        require_metadata(metadata.name, self.read(metadata.name))
         return self.open(metadata.name, metadata.spec.full_name)
 
     def open(self, name: str, vector: str) -> ClientPoints:

@@ -25,7 +25,7 @@ __all__ = [
     "new_vector_call",
     "read_call",
     "require_free",
-    "require_kept",
+    "require_metadata",
     "switch_call",
     "vectors_config",
     "write_call",
@@ -98,7 +98,7 @@ def require_free(name: str, names: Sequence[str]) -> None:
         )
 
 
-def require_kept(name: str, stored: Any) -> None:
+def require_metadata(name: str, stored: Any) -> None:
     """Refuses a server that does not keep the metadata of a collection."""
     if stored is None:
         raise CollectionError(

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from leaf_embed.qdrant.backends.base import NewPoint, Page, PointId, Record, ScoredPoint, Selection
 from leaf_embed.qdrant.backends.client_calls import AGAIN, Call, client_models
-from leaf_embed.qdrant.query.bm25 import SparseVector
 from leaf_embed.qdrant.query.plan import SearchPlan, vector_selector
 
 __all__ = ["PointCalls"]
@@ -29,8 +28,8 @@ class PointCalls:
         self._name, self._vector = name, vector
 
     def upsert(self, points: Sequence[NewPoint]) -> Iterator[Call[None]]:
-        struct = self._models.PointStruct
-        rows = [struct(id=p.id, vector=self._vectors_of(p), payload=p.payload) for p in points]
+        struct, sparse = self._models.PointStruct, self._models.SparseVector
+        rows = [struct(id=p.id, vector=p.named(sparse), payload=p.payload) for p in points]
         for part in _parts(rows, _rows(point.vectors for point in points)):
             yield self._write("upsert", f"writing {len(rows)} points", points=part)
 
@@ -67,7 +66,7 @@ class PointCalls:
         return self._call(
             "retrieve",
             f"reading {len(ids)} points",
-            lambda records: [self._record(record) for record in records],
+            lambda records: [Record.of(record, self._vector) for record in records],
             ids=list(ids),
             with_payload=True,
             with_vectors=vector and vector_selector(self._vector),
@@ -79,7 +78,7 @@ class PointCalls:
         return self._call(
             "scroll",
             "reading",
-            lambda answer: Page([self._record(record) for record in answer[0]], answer[1]),
+            lambda answer: Page([Record.of(record, self._vector) for record in answer[0]], answer[1]),
             scroll_filter=self._filter(where),
             limit=size,
             offset=after,
@@ -112,27 +111,13 @@ class PointCalls:
         sent = {"collection_name": self._name, "wait": True, **kwargs}
         return Call(method, sent, f"{action} in {self._name!r}", lambda _: None, AGAIN)
 
-    def _vectors_of(self, point: NewPoint) -> Any:
-        """Returns vectors by name, or the only one if it has none."""
-        sparse = self._models.SparseVector.model_validate
-        named = {k: sparse(v.to_json()) if isinstance(v, SparseVector) else v for k, v in point.vectors.items()}
-        return named.get("") or named
-
     def _filter(self, where: Selection) -> Any:
         return self._models.Filter.model_validate(where) if isinstance(where, dict) else where
 
-    def _record(self, record: Any) -> Record:
-        return Record(record.id, record.payload or {}, self._row(record.vector))
-
     def _answers(self, answers: Sequence[Any]) -> list[list[ScoredPoint]]:
-        return [[self._scored(point) for point in answer.points] for answer in answers]
-
-    def _scored(self, point: Any) -> ScoredPoint:
-        return ScoredPoint(point.id, point.payload or {}, self._row(point.vector), float(point.score))
-
-    def _row(self, value: Any) -> list[float] | None:
-        row: list[float] | None = value.get(self._vector) if isinstance(value, dict) else value
-        return row
+        return [
+            [ScoredPoint.of(point, self._vector, score=point.score) for point in answer.points] for answer in answers
+        ]
 
 
 def _rows(vectors: Iterable[Mapping[str, Any]]) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from leaf_embed.errors import CollectionError
 from leaf_embed.qdrant.backends.base import NewPoint, Page, PointId, Record, ScoredPoint, Selection, mapped_errors
 from leaf_embed.qdrant.backends.edge_lock import lock_shard
-from leaf_embed.qdrant.backends.edge_requests import edge_config, edge_filter, edge_request, edge_vectors, engine
+from leaf_embed.qdrant.backends.edge_requests import edge_config, edge_filter, edge_request, engine
 from leaf_embed.qdrant.query.plan import SearchPlan, vector_selector
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.spec import mrl_name
@@ -46,7 +46,7 @@ class EdgePoints:
             yield self._shard
 
     def upsert(self, points: Sequence[NewPoint]) -> None:
-        rows = [self._edge.Point(p.id, edge_vectors(self._edge, p.vectors), p.payload) for p in points]
+        rows = [self._edge.Point(p.id, p.named(self._edge.SparseVector), p.payload) for p in points]
         with self._using(f"writing {len(rows)} points to") as shard:
             shard.update(self._edge.UpdateOperation.upsert_points(rows))
 
@@ -72,7 +72,7 @@ class EdgePoints:
     def records(self, ids: Sequence[PointId], *, vector: bool) -> list[Record]:
         with self._using(f"reading {len(ids)} points of") as shard:
             found = shard.retrieve(list(ids), True, vector and vector_selector(self._vector))
-        return [self._record(record) for record in found]
+        return [Record.of(record, self._vector) for record in found]
 
     def page(
         self, after: PointId | None, size: int, where: Selection, *, vector: bool, keys: Sequence[str] | None = None
@@ -86,12 +86,13 @@ class EdgePoints:
         )
         with self._using("reading") as shard:
             records, following = shard.scroll(request)
-        return Page([self._record(r) for r in records], None if following is None else _point_id(following))
+        return Page([Record.of(r, self._vector) for r in records], None if following is None else _point_id(following))
 
     def query(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
         request = self._edge.QueryBatchRequest([edge_request(self._edge, plan.body) for plan in plans])
         with self._using("searching" if len(plans) == 1 else f"searching {len(plans)} times in") as shard:
-            return [[self._scored(point) for point in answer] for answer in shard.query_batch(request)]
+            answers = shard.query_batch(request)
+        return [[ScoredPoint.of(point, self._vector, score=point.score) for point in answer] for answer in answers]
 
     def count(self, where: Selection = None) -> int:
         request = self._edge.CountRequest(exact=True, filter=edge_filter(self._edge, where))
@@ -149,16 +150,6 @@ class EdgePoints:
                 f"the child process that optimizes {self._name!r} ended with code {done.returncode}: "
                 f"{done.stderr.strip()[-500:]}. {UNFINISHED}"
             )
-
-    def _record(self, record: Any) -> Record:
-        return Record(_point_id(record.id), record.payload or {}, self._row(record.vector))
-
-    def _scored(self, point: Any) -> ScoredPoint:
-        return ScoredPoint(_point_id(point.id), point.payload or {}, self._row(point.vector), float(point.score))
-
-    def _row(self, value: Any) -> list[float] | None:
-        row: list[float] | None = value.get(self._vector) if isinstance(value, dict) else value
-        return row
 
 
 def _point_id(value: Any) -> PointId:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 from leaf_embed._extras import require
 from leaf_embed.qdrant.backends.base import Selection
-from leaf_embed.qdrant.query.bm25 import SparseVector
 from leaf_embed.qdrant.schema.documents import PAYLOAD
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.quantization import quantization
@@ -19,7 +17,6 @@ __all__ = [
     "edge_filter",
     "edge_index_operations",
     "edge_request",
-    "edge_vectors",
     "engine",
     "quantization_config",
 ]
@@ -71,13 +68,6 @@ def _bm25_config(edge: Any, spec: CollectionSpec) -> dict[str, Any] | None:
         return None
     memory = _memory(edge, spec.graph_memory)
     return {BM25: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf, memory=memory)}
-
-
-def edge_vectors(edge: Any, vectors: Mapping[str, list[float] | SparseVector]) -> Any:
-    """Returns vectors by name, or the only one if it has none."""
-    sparse = edge.SparseVector
-    named = {name: sparse(**v.to_json()) if isinstance(v, SparseVector) else v for name, v in vectors.items()}
-    return named.get("") or named
 
 
 def _mrl_config(edge: Any, spec: CollectionSpec, dim: int) -> Any:

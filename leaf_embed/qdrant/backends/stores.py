@@ -83,33 +83,37 @@ def find_collection(store: Store, name: str) -> str:
         CollectionNotFoundError: There is none of this name; the message lists those that are there.
     """
     names = store.names()
-    if check_name(name) in names:
-        return name
-    return require_found(store.place, name, names, store.resolve(name))
+    resolved = None if check_name(name) in names else store.resolve(name)
+    return require_found(store.place, name, names, resolved)
 
 
 def find_any(store: Store, name: str) -> str:
-    """Returns the name of a collection that is there, whoever made it and whatever its name, aliases resolved.
+    """Returns the name of a collection that is there, also one that another program made, aliases resolved.
 
     Raises:
         CollectionNotFoundError: There is none of this name; the message lists those that are there.
     """
-    return name if store.holds(name) else require_found(store.place, name, store.names(), store.resolve(name))
+    if store.holds(name):
+        return name
+    return require_found(store.place, name, store.names(), store.resolve(name), "Is the name right?")
 
 
-def require_found(place: str, name: str, names: list[str], resolved: str | None) -> str:
-    """Returns the collection of an alias, or raises an error that lists the collections.
+def require_found(
+    place: str,
+    name: str,
+    names: list[str],
+    resolved: str | None,
+    advice: str = "Make one with LeafCollection.create (or: leaf-embed index).",
+) -> str:
+    """Returns the collection of a name or alias, or raises an error that lists the collections.
 
     Raises:
         CollectionNotFoundError: It stands for nothing.
     """
-    if resolved is not None:
-        return resolved
+    if resolved is not None or name in names:
+        return resolved or name
     there = ", ".join(map(repr, names)) or "none"
-    raise CollectionNotFoundError(
-        f"{place} holds no collection {name!r}; collections there: {there}. "
-        "Make one with LeafCollection.create (or: leaf-embed index)."
-    )
+    raise CollectionNotFoundError(f"{place} holds no collection {name!r}; collections there: {there}. {advice}")
 
 
 def switch_alias(alias: str, name: str, *, client: QdrantClient) -> None:

@@ -43,7 +43,7 @@ class Quantization:
 
 
 # Candidates: on 30,000 x 768 vectors int8 and turbo4 lose nothing, turbo2 needs 4 times oversampling for .976, and
-# one-bit codes stay below .35 even with 4 times; they pay only for very many dimensions.
+# one-bit quantization stays below .35 even with 4 times; it pays only for very many dimensions.
 QUANTIZATIONS = {
     entry.name: entry
     for entry in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant.schema.quantization import quantization
@@ -22,17 +22,8 @@ SMALL_SPACE = 128  # up to here a comparison with every full vector costs hardly
 # qdrant_presets.py).
 STEP = 16
 
+Disk: TypeAlias = Literal["cold", "cached"]
 Memory: TypeAlias = Literal["cold", "cached", "pinned"]
-CHOICES: dict[str, tuple[str, ...]] = {
-    "distance": ("auto", "cosine", "dot"),
-    "datatype": ("float32", "float16"),
-    "binary_query": ("default", "binary", "scalar4bits", "scalar8bits"),
-    "full_memory": ("cold", "cached"),
-    "codes_memory": ("cold", "cached", "pinned"),
-    "graph_memory": ("cold", "cached", "pinned"),
-    "payload_memory": ("cold", "cached"),
-    "sparse": ("none", "bm25"),
-}
 INDEX_KINDS = ("keyword", "integer", "float", "bool", "datetime", "text", "uuid", "geo")
 
 
@@ -72,7 +63,7 @@ class CollectionSpec:
         codes_memory: Memory of the quantized vectors (of the truncated ones without quantization): ``"pinned"`` never
             leaves memory; the engines treat unquantized vectors as cached.
         graph_memory: Memory of the graph.
-        payload_memory: Memory of texts and payloads.
+        payload_memory: Disk of texts and payloads.
         sparse: ``"bm25"`` also stores a sparse BM25 vector of each document, for searches with ``hybrid=True``;
             ``"none"`` does not.
         language: Language of stop words and stems for BM25: ``"english"``, ``"german"``, and so on.
@@ -96,10 +87,10 @@ class CollectionSpec:
     index_from_kb: int = 10_000
     datatype: Literal["float32", "float16"] = "float32"
     binary_query: Literal["default", "binary", "scalar4bits", "scalar8bits"] = "default"
-    full_memory: Memory = "cold"
+    full_memory: Disk = "cold"
     codes_memory: Memory = "pinned"
     graph_memory: Memory = "cached"
-    payload_memory: Memory = "cold"
+    payload_memory: Disk = "cold"
     sparse: Literal["none", "bm25"] = "none"
     language: str = "english"
     payload_indexes: tuple[tuple[str, str], ...] | Mapping[str, str] = ()
@@ -205,6 +196,9 @@ class CollectionSpec:
     def from_dict(cls, value: dict[str, Any]) -> CollectionSpec:
         """Reads the JSON form."""
         return cls(**{**value, "mrl": tuple(value["mrl"])})
+
+
+CHOICES = {name: get_args(kind) for name, kind in get_type_hints(CollectionSpec).items() if get_origin(kind) is Literal}
 
 
 def _indexes(value: Any) -> tuple[tuple[str, str], ...]:

@@ -89,7 +89,7 @@ def test_words_are_scored_by_bm25(home: Any, leaf: Any) -> None:
             assert [score for _, score in words] == pytest.approx(best, rel=1e-4)
 
 
-def test_both_rankings_are_fused_by_places(home: Any, leaf: Any) -> None:
+def test_both_rankings_are_fused_by_ranks(home: Any, leaf: Any) -> None:
     documents = [f"salt topic{i % 9}" + " moon" * i for i in range(60)]  # no two of one length: no two scores are equal
     with LeafCollection.create("docs", leaf, spec=SPEC, **home) as docs:
         docs.index([Document(i, text) for i, text in enumerate(documents)])
