@@ -13,7 +13,7 @@ from leaf_embed._files import replacing_file, write_json
 from leaf_embed.errors import InputError
 from leaf_embed.export.card_snippets import usage
 from leaf_embed.format import GRAPHS, PARITY_FILE, LeafInfo, read_leaf
-from leaf_embed.reports import read_report
+from leaf_embed.reports import CARD_VERSIONS, read_report
 
 __all__ = ["CARD_FILE", "EVALUATION_FILE", "write_card"]
 
@@ -38,7 +38,7 @@ def write_card(
 
     Raises:
         NotALeafError: No leaf there.
-        InputError: The report is of another space.
+        InputError: The report is of another space, or of a version that this release does not read.
     """
     path = Path(directory)
     info = read_leaf(path)
@@ -51,7 +51,7 @@ def write_card(
             )
         write_json(path / EVALUATION_FILE, report)
     elif (path / EVALUATION_FILE).is_file():
-        report = read_report(path / EVALUATION_FILE)
+        report = read_report(path / EVALUATION_FILE, CARD_VERSIONS)
     if card.is_file() and MARK not in card.read_text(encoding="utf-8"):
         return None
     with replacing_file(card) as temporary:

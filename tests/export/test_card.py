@@ -58,6 +58,18 @@ def test_a_report_gives_a_retention_table_and_is_kept(copy):
     assert read_report(copy / "evaluation.json")["sets"][0]["name"] == "rivers"
 
 
+def test_a_card_shows_a_report_of_the_version_before(copy):
+    old = report(read_leaf(copy).space) | {"version": 1}
+    (copy / "evaluation.json").write_text(json.dumps(old))
+    assert write_card(copy) == copy / "README.md"
+    assert "0.5000 = 90.0% (85.0 to 95.0)" in (copy / "README.md").read_text()
+    with pytest.raises(InputError, match="version 1; this release reads 2 here"):
+        read_report(copy / "evaluation.json")
+    (copy / "evaluation.json").write_text(json.dumps(old | {"version": 3}))
+    with pytest.raises(InputError, match="version 3; this release reads 1 and 2 here"):
+        write_card(copy)
+
+
 def test_a_report_of_another_space_and_other_files_are_refused(copy, tmp_path):
     with pytest.raises(InputError, match="fingerprint 0123"):
         write_card(copy, report=report(read_leaf(copy).space) | {"fingerprint": "0123"})
