@@ -103,7 +103,7 @@ def _open_query(
         encoder = SentenceTransformerEncoder(directory, declared=Declared(space=info.space))
         encoder.canary_cosines = info.canary_cosines
         return encoder
-    if info.kind == "static":
+    if not info.needs_graph:
         from leaf_embed.encoders.static import StaticEncoder
 
         return StaticEncoder(directory, info=info)

@@ -56,7 +56,7 @@ def command(
 
     if dim is not None:
         leaf = truncate_leaf(leaf, target or leaf, dim)
-    if info.kind == "transformer":
+    if info.needs_graph:
         for variant, parity in export(leaf, _texts(corpus)).items():
             output.print(
                 f"{variant:<8} {parity.bytes / 1e6:6.1f} MB   cosine mean {parity.mean_cosine:.5f}, "
