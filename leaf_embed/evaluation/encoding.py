@@ -19,7 +19,7 @@ from leaf_embed.vectors import FloatArray
 
 __all__ = ["EncodedSet", "encode_set"]
 
-ENCODE_BLOCK = 1024  # texts between two progress reports; also bounds what an encoder tokenises at a time
+ENCODE_BLOCK = 1024  # texts between two progress reports; also bounds what an encoder tokenizes at a time
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,7 +49,7 @@ class EvaluationIndex:
     """The texts of one evaluation set as sorted 64-bit hashes: 8 bytes per text and per distinct 13-gram."""
 
     def __init__(self, name: str, texts: Iterable[str]) -> None:
-        """Read the texts once.
+        """Reads the texts once.
 
         Args:
             name: Name of the set.

@@ -28,7 +28,7 @@ class Exclusion:
     """
 
     def __init__(self, texts: Iterable[Text | str] = ()) -> None:
-        """Read the texts once; their roles do not matter."""
+        """Reads the texts once; their roles do not matter."""
         self._keys = {_key(text if isinstance(text, str) else text.text) for text in texts}
 
     def __len__(self) -> int:

@@ -22,7 +22,7 @@ STEPS = 900  # about one pass over the demo's texts: three to four minutes on tw
 
 def command(
     directory: Annotated[Path, typer.Option("--output", help="Directory to keep everything in.")] = Path("leaf-demo"),
-    max_steps: Annotated[int, typer.Option(help="Optimiser steps of the distillation.")] = STEPS,
+    max_steps: Annotated[int, typer.Option(help="Optimizer steps of the distillation.")] = STEPS,
 ) -> None:
     """Distil a leaf from all-MiniLM-L6-v2 on the documentation of your own Python, and search with it.
 

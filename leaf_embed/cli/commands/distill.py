@@ -105,7 +105,7 @@ def command(
     ] = None,
     max_steps: Annotated[
         int | None,
-        typer.Option(help="Optimiser steps at most; the schedule adapts to it.", rich_help_panel=TRAINING),
+        typer.Option(help="Optimizer steps at most; the schedule adapts to it.", rich_help_panel=TRAINING),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the order of the texts.", rich_help_panel=TRAINING)] = None,
     track: Annotated[
