@@ -133,7 +133,7 @@ def measure(bench: Bench, name: str, sources: dict[str, str], steps: int, folder
 def name_of(directory: Path) -> str:
     """Which student a leaf is."""
     info = read_leaf(chain(directory)[-1])
-    if info.kind == "static":
+    if not info.needs_graph:
         return "static"
     names = {(numbers, HEADS.get(name, ())): name for name, numbers in LAYERS.items() if name != THEIRS}
     layers, head = info.recipe["layers"], tuple(info.recipe.get("head", ()))
@@ -146,7 +146,7 @@ def name_of(directory: Path) -> str:
 def finished(bench: Bench, directory: Path) -> dict[str, Any]:
     """The point of a leaf."""
     info = read_leaf(directory)
-    leaf = leaf_embed.load(directory, variant="auto" if info.kind == "static" else "float32")
+    leaf = leaf_embed.load(directory, variant="float32" if info.needs_graph else "auto")
     turn = np.eye(info.space.dim) if leaf.rotation is None else leaf.rotation.matrix.T  # back: they are orthogonal
     seconds, texts = spent(directory)
     share = bench.retention(bench.scores(lambda queries: leaf.encode_query(queries) @ turn))

@@ -32,7 +32,7 @@ from leaf_embed.distill import DistillConfig, TeacherCache, Text
 from leaf_embed.distill.dataset import TokenizedTexts
 from leaf_embed.distill.progress import Alignment
 from leaf_embed.distill.students.transformer import TransformerStudent
-from leaf_embed.distill.train import measure_alignment, train
+from leaf_embed.distill.train import TrainingRun, measure_alignment
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder, wants_bfloat16
 from leaf_embed.vectors import cosine
 
@@ -146,14 +146,11 @@ def train_ours(work: Work, folder: Path) -> dict[str, Any]:
     before = measure_alignment(student, work.held_out)
     memory: dict[int, float] = {}
     began = time.perf_counter()
-    steps = train(
-        student,
+    steps = TrainingRun(student, work.config, "benchmark").train(
         work.texts,
         TokenizedTexts(np.empty(0, np.uint32), np.zeros(1, np.int64), work.texts.rows[:0], work.texts.cache),
-        work.config,
-        checkpoint=folder / "none.pt",
-        identity="benchmark",
-        progress=lambda at: memory.setdefault(at.step, private_mib()) if at.step % 10 == 0 else None,
+        folder / "none.pt",
+        lambda at: memory.setdefault(at.step, private_mib()) if at.step % 10 == 0 else None,
     )
     seconds = time.perf_counter() - began
     after = measure_alignment(student, work.held_out)

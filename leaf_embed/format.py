@@ -34,6 +34,7 @@ __all__ = [
     "Variant",
     "graphs_for",
     "read_leaf",
+    "read_parity",
     "write_leaf",
 ]
 
@@ -74,6 +75,11 @@ class LeafInfo:
     kind: Kind = "transformer"
     canary_cosines: Mapping[Role, float] = field(default_factory=dict)
 
+    @property
+    def needs_graph(self) -> bool:
+        """Whether queries are answered by an ONNX graph; a static leaf answers by its table."""
+        return self.kind != "static"
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the versioned JSON form."""
         return {
@@ -106,6 +112,22 @@ def _kind(name: Any) -> Kind:
         raise ValueError(f"unknown kind {name!r}")
     kind: Kind = name
     return kind
+
+
+def read_parity(directory: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+    """Returns the content of ``parity.json``: what was measured of each graph by its variant; empty without the file.
+
+    Raises:
+        NotALeafError: The file is damaged.
+    """
+    file = Path(directory) / PARITY_FILE
+    if not file.is_file():
+        return {}
+    try:
+        value: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise NotALeafError(f"cannot read {file} ({error}); the file is damaged: export the leaf again") from error
+    return value
 
 
 def write_leaf(directory: str | os.PathLike[str], info: LeafInfo) -> None:

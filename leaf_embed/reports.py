@@ -10,21 +10,23 @@ from typing import Any
 
 from leaf_embed.errors import InputError
 
-__all__ = ["FORMAT", "VERSION", "markdown", "read_report"]
+__all__ = ["CARD_VERSIONS", "FORMAT", "VERSION", "markdown", "read_report"]
 
 FORMAT = "leaf-embed/evaluation"
 VERSION = 2
+CARD_VERSIONS = (1, VERSION)  # those that hold what a model card shows
 
 
-def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_report(path: str | os.PathLike[str], versions: Sequence[int] = (VERSION,)) -> dict[str, Any]:
     """Reads a report that ``leaf-embed evaluate --output`` wrote, in its JSON form.
 
     Args:
         path: The JSON file, or a directory that holds exactly one report, such as a leaf's.
+        versions: Versions of the format that the caller can use.
 
     Raises:
         InputError: The file cannot be read or is something else, the directory holds no report or several, or the
-            report has another version.
+            report's version is not one of ``versions``.
     """
     place = Path(path)
     if place.is_dir():
@@ -45,10 +47,10 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{place} is no evaluation report: expected the format {FORMAT!r}. Make one with: leaf-embed evaluate "
             f"--output {place.with_name('report.json')}"
         )
-    if value.get("version") != VERSION:
+    if value.get("version") not in versions:
         raise InputError(
-            f"{place} is an evaluation report of version {value.get('version')!r}; this release reads {VERSION}. "
-            "Evaluate again, or update leaf-embed"
+            f"{place} is an evaluation report of version {value.get('version')!r}; this release reads "
+            f"{' and '.join(map(str, versions))} here. Evaluate again, or update leaf-embed"
         )
     return value
 

@@ -18,7 +18,7 @@ LONGEST = 64  # tokens; from there on the fused kernel is faster (measured in ex
 
 @contextmanager
 def short_text_attention(model: SentenceTransformer) -> Iterator[None]:
-    """Has a student on a CPU attend by plain products over up to 64 tokens, by the fused kernel beyond, in its block.
+    """Replaces attention over up to 64 tokens by plain matrix products while the block runs.
 
     Models whose attention cannot be chosen, and models on a GPU, stay as they are.
     """

@@ -7,7 +7,7 @@ process does with the whole batch, up to the order of additions.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -34,8 +34,8 @@ class Processes(Protocol):
     rank: int
     count: int
 
-    def first(self, value: T) -> T:
-        """Returns the first process's value, in every process."""
+    def first(self, make: Callable[[], T]) -> T:
+        """Calls a function in the first process alone, and returns its result in every process."""
         ...
 
     def wait(self) -> None:
@@ -61,8 +61,8 @@ class Alone:
     rank = 0
     count = 1
 
-    def first(self, value: T) -> T:
-        return value
+    def first(self, make: Callable[[], T]) -> T:
+        return make()
 
     def wait(self) -> None:
         pass
@@ -89,12 +89,13 @@ class Several:
         self.rank: int = self._state.process_index
         self.count: int = self._state.num_processes
 
-    def first(self, value: T) -> T:
+    def first(self, make: Callable[[], T]) -> T:
         import torch
 
-        held = [value]
+        held: list[Any] = [None if self.rank else make()]
         torch.distributed.broadcast_object_list(held)
-        return held[0]
+        result: T = held[0]
+        return result
 
     def wait(self) -> None:
         self._state.wait_for_everyone()

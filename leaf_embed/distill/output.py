@@ -50,7 +50,7 @@ class Output:
 
         Args:
             student: The trained student, rotated if its space is.
-            info: What ``leaf.json`` says.
+            info: Content of ``leaf.json``.
             rotation: The rotation of its space.
             sample: Texts to compare the graphs with the model on.
             progress: Called with the stage "export".

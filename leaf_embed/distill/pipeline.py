@@ -26,7 +26,6 @@ from leaf_embed.distill.tracking import tracking
 from leaf_embed.distill.train import TrainingResult, align
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.rotation import Rotation
-from leaf_embed.errors import CorpusError
 from leaf_embed.export.onnx import Parity
 from leaf_embed.format import LeafInfo
 from leaf_embed.progress import Progress, no_progress
@@ -137,15 +136,15 @@ def distill(
     out = Output(Path(output), export_graphs)
     group.wait()
     side = TeacherSide.of(teacher, corpus, exclude, cache or out.work / "cache")
-    kept = None if space_of is None else rotation_of(space_of, side.space)
+    shared = None if space_of is None else rotation_of(space_of, side.space)
     built = kind.build(options, side.encoder, side.space, config)
     limit = min(config.max_tokens, built.max_tokens)
     out.work.mkdir(parents=True, exist_ok=True)
-    rows, skipped = group.first(None if group.rank else side.fill(built, limit, progress)) or _no_texts()
+    rows, skipped = group.first(lambda: side.fill(built, limit, progress))
     stored = side.open()
     learned, held_out = split(rows, stored, config, lambda rows: built.tokenize(stored, rows, limit))
     learned_rows = np.setdiff1d(rows, held_out.rows)
-    rotation, truncation = _rotation(learned_rows, held_out, config, kept or built.rotation)
+    rotation, truncation = _rotation(learned_rows, held_out, config, shared or built.rotation)
     with tracking([] if group.rank else track, out.work, config.to_dict()) as log:
         result = align(built, learned, held_out, config, out.work, progress=progress, log=log)
     if rotation is not None:
@@ -173,19 +172,14 @@ def distill(
     return report
 
 
-def _no_texts() -> tuple[Rows, dict[str, int]]:
-    raise CorpusError("the first process gave no texts")
-
-
 def _rotation(
-    rows: Rows, held_out: TokenizedTexts, config: DistillConfig, kept: Rotation | None
+    rows: Rows, held_out: TokenizedTexts, config: DistillConfig, shared: Rotation | None
 ) -> tuple[Rotation | None, tuple[Truncation, ...]]:
-    """The rotation that is kept, or the one that the recipe wants; and what it is worth, on held-out texts."""
-    if kept is None and config.mrl != "rotate":
+    """Returns the rotation, and how well truncated vectors retain neighbours, on held-out texts."""
+    if shared is None and config.mrl != "rotate":
         return None, ()
-    cache = held_out.cache
-    rotation = kept or fit_cached_rotation(cache, rows)
-    return rotation, compare_truncation(cache.vectors(held_out.rows), rotation)
+    rotation = shared or fit_cached_rotation(held_out.cache, rows)
+    return rotation, compare_truncation(held_out.cache.vectors(held_out.rows), rotation)
 
 
 def _metrics(report: DistillReport, result: TrainingResult) -> dict[str, Any]:

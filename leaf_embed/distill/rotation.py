@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leaf_embed.encoders.rotation import Rotation
+from leaf_embed.encoders.transformer import last_layer
 from leaf_embed.errors import InputError
 from leaf_embed.teacher.cache import Rows, TeacherCache
 from leaf_embed.vectors import FloatArray, principal_axes, truncate
@@ -70,10 +71,9 @@ def fold(model: SentenceTransformer, rotation: Rotation) -> None:
     """
     import torch
 
-    layers: list[Any] = [module for module in model if hasattr(module, "linear") or hasattr(module, "embedding")]
-    if not layers:
+    last = last_layer(model)
+    if last is None:
         raise InputError("this student ends in no layer that could take a rotation; distil without --mrl rotate")
-    last = layers[-1]
     axes = torch.from_numpy(rotation.matrix).double()
     with torch.no_grad():
         if hasattr(last, "linear"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ from leaf_embed.teacher.cache import Rows
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TrainingResult", "align", "learning_rate", "measure_alignment", "train"]
+__all__ = ["TrainingResult", "TrainingRun", "align", "learning_rate", "measure_alignment"]
 
 EVALUATIONS = 10  # times per run that the held-out texts are measured
 CHECKPOINT_SECONDS = 60.0
@@ -123,15 +123,7 @@ def align(
     before = measure()
     progress("warm start", 1, 1, f"held-out loss {before.loss:.4f}, cosine {before.cosine:.4f}" if before else "")
     began = time.monotonic()
-    steps = train(
-        student,
-        learned,
-        held_out,
-        config,
-        checkpoint=folder / "checkpoint.pt",
-        identity=identity,
-        progress=show,
-    )
+    steps = TrainingRun(student, config, identity).train(learned, held_out, folder / "checkpoint.pt", show)
     return TrainingResult(steps, time.monotonic() - began, before, measure())
 
 
@@ -146,10 +138,18 @@ def _identity(student: Student, texts: TokenizedTexts, config: DistillConfig) ->
     return digest.hexdigest()
 
 
-class _Run:
+class TrainingRun:
     """One training run: student, optimizers and the best weights so far; can be saved and resumed exactly."""
 
     def __init__(self, student: Student, config: DistillConfig, identity: str) -> None:
+        """Begins a run.
+
+        Args:
+            student: A student after :meth:`~leaf_embed.distill.students.base.Student.start`; put into evaluation mode,
+                so that dropout is off: the targets are exact.
+            config: The recipe.
+            identity: Identifies texts, student and recipe of this run.
+        """
         self.student = student
         self.model = student.model.eval()
         self.config = config
@@ -229,78 +229,63 @@ class _Run:
             self.best_loss = loss
             self.best_state = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
+    def train(
+        self,
+        texts: TokenizedTexts,
+        held_out: TokenizedTexts,
+        checkpoint: Path,
+        log: Callable[[StepInfo], object] | None = None,
+    ) -> int:
+        """Trains the student, in place; ends with the weights that fit the held-out texts best.
 
-def train(
-    student: Student,
-    texts: TokenizedTexts,
-    held_out: TokenizedTexts,
-    config: DistillConfig,
-    *,
-    checkpoint: str | os.PathLike[str],
-    identity: str,
-    progress: Callable[[StepInfo], object] | None = None,
-) -> int:
-    """Trains a started student, in place; ends with the weights that fit the held-out texts best.
+        Args:
+            texts: Texts to learn from.
+            held_out: Texts to measure on; may be empty, then the last weights are kept.
+            checkpoint: A file that is written every minute; a run of the same identity goes on from it and ends with
+                the same weights as one that was never interrupted.
+            log: Called after every step.
 
-    Args:
-        student: A student after :meth:`~leaf_embed.distill.students.base.Student.start`; put into evaluation mode, so
-            that dropout is off: the targets are exact.
-        texts: What to learn from.
-        held_out: What to measure on; may be empty, then the last weights are kept.
-        config: The recipe.
-        checkpoint: A file that is written every minute; a run of the same ``identity`` goes on from it and ends with
-            the same weights as one that was never interrupted.
-        identity: Identifies texts, student and recipe of this run.
-        progress: Called after every step.
+        Returns:
+            The number of steps that were taken now, without those resumed.
 
-    Returns:
-        The number of steps that were taken now, without those resumed.
+        Raises:
+            TrainingError: The loss became NaN or infinite (the message names the batch), or the checkpoint is damaged.
+        """
+        self.resume(checkpoint)
+        self.processes.same_weights(self.model)
+        total, first = self.config.steps(len(texts)), self.step
+        every = max(1, total // EVALUATIONS)
+        began = saved = time.monotonic()
+        with ExitStack() as stack:
+            stack.callback(self.optimizers.release)
+            stack.enter_context(short_text_attention(self.model))
+            if len(held_out) and self.step == 0:
+                self.keep_if_best(held_out)  # a start that training only spoils is kept
+            for places in self._batches(texts, total):
+                self.train_batch(texts, places, total)
+                if len(held_out) and (self.step % every == 0 or self.step == total):
+                    self.keep_if_best(held_out)
+                now = time.monotonic()
+                if log is not None:
+                    done = (self.step - first) * min(self.config.batch_size, len(texts))
+                    rate = learning_rate(self.step - 1, total, self.config)
+                    log(StepInfo(self.step, total, self.smoothed, done / (now - began), rate, self.best_loss))
+                if now - saved > CHECKPOINT_SECONDS and self.step < total and self.processes.rank == 0:
+                    self.save(checkpoint)
+                    saved = now
+            if self.best_state is not None:
+                self.model.load_state_dict(self.best_state)
+            self.processes.same_weights(self.model)
+        return self.step - first
 
-    Raises:
-        TrainingError: The loss became NaN or infinite (the message names the batch), or the checkpoint is damaged.
-    """
-    run = _Run(student, config, identity)
-    run.resume(Path(checkpoint))
-    run.processes.same_weights(run.model)
-    try:
-        with short_text_attention(run.model):
-            return _train(run, texts, held_out, Path(checkpoint), progress)
-    finally:
-        run.optimizers.release()
-
-
-def _train(
-    run: _Run,
-    texts: TokenizedTexts,
-    held_out: TokenizedTexts,
-    file: Path,
-    progress: Callable[[StepInfo], object] | None,
-) -> int:
-    config = run.config
-    total, first = config.steps(len(texts)), run.step
-    every = max(1, total // EVALUATIONS)
-    began = saved = time.monotonic()
-    lengths = texts.lengths if run.student.pads else np.zeros(len(texts), dtype=np.int64)
-    epoch, batches = -1, []
-    if len(held_out) and run.step == 0:
-        run.keep_if_best(held_out)  # a start that training only spoils is kept
-    while run.step < total:
+    def _batches(self, texts: TokenizedTexts, total: int) -> Iterator[Rows]:
+        """The batches from the current step on."""
+        config = self.config
+        lengths = texts.lengths if self.student.pads else np.zeros(len(texts), dtype=np.int64)
         per_epoch = max(1, len(texts) // config.batch_size)
-        if run.step // per_epoch != epoch:
-            epoch = run.step // per_epoch
-            batches = epoch_batches(lengths, config.batch_size, config.seed, epoch)
-        run.train_batch(texts, batches[run.step % per_epoch], total)
-        if len(held_out) and (run.step % every == 0 or run.step == total):
-            run.keep_if_best(held_out)
-        now = time.monotonic()
-        if progress is not None:
-            done = (run.step - first) * min(config.batch_size, len(texts))
-            rate = learning_rate(run.step - 1, total, config)
-            progress(StepInfo(run.step, total, run.smoothed, done / (now - began), rate, run.best_loss))
-        if now - saved > CHECKPOINT_SECONDS and run.step < total and run.processes.rank == 0:
-            run.save(file)
-            saved = now
-    if run.best_state is not None:
-        run.model.load_state_dict(run.best_state)
-    run.processes.same_weights(run.model)
-    return run.step - first
+        epoch, batches = -1, []
+        while self.step < total:
+            if self.step // per_epoch != epoch:
+                epoch = self.step // per_epoch
+                batches = epoch_batches(lengths, config.batch_size, config.seed, epoch)
+            yield batches[self.step % per_epoch]

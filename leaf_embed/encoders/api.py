@@ -47,7 +47,7 @@ class ApiEncoder(BaseEncoder):
         budget: int | None = None,
         options: ApiOptions | None = None,
     ) -> None:
-        """Check the options; nothing is sent before the space or a vector is needed.
+        """Checks the options; nothing is sent before the space or a vector is needed.
 
         Args:
             base_url: As in ``https://api.openai.com/v1``.

@@ -63,7 +63,7 @@ class Endpoint:
     """An endpoint, ``POST <base>/embeddings``, with retries of failures that may pass."""
 
     def __init__(self, base_url: str, options: ApiOptions, *, sleep: Callable[[float], object] = time.sleep) -> None:
-        """Check the address; no request is sent.
+        """Checks the address; no request is sent.
 
         Raises:
             MissingExtraError: The extra ``api`` is not installed.

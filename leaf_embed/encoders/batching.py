@@ -38,7 +38,7 @@ def round_up(value: int, multiple: int) -> int:
 
 
 def token_batches(lengths: Sequence[int], budget: TokenBudget) -> Iterator[NDArray[np.intp]]:
-    """Split texts into batches of similar length.
+    """Splits texts into batches of similar length.
 
     Args:
         lengths: Number of tokens of each text.

@@ -81,7 +81,7 @@ class CallableEncoder(BaseEncoder):
         max_tokens: int | None = None,
         texts_per_call: int = 128,
     ) -> None:
-        """Call the function with the eight canary texts.
+        """Calls the function with the eight canary texts.
 
         Args:
             function: Returns vectors of texts; of documents only, if there is a ``query_function``.

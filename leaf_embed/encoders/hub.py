@@ -59,7 +59,7 @@ def _fetch(name: str, revision: str | None, variant: str) -> tuple[Path, LeafInf
     if info is not None and not (folder / ROUTER_FILE).is_file():
         if variant == "torch":
             return _get(name, revision, None), info
-        if info.kind == "static":
+        if not info.needs_graph:
             return _get(name, revision, ["tokenizer.json", "model.safetensors"]), info
         _get(name, revision, ["tokenizer.json"])
         return _first_graph(name, revision, variant, "") or folder, info

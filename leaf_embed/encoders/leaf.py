@@ -124,7 +124,7 @@ class LeafEncoder(BaseEncoder):
         return self.space.verify_leaf(self._query)
 
     def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
-        """Returns the number of tokens read of each text; by the leaf's tokenizer if the teacher does not tell."""
+        """Returns the number of tokens read of each text; by the leaf's tokenizer if the teacher is not Counting."""
         document = self._document if role == "document" else None
         return count_tokens(document if isinstance(document, Counting) else self._query, texts, role)
 

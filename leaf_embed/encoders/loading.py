@@ -34,7 +34,7 @@ def load(
     revision: str | None = None,
     space: EmbeddingSpace | None = None,
 ) -> LeafEncoder:
-    """Open a leaf.
+    """Opens a leaf.
 
     Args:
         path: A leaf directory, or a hub id. From the hub only the files of the query side are fetched. Also a leaf that
@@ -103,7 +103,7 @@ def _open_query(
         encoder = SentenceTransformerEncoder(directory, declared=Declared(space=info.space))
         encoder.canary_cosines = info.canary_cosines
         return encoder
-    if info.kind == "static":
+    if not info.needs_graph:
         from leaf_embed.encoders.static import StaticEncoder
 
         return StaticEncoder(directory, info=info)
@@ -113,7 +113,7 @@ def _open_query(
 
 
 def load_teacher(source: str, space: EmbeddingSpace) -> SentenceTransformerEncoder:
-    """Load the teacher of a space, with the prompts, length, dimensions and revision that the space names.
+    """Loads the teacher of a space, with the prompts, length, dimensions and revision that the space names.
 
     A space without canaries was declared by the user, and its teacher is taken to write into it once its dimensions
     and norm are checked.
@@ -153,7 +153,7 @@ def open_leaf(
     threads: int = 1,
     revision: str | None = None,
 ) -> Encoder:
-    """Open a leaf, or return one that is open; the way in for integrations.
+    """Opens a leaf, or returns one that is open; the way in for integrations.
 
     Args:
         leaf: A leaf directory, a hub id, or an encoder such as :func:`load` returns.
@@ -186,7 +186,7 @@ def open_leaf(
 def encode_lists(
     encode: Callable[[list[str]], FloatArray], texts: Sequence[str], *, batch_size: int = 1024, progress: bool = False
 ) -> list[list[float]]:
-    """Encode texts to lists of Python floats, which frameworks expect: ``dim`` floats per text.
+    """Encodes texts to lists of Python floats, which frameworks expect: ``dim`` floats per text.
 
     Args:
         encode: ``encode_query`` or ``encode_document`` of an encoder.

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
 
 from leaf_embed.encoders.base import BaseEncoder
 from leaf_embed.encoders.batching import TokenBudget, token_batches
+from leaf_embed.encoders.st_modules import read_tokenizer
 from leaf_embed.errors import InputError, NotALeafError
 from leaf_embed.format import GRAPH_OUTPUT, GraphVariant, LeafInfo, graphs_for, read_leaf
 from leaf_embed.space import EmbeddingSpace
@@ -22,9 +23,9 @@ from leaf_embed.vectors import FloatArray
 
 __all__ = ["OnnxEncoder"]
 
-BLOCK = 2048  # texts tokenised at a time: a tokenised text takes some kilobytes until it was encoded
+BLOCK = 2048  # texts tokenized at a time: a tokenized text takes some kilobytes until it was encoded
 SLOWER_WHEN_FUSED = ["SkipLayerNormFusion"]  # on a CPU its kernel costs a fifth of a query (examples/LOG.md)
-MAX_CHARACTERS_PER_TOKEN = 512  # far above any real text; keeps a text of many megabytes from being tokenised whole
+MAX_CHARACTERS_PER_TOKEN = 512  # far above any real text; keeps a text of many megabytes from being tokenized whole
 
 
 class OnnxEncoder(BaseEncoder):
@@ -44,7 +45,7 @@ class OnnxEncoder(BaseEncoder):
         graph: Path | None = None,
         info: LeafInfo | None = None,
     ) -> None:
-        """Open a leaf directory.
+        """Opens a leaf directory.
 
         Args:
             path: A directory made by ``leaf-embed export``.
@@ -54,7 +55,7 @@ class OnnxEncoder(BaseEncoder):
             batch_tokens: Maximal number of tokens in a batch, padding included. ONNX Runtime never frees memory, so
                 this bounds the process; 512 measured fastest for int8 (examples/LOG.md).
             graph: A graph file outside the directory's layout, used instead of ``variant``.
-            info: What ``leaf.json`` says, if it was read before, or would say in a directory without one.
+            info: Content of ``leaf.json``, if it was read before; stands in for it in a directory without one.
 
         Raises:
             NotALeafError: There is no leaf, or the graph was not exported.
@@ -68,7 +69,8 @@ class OnnxEncoder(BaseEncoder):
         self._budget = TokenBudget(batch_tokens)
         if graph is None:
             graph = _find_graph(self.path, variant)
-        self._tokenizer, self._pad_id = _load_tokenizer(self.path, self.info.max_tokens)
+        self._tokenizer, self._pad_id = read_tokenizer(self.path)
+        self._tokenizer.enable_truncation(self.info.max_tokens)
         self._session = _open_session(graph, threads)
         self._inputs = [node.name for node in self._session.get_inputs()]
 
@@ -122,19 +124,6 @@ def _find_graph(path: Path, variant: GraphVariant) -> Path:
         if (path / name).is_file():
             return path / name
     raise NotALeafError(f"{path} has no {' or '.join(wanted)}; make it with: leaf-embed export {path}")
-
-
-def _load_tokenizer(path: Path, max_tokens: int) -> tuple[Tokenizer, int]:
-    """The tokenizer, truncating and not padding, and the id to pad with."""
-    file = path / "tokenizer.json"
-    if not file.is_file():
-        raise NotALeafError(f"{path} has no tokenizer.json; the directory is incomplete, distil or copy it again")
-    tokenizer = Tokenizer.from_file(str(file))
-    padding = tokenizer.padding or {}
-    pad_id = padding.get("pad_id", tokenizer.token_to_id("[PAD]") or tokenizer.token_to_id("<pad>") or 0)
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_tokens)
-    return tokenizer, pad_id
 
 
 def _open_session(graph: Path, threads: int) -> onnxruntime.InferenceSession:

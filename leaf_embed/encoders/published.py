@@ -108,7 +108,7 @@ class PublishedGraph(OnnxEncoder):
     """A graph that others made; if it ends at token states, these are pooled and projected here."""
 
     def __init__(self, directory: Path, modules: Modules, info: LeafInfo, graph: Path, threads: int) -> None:
-        """Open the graph; see :func:`open_published`."""
+        """Opens the graph; see :func:`open_published`."""
         self._tail: Tail | None = None
         super().__init__(directory / modules.items[0].folder, threads=threads, graph=graph, info=info)
         outputs = [node.name for node in self._session.get_outputs()]
@@ -134,7 +134,7 @@ class Tail:
     """The modules after the transformer in NumPy: pooling, Dense layers without activation, and the norm."""
 
     def __init__(self, directory: Path, modules: Modules, unit_norm: bool) -> None:
-        """Read the modules.
+        """Reads the modules.
 
         Raises:
             NotALeafError: A module, pooling or activation that is not supported here; torch reads it.

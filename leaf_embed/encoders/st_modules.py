@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from leaf_embed.errors import NotALeafError
 
-__all__ = ["MODULE_FILES", "Modules", "Module", "read_modules"]
+__all__ = ["MODULE_FILES", "Modules", "Module", "read_modules", "read_tokenizer"]
 
 MODULE_FILES = ("modules.json", "router_config.json")
 QUERY_ROUTES = ("query", "query_text")
@@ -86,3 +88,19 @@ def _read(file: Path) -> Any:
         raise NotALeafError(
             f"cannot read {file} ({error}); expected a sentence-transformers model directory"
         ) from error
+
+
+def read_tokenizer(directory: Path) -> tuple[Tokenizer, int]:
+    """Returns the tokenizer of a directory, which does not pad, and the id to pad with.
+
+    Raises:
+        NotALeafError: There is no ``tokenizer.json``.
+    """
+    file = directory / "tokenizer.json"
+    if not file.is_file():
+        raise NotALeafError(f"{directory} has no tokenizer.json; the directory is incomplete, distil or copy it again")
+    tokenizer = Tokenizer.from_file(str(file))
+    padding = tokenizer.padding or {}
+    pad_id = padding.get("pad_id", tokenizer.token_to_id("[PAD]") or tokenizer.token_to_id("<pad>") or 0)
+    tokenizer.no_padding()
+    return tokenizer, pad_id

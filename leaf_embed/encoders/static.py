@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from leaf_embed import vectors
 from leaf_embed.encoders.base import BaseEncoder
+from leaf_embed.encoders.st_modules import read_tokenizer
 from leaf_embed.errors import NotALeafError
 from leaf_embed.format import LeafInfo, read_leaf
 from leaf_embed.space import EmbeddingSpace
@@ -31,11 +31,11 @@ class StaticEncoder(BaseEncoder):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, info: LeafInfo | None = None) -> None:
-        """Open a static leaf's directory.
+        """Opens a static leaf's directory.
 
         Args:
             path: A directory with ``tokenizer.json`` and ``model.safetensors``.
-            info: What ``leaf.json`` says, if it was read before, or would say in a directory without one.
+            info: Content of ``leaf.json``, if it was read before; stands in for it in a directory without one.
 
         Raises:
             NotALeafError: There is no leaf, it is not a static one, or its files are damaged.
@@ -43,7 +43,7 @@ class StaticEncoder(BaseEncoder):
         self.path = Path(path)
         self.info: LeafInfo = info or read_leaf(self.path)
         self.canary_cosines = self.info.canary_cosines
-        self._tokenizer = _load_tokenizer(self.path)
+        self._tokenizer, _ = read_tokenizer(self.path)
         self._table = _load_table(self.path, self._tokenizer.get_vocab_size(), self.info.space.dim)
         self._nothing: FloatArray = self._table.mean(axis=0, dtype=np.float32)
 
@@ -71,15 +71,6 @@ class StaticEncoder(BaseEncoder):
         mean: FloatArray = np.add.reduce(self._table.take(ids, axis=0), axis=0)  # half the time of [ids].mean()
         mean /= len(ids)
         return mean
-
-
-def _load_tokenizer(path: Path) -> Tokenizer:
-    file = path / "tokenizer.json"
-    if not file.is_file():
-        raise NotALeafError(f"{path} has no tokenizer.json; the directory is incomplete, distil or copy it again")
-    tokenizer = Tokenizer.from_file(str(file))
-    tokenizer.no_padding()
-    return tokenizer
 
 
 def _load_table(path: Path, tokens: int, dim: int) -> FloatArray:

@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -32,8 +32,10 @@ __all__ = [
     "Declared",
     "Precision",
     "SentenceTransformerEncoder",
+    "last_layer",
     "load_modules",
     "refuse_shallow",
+    "save_model",
     "wants_bfloat16",
     "weights_digest",
 ]
@@ -46,7 +48,7 @@ MODEL_FILES = ("*.safetensors", "pytorch_model*.bin", "modules.json", "*/config.
 
 @dataclass(frozen=True)
 class Declared:
-    """What is known of a model before it is loaded.
+    """Facts about a model that are known before it is loaded.
 
     Attributes:
         revision: Hub commit, branch or tag; of no effect on a local directory.
@@ -75,7 +77,7 @@ class SentenceTransformerEncoder(BaseEncoder):
         batch_tokens: int = 4096,
         declared: Declared | None = None,
     ) -> None:
-        """Load a model, or take one that is loaded.
+        """Loads a model, or takes one that is loaded.
 
         Args:
             model: A directory, a hub id, or a ``SentenceTransformer``.
@@ -158,10 +160,8 @@ class SentenceTransformerEncoder(BaseEncoder):
         encoded = self.model.tokenizer(prompted, truncation=True, max_length=limit)
         return [len(ids) for ids in encoded["input_ids"]]
 
-    def _encode_prompted(
-        self, texts: Sequence[str], prompt: str, progress: Callable[[int], object] | None = None
-    ) -> FloatArray:
-        """Vectors of ``prompt + text``, shape ``(n, dim)``; ``progress`` is called with the size of each batch."""
+    def _encode_prompted(self, texts: Sequence[str], prompt: str) -> FloatArray:
+        """Vectors of ``prompt + text``, shape ``(n, dim)``."""
         lengths = self._lengths(texts, prompt)
         result: FloatArray | None = None
         for rows in token_batches(lengths, self._budget):
@@ -169,8 +169,6 @@ class SentenceTransformerEncoder(BaseEncoder):
             if result is None:
                 result = np.empty((len(texts), block.shape[1]), dtype=np.float32)
             result[rows] = block
-            if progress is not None:
-                progress(len(rows))
         if result is None:
             raise InputError("nothing to encode: got no texts")
         if self._dim is not None and self._dim < result.shape[1]:
@@ -180,13 +178,14 @@ class SentenceTransformerEncoder(BaseEncoder):
     def _forward(self, texts: list[str], prompt: str) -> FloatArray:
         """Vectors of one batch, shape ``(len(texts), dim)``."""
         import torch
+        from sentence_transformers.base.modules import Normalize
 
         device = self.model.device
         features = self._padded(self.model.preprocess(texts, prompt=prompt or None))
         features = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in features.items()}
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self._autocast):
             output = self.model(features)["sentence_embedding"].float()
-            if any(type(module).__name__ == "Normalize" for module in self.model):
+            if any(isinstance(module, Normalize) for module in self.model):
                 output = torch.nn.functional.normalize(output, dim=-1)  # bfloat16 rounded the norm away from 1
         return np.asarray(output.cpu().numpy(), dtype=np.float32)
 
@@ -252,6 +251,18 @@ def refuse_shallow(directory: Path) -> None:
             f"leaf_embed.load({str(directory)!r}) still answers queries by its ONNX graph; to train, export or "
             "truncate, distil a new leaf, such as with --layers none --head 1536,1536"
         )
+
+
+def last_layer(model: SentenceTransformer) -> Any | None:
+    """Returns the module that writes a model's vectors, by ``.linear`` or ``.embedding``; ``None`` without one."""
+    return next((m for m in reversed(list(model)) if hasattr(m, "linear") or hasattr(m, "embedding")), None)
+
+
+def save_model(model: SentenceTransformer, folder: Path) -> None:
+    """Writes a sentence-transformers directory without a card."""
+    model.save_pretrained(str(folder), create_model_card=False)
+    for file in folder.rglob("*.safetensors"):
+        file.chmod(0o644)  # safetensors makes it unreadable for a server that runs as another user
 
 
 def load_modules(directory: Path, parts: Sequence[tuple[str, str]]) -> SentenceTransformer:

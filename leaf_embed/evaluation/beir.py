@@ -78,7 +78,7 @@ class RetrievalSet:
 
 
 def load_beir(directory: str | os.PathLike[str], split: str = "test", *, stream: bool = False) -> RetrievalSet:
-    """Read a set; a document's text is ``title + " " + text``, stripped.
+    """Reads a set; a document's text is ``title + " " + text``, stripped.
 
     Args:
         directory: Holds ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``: BEIR's ``query-id``,

@@ -195,7 +195,7 @@ class _Best:
         self.exact = self.scores
 
     def merge_block(self, queries: FloatArray, coarse: FloatArray, fine: FloatArray, start: int) -> None:
-        """Compare with documents ``start`` and following, and keep the best of old and new."""
+        """Compares with documents ``start`` and following, and keeps the best of old and new."""
         parts = [self._merged(queries, slice(i, i + QUERY_BLOCK), coarse, fine, start) for i in _steps(len(queries))]
         self.rows, self.scores, self.exact = (np.concatenate(values) for values in zip(*parts, strict=True))
 

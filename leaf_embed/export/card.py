@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from leaf_embed._files import replacing_file, write_json
+from leaf_embed._files import write_json, write_text
 from leaf_embed.errors import InputError
 from leaf_embed.export.card_snippets import usage
-from leaf_embed.format import GRAPHS, PARITY_FILE, LeafInfo, read_leaf
-from leaf_embed.reports import read_report
+from leaf_embed.format import GRAPHS, LeafInfo, read_leaf, read_parity
+from leaf_embed.reports import CARD_VERSIONS, markdown, read_report
 
 __all__ = ["CARD_FILE", "EVALUATION_FILE", "write_card"]
 
@@ -38,7 +38,7 @@ def write_card(
 
     Raises:
         NotALeafError: No leaf there.
-        InputError: The report is of another space.
+        InputError: The report is of another space, or of a version that this release does not read.
     """
     path = Path(directory)
     info = read_leaf(path)
@@ -51,20 +51,18 @@ def write_card(
             )
         write_json(path / EVALUATION_FILE, report)
     elif (path / EVALUATION_FILE).is_file():
-        report = read_report(path / EVALUATION_FILE)
+        report = read_report(path / EVALUATION_FILE, CARD_VERSIONS)
     if card.is_file() and MARK not in card.read_text(encoding="utf-8"):
         return None
-    with replacing_file(card) as temporary:
-        temporary.write_text(_card(path, info, name, report), encoding="utf-8")
+    write_text(card, _card(path, info, name, report))
     return card
 
 
 def _card(path: Path, info: LeafInfo, name: str, report: Mapping[str, Any] | None) -> str:
     space = info.space
     parts = [_front_matter(info), MARK, f"# A leaf of {_shown(space.teacher)}", _opening(info), _space_table(info)]
-    parity = path / PARITY_FILE
-    if parity.is_file():
-        parts.append(_parity_table(json.loads(parity.read_text(encoding="utf-8"))))
+    if parity := read_parity(path):
+        parts.append(_parity_table(parity))
     if report is not None:
         parts.append(_retention_table(report))
     parts += [_recipe(info), usage(info, name)]
@@ -82,7 +80,7 @@ def _is_hub_id(name: str) -> bool:
 
 def _front_matter(info: LeafInfo) -> str:
     tags = ["leaf-embed", "sentence-transformers", "feature-extraction", "knowledge-distillation"]
-    if info.kind == "transformer":
+    if info.needs_graph:
         tags += ["onnx", "transformers.js"]
     lines = ["library_name: sentence-transformers", "pipeline_tag: sentence-similarity", f"tags: {json.dumps(tags)}"]
     if _is_hub_id(info.space.teacher):
@@ -109,7 +107,7 @@ def _space_table(info: LeafInfo) -> str:
         ("query prompt", f"`{space.query_prompt!r}`"),
         ("document prompt", f"`{space.document_prompt!r}`"),
     ]
-    return "## The space\n\n" + _table(("", ""), rows)
+    return "## The space\n\n" + markdown([("", ""), *rows], left=(0, 1))
 
 
 def _parity_table(parity: Mapping[str, Mapping[str, Any]]) -> str:
@@ -131,7 +129,7 @@ def _parity_table(parity: Mapping[str, Mapping[str, Any]]) -> str:
         f"Against the torch model in float32, over {texts} texts, on the machine that exported them. What int8 loses "
         "depends on the CPU: `leaf-embed export` measures again where you serve."
     )
-    return f"## The graphs\n\n{_table(head, rows)}\n\n{note}"
+    return f"## The graphs\n\n{markdown([head, *rows], left=(0, 5))}\n\n{note}"
 
 
 def _retention_table(report: Mapping[str, Any]) -> str:
@@ -148,7 +146,7 @@ def _retention_table(report: Mapping[str, Any]) -> str:
     ]
     head = ("set", "dims", "documents as", "teacher, nDCG@10", "leaf queries, teacher documents", "leaf alone")
     note = "nDCG@10 of the leaf = its share of the teacher's, with the 95 % interval."
-    return f"## Retention\n\n{_table(head, rows)}\n\n{note}"
+    return f"## Retention\n\n{markdown([head, *rows], left=(0, 2))}\n\n{note}"
 
 
 def _score(mode: Mapping[str, Any]) -> str:
@@ -163,8 +161,3 @@ def _recipe(info: LeafInfo) -> str:
         facts["student"] = _shown(str(facts["student"]))
     body = json.dumps(facts, indent=2, ensure_ascii=False)
     return f"## How it was made\n\n```json\n{body}\n```"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in lines)

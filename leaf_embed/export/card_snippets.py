@@ -74,7 +74,7 @@ def snippets(info: LeafInfo, name: str) -> Mapping[str, str]:
     """
     graphs = {"fastembed": FASTEMBED, "qdrant-client": QDRANT_CLIENT, "transformers.js": TRANSFORMERS_JS}
     everywhere = {"leaf-embed": LEAF_EMBED, "sentence-transformers": SENTENCE_TRANSFORMERS, "LangChain": LANGCHAIN}
-    chosen = everywhere | graphs if info.kind == "transformer" else everywhere
+    chosen = everywhere | graphs if info.needs_graph else everywhere
     values = {"name": name, "dim": info.space.dim, "prompt": info.space.query_prompt}
     return {library: code.strip().format(**values) for library, code in chosen.items()}
 

@@ -59,7 +59,7 @@ def export(
     """
     path = Path(directory)
     info = read_leaf(path)
-    if info.kind == "static":
+    if not info.needs_graph:
         raise InputError(f"{path} is a static leaf: it needs no graph, leaf_embed.load reads its table")
     if not texts:
         raise InputError("an export needs some real texts to compare on; got none")
@@ -85,7 +85,7 @@ def export(
 
 
 def write_measured(directory: Path, leaf: Encoder | None = None) -> None:
-    """Write into ``leaf.json`` what the leaf makes of its space's canaries: what it has to reach from then on.
+    """Writes the leaf's mean canary cosines into ``leaf.json``.
 
     Args:
         directory: A leaf directory.
@@ -95,13 +95,13 @@ def write_measured(directory: Path, leaf: Encoder | None = None) -> None:
     if info.space.canaries is None:
         return
     if leaf is None:
-        static = info.kind == "static"
-        leaf = StaticEncoder(directory) if static else SentenceTransformerEncoder(directory, precision="float32")
+        torch = info.needs_graph
+        leaf = SentenceTransformerEncoder(directory, precision="float32") if torch else StaticEncoder(directory)
     write_leaf(directory, replace(info, canary_cosines=info.space.canaries.measure(leaf)))
 
 
 def _best_int8(leaf: Path, quantizer: Quantizer, target: Path, proof: Proof, goal: Floor) -> Parity:
-    """Write the int8 graph of the fastest recipe that reaches the goal, or else of the most exact one."""
+    """Writes the int8 graph of the fastest recipe that reaches the goal, or else of the most exact one."""
     from leaf_embed.encoders.onnx import OnnxEncoder
 
     tried: list[Parity] = []

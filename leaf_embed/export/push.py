@@ -1,4 +1,4 @@
-"""Publish a leaf on the Hugging Face hub, with its card."""
+"""Publication of a leaf on the Hugging Face hub, with its card."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def push_to_hub(
     info = read_leaf(path)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise InputError(f"expected a hub id such as 'org/my-leaf'; got {repository!r}")
-    if info.kind == "transformer" and not (path / "onnx").is_dir():
+    if info.needs_graph and not (path / "onnx").is_dir():
         raise InputError(
             f"{path} has no onnx folder, so it could not be loaded without torch; run: leaf-embed export {path}"
         )

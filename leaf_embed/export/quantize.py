@@ -20,7 +20,7 @@ SMALL = 1024  # values; a smaller table is not worth the extra steps of the grap
 
 @dataclass(frozen=True)
 class Int8Recipe:
-    """A recipe for an int8 graph. All have one scale per output channel; activations are quantised as they come.
+    """A recipe for an int8 graph. All have one scale per output channel; activations are quantized as they come.
 
     Attributes:
         name: Its name in ``parity.json``.
@@ -48,7 +48,7 @@ class Quantizer:
     """Writes a float32 graph as int8 by any recipe; what recipes share is computed once."""
 
     def __init__(self, source: Path, feeds: Sequence[Feeds]) -> None:
-        """Read a graph.
+        """Reads a graph.
 
         Args:
             source: The float32 graph.
@@ -58,14 +58,14 @@ class Quantizer:
         from onnxruntime.quantization.onnx_model import ONNXModel
 
         model = ONNXModel(onnx.load(source))
-        model.replace_gemm_with_matmul()  # the quantiser would, but only after the smoothing that they need too
+        model.replace_gemm_with_matmul()  # the quantizer would, but only after the smoothing that they need too
         self._model = model.model
-        del self._model.graph.value_info[:]  # the quantiser turns the Dense's weight round and trips over its old shape
+        del self._model.graph.value_info[:]  # the quantizer turns the Dense's weight round and trips over its old shape
         self._feeds = feeds
         self._smoothed: Smoothed | None = None
 
     def write(self, recipe: Int8Recipe, target: Path) -> None:
-        """Write the int8 graph of a recipe."""
+        """Writes the int8 graph of a recipe."""
         import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -108,7 +108,7 @@ def _users(graph: Any, name: str) -> int:
 
 
 def _quantize_rows(graph: Any, lookup: str) -> None:
-    """Store a table in int8, and multiply after looking up: ``int8[row] * scale[row] * channel``.
+    """Stores a table in int8, and multiplies after looking up: ``int8[row] * scale[row] * channel``.
 
     The channels are brought to one size first: a few large ones would leave the others some levels of the 255 each.
     """

@@ -12,7 +12,7 @@ from leaf_embed._files import replacing_directory
 from leaf_embed.encoders.leaf import LeafEncoder
 from leaf_embed.encoders.loading import load_teacher
 from leaf_embed.encoders.rotation import Rotation
-from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+from leaf_embed.encoders.transformer import SentenceTransformerEncoder, save_model
 from leaf_embed.errors import InputError
 from leaf_embed.format import read_leaf, write_leaf
 from leaf_embed.space import EmbeddingSpace
@@ -67,9 +67,7 @@ def export_router(
     prompts = {"query": space.query_prompt, "document": space.document_prompt}
     model = SentenceTransformer(modules=[route], prompts=prompts, device="cpu", similarity_fn_name="cosine")
     with replacing_directory(target) as folder:
-        model.save_pretrained(str(folder), create_model_card=False)
-        for file in folder.rglob("*.safetensors"):
-            file.chmod(0o644)
+        save_model(model, folder)
         if (Path(directory) / "onnx").is_dir():
             shutil.copytree(Path(directory) / "onnx", folder / "query_0_Transformer" / "onnx")
         write_leaf(folder, info)

@@ -1,9 +1,10 @@
-"""Make a graph easier to quantise: move what is hard from activations, of which each batch has one scale, to weights.
+"""Smoothing of a graph's activations before int8 quantization.
 
-A MatMul's input is divided by one positive number per channel and the rows of its weight are multiplied by it: the
-product stays, but a few channels with large values no longer spoil the common int8 scale of all others. The idea is
-SmoothQuant's (Xiao et al., arXiv 2211.10438); the exponent is searched for each MatMul on real activations, as in AWQ
-(Lin et al., arXiv 2306.00978). In a leaf of MiniLM the input of the second feed-forward MatMul gains most.
+All activations of a batch share one int8 scale, while each output channel of a weight has its own. A MatMul's input is
+divided by one positive number per channel and the rows of its weight are multiplied by it: the product stays, but a
+few channels with large values no longer spoil the common int8 scale of all others. The idea is SmoothQuant's (Xiao et
+al., arXiv 2211.10438); the exponent is searched for each MatMul on real activations, as in AWQ (Lin et al., arXiv
+2306.00978). In a leaf of MiniLM the input of the second feed-forward MatMul gains most.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ TINY = 1e-6
 
 @dataclass(frozen=True)
 class Smoothed:
-    """A graph whose activations are easier to quantise.
+    """A graph whose activations are easier to quantize.
 
     Attributes:
         model: The ONNX model; computes what the original did, up to float32 rounding.
@@ -146,9 +147,9 @@ def _activations(model: Any, names: Sequence[str], feeds: Iterable[Feeds]) -> di
 
 
 def _insert_division(graph: Any, before: Any, name: str, scale: FloatArray) -> None:
-    """Put ``name / scale`` in front of a node; a multiplication is faster.
+    """Puts ``name / scale`` in front of a node; a multiplication is faster.
 
-    The quantiser names what it makes ``<tensor>_scale``, ``<tensor>_quantized`` and the like: those are taken.
+    The quantizer names what it makes ``<tensor>_scale``, ``<tensor>_quantized`` and the like: those are taken.
     """
     from onnx import helper, numpy_helper
 

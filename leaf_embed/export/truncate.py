@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from leaf_embed import vectors
 from leaf_embed._extras import require
 from leaf_embed._files import replacing_directory
 from leaf_embed.canaries import Canaries
 from leaf_embed.encoders.rotation import Rotation
-from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+from leaf_embed.encoders.transformer import SentenceTransformerEncoder, last_layer, save_model
 from leaf_embed.errors import InputError
 from leaf_embed.export.onnx import write_measured
 from leaf_embed.format import read_leaf, write_leaf
@@ -51,9 +51,7 @@ def truncate_leaf(directory: str | os.PathLike[str], output: str | os.PathLike[s
     rotation = Rotation.load(directory, info.space)
     recipe = dict(info.recipe) | {"truncated_from": info.space.dim}
     with replacing_directory(target) as folder:
-        model.save_pretrained(str(folder), create_model_card=False)
-        for file in folder.rglob("*.safetensors"):
-            file.chmod(0o644)
+        save_model(model, folder)
         write_leaf(folder, replace(info, space=space, recipe=recipe, metrics={}))
         write_measured(folder)
         if rotation is not None:
@@ -80,21 +78,18 @@ def truncate_space(space: EmbeddingSpace, dim: int) -> EmbeddingSpace:
 
 
 def _cut_last_layer(model: SentenceTransformer, dim: int) -> None:
-    """Keep the first ``dim`` outputs of the module that makes the vectors, in place."""
+    """Keeps the first ``dim`` outputs of the module that makes the vectors, in place."""
     import torch
 
-    for module in reversed(list(model)):
-        layer: Any = module
-        kind = type(module).__name__
-        if kind == "Dense":
-            layer.linear.weight = torch.nn.Parameter(layer.linear.weight[:dim].detach().clone())
-            if layer.linear.bias is not None:
-                layer.linear.bias = torch.nn.Parameter(layer.linear.bias[:dim].detach().clone())
-            layer.linear.out_features = layer.out_features = dim
-            return
-        if kind == "StaticEmbedding":
-            table = layer.embedding.weight[:, :dim].detach().clone()
-            layer.embedding = torch.nn.EmbeddingBag.from_pretrained(table, freeze=False)
-            layer.embedding_dim = dim
-            return
-    raise InputError("this leaf has no Dense layer to cut; only leaves made by leaf-embed distill can be truncated")
+    layer = last_layer(model)
+    if layer is None:
+        raise InputError("this leaf has no Dense layer to cut; only leaves made by leaf-embed distill can be truncated")
+    if hasattr(layer, "linear"):
+        layer.linear.weight = torch.nn.Parameter(layer.linear.weight[:dim].detach().clone())
+        if layer.linear.bias is not None:
+            layer.linear.bias = torch.nn.Parameter(layer.linear.bias[:dim].detach().clone())
+        layer.linear.out_features = layer.out_features = dim
+    else:
+        table = layer.embedding.weight[:, :dim].detach().clone()
+        layer.embedding = torch.nn.EmbeddingBag.from_pretrained(table, freeze=False)
+        layer.embedding_dim = dim

@@ -51,7 +51,7 @@ class TeacherCache:
         dtype: Literal["float16", "float32"] = "float16",
         shard_rows: int = 2048,
     ) -> None:
-        """Open a cache, or make one.
+        """Opens a cache, or makes one.
 
         Args:
             path: A directory of its own.
@@ -263,7 +263,7 @@ class CachedEncoder(BaseEncoder):
     """A teacher behind a cache: no text is embedded twice, in this process or a later one."""
 
     def __init__(self, cache: TeacherCache, teacher: Encoder) -> None:
-        """Put a cache before a teacher of its space."""
+        """Puts a cache before a teacher of its space."""
         self._cache = cache
         self._teacher = teacher
 

@@ -55,7 +55,7 @@ class StoredVectors(BaseEncoder):
         document_prompt: str = "",
         max_tokens: int | None = None,
     ) -> None:
-        """Reads the first pairs and measure the space.
+        """Reads the first pairs and measures the space.
 
         Args:
             pairs: Texts with vectors: :class:`~leaf_embed.distill.VectorFiles`, ``leaf_embed.qdrant.CollectionPairs``,

@@ -35,7 +35,7 @@ class VectorFiles(Iterable[tuple[Text, FloatArray]]):
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
-        """Find the files, and compare the numbers of texts and vectors.
+        """Finds the files, and compares the numbers of texts and vectors.
 
         Raises:
             CorpusError: A file is missing, of an unknown format, or holds another number of texts than of vectors.

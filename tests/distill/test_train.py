@@ -11,7 +11,7 @@ from leaf_embed.distill import DistillConfig, TeacherCache
 from leaf_embed.distill import train as training
 from leaf_embed.distill.students.static import StaticStudent
 from leaf_embed.distill.students.transformer import TransformerStudent
-from leaf_embed.distill.train import learning_rate, measure_alignment, train
+from leaf_embed.distill.train import TrainingRun, learning_rate, measure_alignment
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError, TrainingError
 from tests.conftest import texts
@@ -56,11 +56,9 @@ def data(made):
     return made[1]
 
 
-def run(student, data, tmp_path, config=CONFIG, progress=None, identity="a"):
-    learned, held_out = data
+def run(student, data, tmp_path, config=CONFIG, log=None, identity="a"):
     tmp_path.mkdir(exist_ok=True)
-    checkpoint = tmp_path / "checkpoint.pt"
-    return train(student, learned, held_out, config, checkpoint=checkpoint, identity=identity, progress=progress)
+    return TrainingRun(student, config, identity).train(*data, tmp_path / "checkpoint.pt", log)
 
 
 def test_learning_rate_at_the_corners_of_its_cycles():
@@ -109,7 +107,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(teacher_path, cache, tmp_
 
     first, data = make(kind, teacher_path, cache)
     with pytest.raises(KeyboardInterrupt):
-        run(first, data, tmp_path / "broken", CONFIG, progress=stop)
+        run(first, data, tmp_path / "broken", CONFIG, log=stop)
     second, data = make(kind, teacher_path, cache)
     left = run(second, data, tmp_path / "broken", CONFIG)
     assert left == 60 - 36  # the checkpoint of step 36 was the last one written

@@ -1,5 +1,8 @@
 """The torch encoder against sentence-transformers itself."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
@@ -48,6 +51,17 @@ def test_a_model_may_read_any_number_of_tokens(teacher_path, tokens):
     found = SentenceTransformerEncoder(model, precision="float32")
     assert found.space.max_tokens == tokens
     np.testing.assert_allclose(found.encode_document(texts), model.encode(texts), atol=1e-5)
+
+
+def test_code_in_the_directory_is_not_run(teacher_path, tmp_path):
+    path = shutil.copytree(teacher_path, tmp_path / "leaf")
+    modules = json.loads((path / "modules.json").read_text())
+    (path / "modules.json").write_text(
+        json.dumps([*modules, modules[-1] | {"idx": len(modules), "type": "evil.Module"}])
+    )
+    (path / "evil.py").write_text("raise SystemExit('code from the directory ran')")
+    with pytest.raises(InputError, match="third-party code"):
+        SentenceTransformerEncoder(path)
 
 
 def test_padding_never_exceeds_the_position_table(tmp_path):

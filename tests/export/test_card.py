@@ -3,15 +3,16 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import leaf_embed
 from leaf_embed.distill import read_report, write_card
-from leaf_embed.errors import InputError
+from leaf_embed.errors import InputError, NotALeafError
 from leaf_embed.export.card_snippets import snippets
-from leaf_embed.format import read_leaf
+from leaf_embed.format import LeafInfo, read_leaf, read_parity
 
 
 @pytest.fixture
@@ -27,9 +28,14 @@ def report(space, value=0.5):
     return head | {"sets": [{"name": "rivers", "points": [point]}]}
 
 
+def shown(leaf):
+    """The card, the padding of its tables left out."""
+    return re.sub(" +", " ", (leaf / "README.md").read_text())
+
+
 def test_distill_writes_a_card_with_the_parity_of_its_graphs(leaf_path):
-    card = (leaf_path / "README.md").read_text()
-    info, parity = read_leaf(leaf_path), json.loads((leaf_path / "parity.json").read_text())
+    card = shown(leaf_path)
+    info, parity = read_leaf(leaf_path), read_parity(leaf_path)
     assert info.space.fingerprint in card
     for found in parity.values():
         assert f"{found['mean_cosine']:.4f} | {found['min_cosine']:.4f} | {found['top10_overlap']:.1%}" in card
@@ -51,11 +57,23 @@ def test_a_report_gives_a_retention_table_and_is_kept(copy):
     space = read_leaf(copy).space
     write_card(copy, report=report(space))
     write_card(copy, name="org/leaf")
-    card = (copy / "README.md").read_text()
+    card = shown(copy)
     assert "| rivers | 32 | int8 | 0.6000 | 0.5000 = 90.0% (85.0 to 95.0) | 0.4000 |" in card
     assert "## Retention" in card
     assert "leaf_embed.load('org/leaf')" in card
     assert read_report(copy / "evaluation.json")["sets"][0]["name"] == "rivers"
+
+
+def test_a_card_shows_a_report_of_the_version_before(copy):
+    old = report(read_leaf(copy).space) | {"version": 1}
+    (copy / "evaluation.json").write_text(json.dumps(old))
+    assert write_card(copy) == copy / "README.md"
+    assert "0.5000 = 90.0% (85.0 to 95.0)" in shown(copy)
+    with pytest.raises(InputError, match="version 1; this release reads 2 here"):
+        read_report(copy / "evaluation.json")
+    (copy / "evaluation.json").write_text(json.dumps(old | {"version": 3}))
+    with pytest.raises(InputError, match="version 3; this release reads 1 and 2 here"):
+        write_card(copy)
 
 
 def test_a_report_of_another_space_and_other_files_are_refused(copy, tmp_path):
@@ -66,6 +84,12 @@ def test_a_report_of_another_space_and_other_files_are_refused(copy, tmp_path):
         read_report(tmp_path / "x.json")
     with pytest.raises(InputError, match="cannot read"):
         read_report(tmp_path / "none.json")
+
+
+def test_a_damaged_parity_file_is_named(copy):
+    (copy / "parity.json").write_text("{")
+    with pytest.raises(NotALeafError, match=r"parity\.json .*is damaged: export the leaf again"):
+        write_card(copy)
 
 
 def test_a_readme_of_the_users_own_is_left_alone(copy):
@@ -88,10 +112,6 @@ def test_the_code_on_the_card_gives_the_leafs_vector(copy, library):
 
 
 def test_a_static_leaf_offers_no_graph_to_load():
-    class Info:
-        kind = "static"
-        space = leaf_embed.EmbeddingSpace("org/teacher", 4, query_prompt="ask: ")
-
-    assert set(snippets(Info(), "x")) == {"leaf-embed", "sentence-transformers", "LangChain"}
-    Info.kind = "transformer"
-    assert "'ask: ' + \"where" in snippets(Info(), "x")["transformers.js"]
+    info = LeafInfo(leaf_embed.EmbeddingSpace("org/teacher", 4, query_prompt="ask: "), 64, kind="static")
+    assert set(snippets(info, "x")) == {"leaf-embed", "sentence-transformers", "LangChain"}
+    assert "'ask: ' + \"where" in snippets(replace(info, kind="transformer"), "x")["transformers.js"]

@@ -52,17 +52,18 @@ def command(
         output.print(f"router       {export_router(leaf, target or leaf, teacher=teacher)}", highlight=False)
         return
     from leaf_embed.distill import export, read_report, truncate_leaf, write_card
+    from leaf_embed.reports import CARD_VERSIONS
 
     if dim is not None:
         leaf = truncate_leaf(leaf, target or leaf, dim)
-    if info.kind == "transformer":
+    if info.needs_graph:
         for variant, parity in export(leaf, _texts(corpus)).items():
             output.print(
                 f"{variant:<8} {parity.bytes / 1e6:6.1f} MB   cosine mean {parity.mean_cosine:.5f}, "
                 f"lowest {parity.min_cosine:.5f}, same top ten {parity.top10_overlap:.1%}, {parity.texts} texts, "
                 f"{parity.recipe}"
             )
-    write_card(leaf, name=str(leaf), report=None if report is None else read_report(report))
+    write_card(leaf, name=str(leaf), report=None if report is None else read_report(report, CARD_VERSIONS))
 
 
 def _texts(corpus: list[Path] | None) -> list[Text]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 from leaf_embed.cli.console import kilobytes, output
 from leaf_embed.cli.options import Path_, Url, collection_option, place
 from leaf_embed.errors import InputError
-from leaf_embed.format import GRAPHS, PARITY_FILE, read_leaf
+from leaf_embed.format import GRAPHS, read_leaf, read_parity
 from leaf_embed.space import EmbeddingSpace
 
 __all__ = ["command"]
@@ -51,11 +50,10 @@ def _show_leaf(directory: Path) -> None:
         graph = directory / file
         size = f"{kilobytes(graph) / 1000:.1f} MB" if graph.is_file() else "not exported"
         output.print(f"{variant:<12} {size}")
-    if (directory / PARITY_FILE).is_file():
-        for variant, parity in json.loads((directory / PARITY_FILE).read_text()).items():
-            cosines = f"mean {parity['mean_cosine']:.5f}, lowest {parity['min_cosine']:.5f}"
-            how = f", {parity['recipe']}" if "recipe" in parity else ""
-            output.print(f"parity       {variant}: {cosines}, {parity['texts']} texts{how}")
+    for variant, parity in read_parity(directory).items():
+        cosines = f"mean {parity['mean_cosine']:.5f}, lowest {parity['min_cosine']:.5f}"
+        how = f", {parity['recipe']}" if "recipe" in parity else ""
+        output.print(f"parity       {variant}: {cosines}, {parity['texts']} texts{how}")
     if any((directory / file).is_file() for file in GRAPHS.values()) and info.space.canaries is not None:
         output.print(f"leaf         {leaf_embed.load(directory).verify()}")
 

@@ -21,9 +21,10 @@ def command(
 ) -> None:
     """Upload a leaf with its model card to the Hugging Face hub. The token comes from HF_TOKEN."""
     from leaf_embed.distill import push_to_hub, read_report, write_card
+    from leaf_embed.reports import CARD_VERSIONS
 
     if report is not None:
-        found = read_report(report)
+        found = read_report(report, CARD_VERSIONS)
         if not dry_run:
             write_card(leaf, name=repository, report=found)
     upload = push_to_hub(leaf, repository, private=private, dry_run=dry_run)

@@ -17,6 +17,7 @@ from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.dataset import TokenizedTexts
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.rotation import Rotation
+from leaf_embed.encoders.transformer import save_model
 from leaf_embed.errors import InputError
 from leaf_embed.format import Kind
 from leaf_embed.space import EmbeddingSpace
@@ -69,7 +70,7 @@ class Student(Protocol):
     """A small model that learns a teacher's vectors.
 
     Attributes:
-        kind: What ``leaf.json`` says, which tells the reader of a leaf how to answer queries.
+        kind: Kind stored in ``leaf.json``; selects the query encoder.
         needs_graph: Whether queries are answered by an ONNX graph, which then is exported.
         pads: Whether :meth:`batch` pads texts to one length, so that texts of similar length are batched together.
         model: What is trained and saved, as sentence-transformers modules; in evaluation mode, so that dropout is off.
@@ -132,6 +133,4 @@ class Student(Protocol):
 
     def save(self, folder: Path) -> None:
         """Writes the model as a sentence-transformers directory."""
-        self.model.save_pretrained(str(folder), create_model_card=False)
-        for file in folder.rglob("*.safetensors"):
-            file.chmod(0o644)  # safetensors makes it unreadable for a server that runs as another user
+        save_model(self.model, folder)

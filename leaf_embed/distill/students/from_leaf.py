@@ -22,11 +22,59 @@ from leaf_embed.space import EmbeddingSpace
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["inherited_student", "kept_rotation", "rotation_of"]
+__all__ = ["ParentLeaf", "inherited_student", "parent_leaf", "rotation_of"]
+
+
+@dataclass(frozen=True)
+class ParentLeaf:
+    """A leaf that another one starts from.
+
+    Attributes:
+        path: Its directory.
+        space: Its space.
+        rotation: Of its space; ``None`` if that is the teacher's own.
+    """
+
+    path: Path
+    space: EmbeddingSpace
+    rotation: Rotation | None
+
+    @classmethod
+    def read(cls, directory: str | os.PathLike[str]) -> ParentLeaf:
+        """Reads what is needed before the model is loaded.
+
+        Raises:
+            NotALeafError: No leaf there, or its files are damaged.
+            SpaceMismatchError: Its rotation is another than its space names.
+        """
+        space = read_leaf(directory).space
+        return cls(Path(directory), space, Rotation.load(directory, space))
+
+    def is_of(self, teacher: EmbeddingSpace) -> bool:
+        """Whether it is a leaf of the teacher with a space, not rotated."""
+        plain = self.rotation.plain(self.space) if self.rotation else self.space
+        return plain.fingerprint == teacher.fingerprint
+
+
+def parent_leaf(source: object, space: EmbeddingSpace) -> ParentLeaf | None:
+    """Returns the leaf that a student starts from; ``None`` if its source is no directory of a leaf of the teacher.
+
+    Args:
+        source: The model that the student starts from.
+        space: The teacher's own space, not rotated.
+
+    Raises:
+        NotALeafError: The leaf's files are damaged.
+        SpaceMismatchError: Its rotation is another than its space names.
+    """
+    if not isinstance(source, (str, os.PathLike)) or not (Path(source) / LEAF_FILE).is_file():
+        return None
+    leaf = ParentLeaf.read(source)
+    return leaf if leaf.is_of(space) else None
 
 
 def inherited_student(
-    source: str | os.PathLike[str] | SentenceTransformer,
+    leaf: ParentLeaf,
     space: EmbeddingSpace,
     layers: int | Sequence[int] | None,
     head: Sequence[int] = (),
@@ -35,31 +83,29 @@ def inherited_student(
 ) -> SentenceTransformer | None:
     """Returns a leaf to train on, in the teacher's own space; ``None`` if the student has to be built and started anew.
 
-    The student begins exactly as that leaf if the source is the directory of a leaf of the same teacher, not truncated,
-    all of its layers stay, the wanted head is the one it has, or it has a single Dense, and nothing but the head lies
-    between pooling and vector.
+    The student begins exactly as that leaf if it is not truncated, all of its layers stay, the wanted head is the one
+    it has, or it has a single Dense, and nothing but the head lies between pooling and vector.
 
     Args:
-        source: The model that the student starts from.
+        leaf: The leaf that the student starts from.
         space: The teacher's own space, not rotated.
         layers: Layers that the student keeps; see :func:`leaf_embed.distill.students.backbone.choose_layers`.
         head: Widths of the hidden layers that are wanted; none for those that there are.
         seed: Of the weights of a head that is put on, beside those that carry the Dense.
 
     Raises:
-        NotALeafError: The leaf's files are damaged.
-        SpaceMismatchError: Its rotation is another than its space names.
-        InputError: No such layers, or a hidden layer is too narrow.
+        InputError: No such layers, a hidden layer is too narrow, or the leaf cannot be loaded by torch.
     """
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Normalize, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
 
-    leaf = _leaf_of(source, space)
-    if leaf is None or leaf.dim < space.dim:
+    if leaf.space.dim < space.dim:
         return None
     refuse_shallow(leaf.path)
     model = SentenceTransformer(os.fspath(leaf.path), device="cpu")
-    kinds = [type(module).__name__ for module in model if not hasattr(module, "linear")]
-    if kinds[:2] != ["Transformer", "Pooling"] or kinds[2:] not in ([], ["Normalize"]):
+    others: list[type] = [type(module) for module in model if not hasattr(module, "linear")]
+    if others not in ([Transformer, Pooling], [Transformer, Pooling, Normalize]):
         return None
     first: Any = model[0]
     total = int(first.auto_model.config.num_hidden_layers)
@@ -83,21 +129,6 @@ def _with_head(
     return deep
 
 
-def kept_rotation(source: object, space: EmbeddingSpace) -> Rotation | None:
-    """Returns the rotation of the leaf that a student starts from, if it is a leaf of the same teacher.
-
-    Args:
-        source: The model that the student starts from.
-        space: The teacher's own space, not rotated.
-
-    Raises:
-        NotALeafError: The leaf's files are damaged.
-        SpaceMismatchError: Its rotation is another than its space names.
-    """
-    leaf = _leaf_of(source, space)
-    return None if leaf is None else leaf.rotation
-
-
 def rotation_of(leaf: str | os.PathLike[str], space: EmbeddingSpace) -> Rotation:
     """Returns the rotation of a leaf whose space a new one shares.
 
@@ -110,33 +141,14 @@ def rotation_of(leaf: str | os.PathLike[str], space: EmbeddingSpace) -> Rotation
         SpaceMismatchError: It is a leaf of another teacher, or its rotation is another than its space names.
         InputError: Its space is not rotated, or truncated.
     """
-    declared, known = read_leaf(leaf).space, _leaf_of(leaf, space)
-    if known is None:
-        raise SpaceMismatchError(f"{leaf} is a leaf of {declared.describe()}, but the teacher is {space.describe()}")
+    known = ParentLeaf.read(leaf)
+    if not known.is_of(space):
+        raise SpaceMismatchError(f"{leaf} is a leaf of {known.space.describe()}, but the teacher is {space.describe()}")
     if known.rotation is None:
         raise InputError(f"the space of {leaf} is the teacher's own; every leaf that is distilled without mrl has it")
-    if known.dim < space.dim:
+    if known.space.dim < space.dim:
         raise InputError(
-            f"{leaf} was truncated to {known.dim} of {space.dim} dimensions; name the leaf that it was made from, and "
-            "truncate the new one alike"
+            f"{leaf} was truncated to {known.space.dim} of {space.dim} dimensions; name the leaf that it was made "
+            "from, and truncate the new one alike"
         )
     return known.rotation
-
-
-@dataclass(frozen=True)
-class _Leaf:
-    """A leaf of the teacher in question."""
-
-    path: Path
-    dim: int
-    rotation: Rotation | None
-
-
-def _leaf_of(source: object, space: EmbeddingSpace) -> _Leaf | None:
-    """The leaf in a directory; ``None`` if it is none, or one of another teacher."""
-    if not isinstance(source, (str, os.PathLike)) or not (Path(source) / LEAF_FILE).is_file():
-        return None
-    known = read_leaf(source).space
-    rotation = Rotation.load(source, known)
-    plain = rotation.plain(known) if rotation else known
-    return _Leaf(Path(source), known.dim, rotation) if plain.fingerprint == space.fingerprint else None

@@ -13,7 +13,7 @@ from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.dataset import TokenizedTexts, tokenize
 from leaf_embed.distill.students.backbone import build_student
 from leaf_embed.distill.students.base import Features, Student, StudentOptions
-from leaf_embed.distill.students.from_leaf import inherited_student, kept_rotation
+from leaf_embed.distill.students.from_leaf import inherited_student, parent_leaf
 from leaf_embed.distill.students.head import dense_modules, set_linear
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.batching import round_up
@@ -60,8 +60,9 @@ class TransformerStudent(Student):
             head: Widths of hidden layers; of a leaf that is trained on, those that it has, if none are named.
         """
         self._source, self._layers, self._config = source, layers, config
-        self.rotation = kept_rotation(source, space)
-        known = inherited_student(source, space, layers, head, seed=config.seed)
+        leaf = parent_leaf(source, space)
+        self.rotation = leaf.rotation if leaf else None
+        known = inherited_student(leaf, space, layers, head, seed=config.seed) if leaf else None
         self.inherits = known is not None
         if known is None:
             known = build_student(source, space, layers=layers, head=head, seed=config.seed)

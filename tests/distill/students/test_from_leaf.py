@@ -7,7 +7,7 @@ import pytest
 
 import leaf_embed
 from leaf_embed.distill import DistillConfig, distill, truncate_leaf
-from leaf_embed.distill.students.from_leaf import inherited_student, kept_rotation, rotation_of
+from leaf_embed.distill.students.from_leaf import inherited_student, parent_leaf, rotation_of
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError, NotALeafError, SpaceMismatchError
 from leaf_embed.format import read_leaf
@@ -60,12 +60,13 @@ def test_training_on_learns_more(leaf, teacher_path, tmp_path):
 def test_another_head_other_layers_or_another_space_begin_anew(leaf, teacher_path, tmp_path):
     folder, _ = leaf
     space = SentenceTransformerEncoder(teacher_path).space
-    assert inherited_student(folder, space, None) is not None
-    assert inherited_student(folder, space, 1) is not None
-    assert (inherited_student(folder, space, None, (120,)) is None) == bool(HEADS[folder.name])
-    assert inherited_student(folder, space, 0) is None
-    assert inherited_student(folder, EmbeddingSpace("another", space.dim), None) is None
-    assert inherited_student(teacher_path, space, None) is None
+    parent = parent_leaf(folder, space)
+    assert inherited_student(parent, space, None) is not None
+    assert inherited_student(parent, space, 1) is not None
+    assert (inherited_student(parent, space, None, (120,)) is None) == bool(HEADS[folder.name])
+    assert inherited_student(parent, space, 0) is None
+    assert parent_leaf(folder, EmbeddingSpace("another", space.dim)) is None
+    assert parent_leaf(teacher_path, space) is None
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,8 @@ def test_a_leaf_of_a_leaf_stays_in_its_space(rotated, teacher_path, tmp_path, mr
     report = distill(teacher_path, texts(250, seed=7), rotated, on, config, layers=layers, export_graphs=False)
     assert report.space.fingerprint == read_leaf(rotated).space.fingerprint == read_leaf(on).space.fingerprint
     space = SentenceTransformerEncoder(teacher_path).space
-    np.testing.assert_array_equal(kept_rotation(rotated, space).matrix, kept_rotation(on, space).matrix)
+    first, second = (parent_leaf(path, space).rotation for path in (rotated, on))
+    np.testing.assert_array_equal(first.matrix, second.matrix)
 
 
 def test_a_static_leaf_answers_in_the_collection_of_another(rotated, teacher_path, tmp_path):
@@ -110,8 +112,9 @@ def test_a_student_called_static_is_no_directory(rotated, teacher_path, tmp_path
 def test_a_truncated_leaf_begins_anew_with_its_rotation(rotated, teacher_path, tmp_path):
     short = truncate_leaf(rotated, tmp_path / "short", 16)
     space = SentenceTransformerEncoder(teacher_path).space
-    assert inherited_student(short, space, None) is None
-    assert kept_rotation(short, space).digest == kept_rotation(rotated, space).digest
+    parent = parent_leaf(short, space)
+    assert inherited_student(parent, space, None) is None
+    assert parent.rotation.digest == parent_leaf(rotated, space).rotation.digest
     with pytest.raises(InputError, match=r"was truncated to 16 of \d+ dimensions; name the leaf"):
         rotation_of(short, space)
 
@@ -132,7 +135,7 @@ def test_a_damaged_leaf_is_refused_not_begun_anew(leaf, teacher_path, tmp_path):
     folder = shutil.copytree(leaf[0], tmp_path / "damaged")
     (folder / "leaf.json").write_text("{}")
     with pytest.raises(NotALeafError, match="is not of the format"):
-        inherited_student(folder, SentenceTransformerEncoder(teacher_path).space, None)
+        parent_leaf(folder, SentenceTransformerEncoder(teacher_path).space)
 
 
 def _back(leaf):
