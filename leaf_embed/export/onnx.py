@@ -12,7 +12,6 @@ from pathlib import Path
 from leaf_embed._extras import require
 from leaf_embed._files import replacing_directory, replacing_file, write_json
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.encoders.static import StaticEncoder
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import InputError
 from leaf_embed.export.graph import write_graph
@@ -94,9 +93,7 @@ def write_measured(directory: Path, leaf: Encoder | None = None) -> None:
     info = read_leaf(directory)
     if info.space.canaries is None:
         return
-    if leaf is None:
-        torch = info.needs_graph
-        leaf = SentenceTransformerEncoder(directory, precision="float32") if torch else StaticEncoder(directory)
+    leaf = leaf or SentenceTransformerEncoder(directory, precision="float32")
     write_leaf(directory, replace(info, canary_cosines=info.space.canaries.measure(leaf)))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -165,23 +166,32 @@ class TeacherCache:
     ) -> Rows:
         rows: list[Rows] = [np.empty(0, dtype=np.int64)]
         seen = written = 0
-        with self._shards.lock():
-            self._map_new()  # what another process wrote meanwhile
-            self._shards.recover()
-            remaining = iter(items)
+        with ExitStack() as stack:
+            remaining, locked = iter(items), False
             while chunk := list(islice(remaining, self.shard_rows)):
                 seen += len(chunk)
                 keys = [self.key(text) for text, _ in chunk]
-                new: dict[Key, tuple[Text, T]] = {}
-                for key, item in zip(keys, chunk, strict=True):
-                    if self._index.find(key) is None:
-                        new.setdefault(key, item)
+                new = self._missing(keys, chunk)
+                if new and not locked:  # a reader of a filled cache needs no lock, and may not be allowed to take one
+                    stack.enter_context(self._shards.lock())
+                    locked = True
+                    self._shards.recover()
+                    self._map_new()  # what another process wrote meanwhile
+                    new = self._missing(keys, chunk)
                 self._write_new(new, vectors_of)
                 written += len(new)
                 rows.append(np.fromiter(map(self._row, keys), dtype=np.int64, count=len(keys)))
                 report(seen, written)
         distinct, first = np.unique(np.concatenate(rows), return_index=True)
         return distinct[np.argsort(first)]
+
+    def _missing(self, keys: Sequence[Key], items: Sequence[tuple[Text, T]]) -> dict[Key, tuple[Text, T]]:
+        """Returns the items that have no row yet; of equal texts the first."""
+        new: dict[Key, tuple[Text, T]] = {}
+        for key, item in zip(keys, items, strict=True):
+            if self._index.find(key) is None:
+                new.setdefault(key, item)
+        return new
 
     def _write_new(
         self, new: dict[Key, tuple[Text, T]], vectors_of: Callable[[list[tuple[Text, T]]], Iterator[FloatArray]]

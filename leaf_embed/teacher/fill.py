@@ -16,7 +16,6 @@ from leaf_embed.progress import Progress, no_progress
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
 from leaf_embed.teacher.corpus import Corpus, Counted
-from leaf_embed.teacher.filled import remember
 from leaf_embed.teacher.filtering import Exclusion, Without
 from leaf_embed.teacher.stored_vectors import StoredVectors
 from leaf_embed.texts import Text
@@ -105,8 +104,6 @@ def gather(
     if not len(rows):
         left_out = "".join(f"; {count} left out: {reason}" for reason, count in skipped.items())
         raise CorpusError(f"the corpus holds no text; expected at least one that is not empty{left_out}")
-    limit = min(max_tokens, getattr(texts, "max_tokens", None) or max_tokens)  # texts of a filled cache were cut before
-    remember(cache, rows, limit if len(asked) else None)
     return rows, dict(skipped)
 
 

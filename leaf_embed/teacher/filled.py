@@ -1,7 +1,7 @@
 """A cache that was filled before, as the source of a distillation: no teacher is loaded, nothing is paid again.
 
 A cache may hold more than texts to learn from: those of an evaluation, single tokens, or the same texts cut elsewhere.
-So what was gathered to learn from is named in ``corpus.npz`` beside ``cache.json``:
+So the last ``leaf-embed cache`` names what it gathered to learn from in ``corpus.npz`` beside ``cache.json``:
 
     rows         the cache's rows of these texts, in their order, shape (n,), int64
     max_tokens   where they were cut, 0 if they are whole
@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
-from leaf_embed._extras import require
 from leaf_embed._files import replacing_file
 from leaf_embed.errors import CacheError
 from leaf_embed.teacher.cache import Rows, TeacherCache
@@ -23,7 +23,7 @@ from leaf_embed.teacher.stored_vectors import StoredVectors
 from leaf_embed.texts import Text
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["FilledCache", "remember"]
+__all__ = ["FilledCache", "forget", "remember"]
 
 FILE = "corpus.npz"
 BLOCK = 2048  # texts in memory at a time
@@ -96,36 +96,33 @@ class _Pairs(Iterable[tuple[Text, FloatArray]]):
 
 
 def remember(cache: TeacherCache, rows: Rows, max_tokens: int | None) -> None:
-    """Adds rows to those that a cache names as texts to learn from; texts cut elsewhere take the place of those.
+    """Names the texts to learn from, in the place of those named before.
 
     Args:
         cache: The cache.
-        rows: The rows, all different, shape ``(n,)``.
-        max_tokens: Where their texts were cut; ``None`` if they are whole.
+        rows: Their rows, all different, shape ``(n,)``.
+        max_tokens: Where they were cut; ``None`` if they are whole.
     """
-    filelock = require("filelock", "train", "A teacher cache")
-    with filelock.FileLock(cache.path / ".corpus.lock"):
-        known, limit = _read(cache) if (cache.path / FILE).is_file() else (rows[:0], None)
-        if max_tokens and limit and max_tokens != limit:  # else each text would be learned from in both lengths
-            known = known[:0]
-        new = rows[~np.isin(rows, known)]
-        if not len(new) and (cache.path / FILE).is_file():
-            return
-        with replacing_file(cache.path / FILE) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, rows=np.concatenate([known, new]), max_tokens=max_tokens or limit or 0)
+    with replacing_file(cache.path / FILE) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, rows=rows, max_tokens=max_tokens or 0)
+
+
+def forget(cache: TeacherCache) -> None:
+    """Names no texts to learn from, so that a cache that is not filled to its end is not taken for a whole one."""
+    (cache.path / FILE).unlink(missing_ok=True)
 
 
 def _read(cache: TeacherCache) -> tuple[Rows, int | None]:
     file = Path(cache.path) / FILE
     if not file.is_file():
         raise CacheError(
-            f"the cache {cache.path} does not say which texts were gathered to learn from; run leaf-embed cache "
-            f"... --corpus ... --output {cache.path} (nothing is embedded twice)"
+            f"the cache {cache.path} does not say which texts were gathered to learn from, or was not filled to "
+            f"the end; run leaf-embed cache ... --corpus ... --output {cache.path} (nothing is embedded twice)"
         )
     try:
         with np.load(file, allow_pickle=False) as found:
             rows, limit = found["rows"].astype(np.int64), int(found["max_tokens"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise CacheError(f"cannot read {file} ({error}); delete it, and fill the cache again") from error
     if len(rows) and int(rows.max()) >= len(cache):
         raise CacheError(f"{file} names more texts than the cache holds; delete it, and fill the cache again")

@@ -257,7 +257,7 @@ def test_texts_are_excluded_before_they_are_cut(capsys, teacher_path, tmp_path):
     student = ["--cache", cache, "--student", teacher_path, "--layers", "none", *QUICK, "--output", tmp_path / "leaf"]
     code, _, err = call(capsys, "distill", *student, *exclude)
     assert code == 1
-    assert "run leaf-embed cache with --exclude again" in " ".join(err.split())
+    assert "Run leaf-embed cache with --exclude again" in " ".join(err.split())
     (cache / "corpus.npz").unlink()
     code, out, err = call(capsys, "cache", *filling, *exclude)
     assert code == 0, err

@@ -70,5 +70,5 @@ def test_what_cannot_be_a_recipe(value, message):
 
 
 def test_fields_given_in_python_are_checked_alike():
-    with pytest.raises(InputError, match="batch_size in the recipe is 2.5; expected a whole number"):
+    with pytest.raises(InputError, match=r"batch_size in the recipe is 2\.5; expected a whole number"):
         DistillConfig(batch_size=2.5)

@@ -14,6 +14,7 @@ from leaf_embed import EmbeddingSpace
 from leaf_embed.distill import CachedEncoder, TeacherCache, Text
 from leaf_embed.encoders import BaseEncoder
 from leaf_embed.errors import CacheError, SpaceMismatchError, VectorError
+from leaf_embed.teacher.shards import Shards
 
 SPACE = EmbeddingSpace("counting", 3, query_prompt="q: ", unit_norm=False)
 
@@ -125,7 +126,7 @@ def test_float16_is_close_and_float32_exact(tmp_path):
 
 
 def test_a_second_writer_is_refused_and_a_reader_is_not(tmp_path):
-    cache = TeacherCache(tmp_path, SPACE)
+    cache = TeacherCache(tmp_path, SPACE, shard_rows=1)
     cache.fill(some("a"), Counting())
     refused = []
 
@@ -133,10 +134,21 @@ def test_a_second_writer_is_refused_and_a_reader_is_not(tmp_path):
         yield Text("b")
         with pytest.raises(CacheError, match="another process is writing"):
             TeacherCache(tmp_path, SPACE).fill(some("c"), Counting())
+        assert len(TeacherCache(tmp_path, SPACE).fill(some("b", "a"), Counting())) == 2, "nothing new: no lock"
         refused.append(len(TeacherCache(tmp_path, SPACE)))
 
     cache.fill(texts(), Counting())
-    assert refused == [1]
+    assert refused == [2]
+
+
+def test_a_cache_that_cannot_be_written_is_read(tmp_path, monkeypatch):
+    TeacherCache(tmp_path, SPACE).fill(some("a", "b"), Counting())
+
+    def refuse(self):
+        raise PermissionError(".lock")
+
+    monkeypatch.setattr(Shards, "lock", refuse)
+    assert TeacherCache(tmp_path, SPACE).fill(some("b", "a"), Counting()).tolist() == [1, 0]
 
 
 def test_a_writer_sees_what_another_wrote_meanwhile(tmp_path):

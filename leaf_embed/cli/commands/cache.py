@@ -75,7 +75,7 @@ def command(
     from leaf_embed.distill import Corpus, DistillConfig
 
     texts = Corpus(corpus) if corpus else ()
-    limit = max_tokens or DistillConfig.max_tokens
+    limit = DistillConfig().max_tokens if max_tokens is None else DistillConfig(max_tokens=max_tokens).max_tokens
     encoder = open_teacher(options, texts, limit)
     source = tokenizer or (teacher if options.stored and api is None else None)
     cutter, limit = _cutter(source, encoder, limit) if corpus else (None, limit)
@@ -97,12 +97,15 @@ def _fill(directory: Path, teacher: Encoder, texts: Any, tokenizer: Any, max_tok
     from leaf_embed.canaries import Canaries
     from leaf_embed.distill import TeacherCache
     from leaf_embed.teacher.fill import as_exclusion, gather
+    from leaf_embed.teacher.filled import forget, remember
 
     space = teacher.space.with_canaries(teacher.space.canaries or Canaries.of(teacher))
     stored = TeacherCache(directory, space)
     before = len(stored)
+    forget(stored)
     with progress_bar() as progress:
         rows, skipped = gather(stored, texts, teacher, tokenizer, max_tokens, as_exclusion(exclude), progress)
+    remember(stored, rows, None if tokenizer is None else max_tokens)
     output.print(f"cache       {directory}  ({kilobytes(directory) / 1000:.1f} MB)")
     output.print(f"space       {space.describe()}", highlight=False)
     output.print(f"texts       {len(rows)} of these, {len(stored) - before} of them new, {len(stored)} in all")

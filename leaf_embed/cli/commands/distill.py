@@ -107,7 +107,7 @@ def command(
         raise InputError("name a --student: without a --teacher on this machine there are no layers to start from")
     if from_cache and exclude:
         raise InputError(
-            f"--exclude compares whole texts, and cached ones may be cut. Delete {cache}/corpus.npz and run leaf-embed "
+            f"--exclude compares whole texts, and those of {cache} may be cut. Run leaf-embed "
             "cache with --exclude again: nothing is embedded twice"
         )
     from leaf_embed.distill import Corpus, distill
