@@ -60,6 +60,7 @@ def test_queries_go_to_the_leaf_and_documents_to_the_teacher() -> None:
     assert {type(x) for x in query} | {type(x) for row in documents for x in row} == {float}
     assert (leaf.roles, teacher.roles) == (["query"], ["document"])
     assert embeddings.embed_documents([]) == []
+    assert repr(embeddings) == f"LeafEmbeddings({leaf.space.describe()})"
 
 
 def test_questions_never_build_the_teacher() -> None:

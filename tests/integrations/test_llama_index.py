@@ -184,6 +184,7 @@ def test_filters_combine(store: LeafQdrantVectorStore) -> None:
     nested = MetadataFilters(filters=[either, MetadataFilter(key="tags", value="z")])
     assert [sorted(ids(store.get_nodes(filters=f))) for f in (either, none, nested)] == [["w", "z"], ["x", "y"], ["z"]]
     assert ids(store.get_nodes(["w"], filters=either)) == ["w"]
+    assert sorted(ids(store.get_nodes(filters=MetadataFilters(filters=[])))) == ["w", "x", "y", "z"]
     blind = FilterOperator.TEXT_MATCH_INSENSITIVE
     with pytest.raises(InputError, match="operator 'text_match_insensitive' is unknown"):
         store.get_nodes(filters=MetadataFilters(filters=[MetadataFilter(key="n", operator=blind, value="a")]))
