@@ -49,6 +49,7 @@ MOVED = {
         **dict.fromkeys("--batch-size --learning-rate --query-share --max-tokens".split(), FIELD),
         **dict.fromkeys("--focal --averaging --token-embeddings --prefixes".split(), LOST),
     },
+    "export": {"--float16": LOST},
     "cache": {"--api-model": "is --teacher now: with --api, the model's name there"},
 }
 """Options that a command had, with what became of them."""
