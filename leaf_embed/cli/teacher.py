@@ -56,6 +56,12 @@ class TeacherOptions:
             raise InputError("--api needs --teacher, the name of the model there")
         if self.api is None and (self.budget, self.dimensions) != (None, None):
             raise InputError("--budget and --dimensions are for an --api; its address is missing")
+        if self.from_qdrant is None and (self.collection or self.title_key or self.vector_name or self.where):
+            raise InputError("--collection, --title-key, --vector-name and --where are for a --from-qdrant collection")
+        if (self.query_prompt or self.document_prompt) and self.api is None and not self.stored:
+            raise InputError(
+                "--query-prompt and --document-prompt are for an --api or for vectors; a model has its own"
+            )
         if not self.stored and self.teacher is None:
             raise InputError(
                 "no teacher: give --teacher, or vectors that exist: --from-qdrant, or --vectors of leaf-embed cache"

@@ -120,6 +120,7 @@ def test_options_are_refused_before_the_work(
         (["--quantization", "turbo3"], "turbo3"),
         (["--rotation", tmp_path / "bad.npy"], "cannot read the rotation"),
         (["--rotation", matrix, "--rotate"], "give one of the two"),
+        (["--output", tmp_path / "report.html"], "--output names the JSON file"),
     ):
         assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options) == 1
         shown = capsys.readouterr()
@@ -136,7 +137,7 @@ def write(file: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> 
         csv.writer(stream).writerows([head, *rows])
 
 
-def test_the_engines_own_codes(leaf_path: Path, beir: Path, tmp_path: Path) -> None:
+def test_the_engines_own_quantization(leaf_path: Path, beir: Path, tmp_path: Path) -> None:
     output = tmp_path / "report.json"
     options = ["--quantization", "turbo4", "turbo1", "--dims", "16", "--output", output]
     assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options) == 0

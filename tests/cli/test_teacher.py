@@ -334,6 +334,8 @@ def test_bad_options_are_one_clear_line(capsys, teacher_path, collection, tmp_pa
         (["--vectors", "/none.parquet"], "there is no file"),
         (["--api", "http://localhost:9"], "--api needs --teacher"),
         (["--budget", 3, "--teacher", teacher_path, "--corpus", vectors], "are for an --api"),
+        (["--where", "a=b", "--teacher", teacher_path, "--corpus", vectors], "for a --from-qdrant collection"),
+        (["--query-prompt", "q: ", "--teacher", teacher_path, "--corpus", vectors], "a model has its own"),
         (["--api", "localhost:9", "--teacher", "m", "--corpus", vectors], "address must be like"),
     ]
     distill = [

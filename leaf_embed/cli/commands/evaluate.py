@@ -57,6 +57,8 @@ def command(
     ] = None,
 ) -> None:
     """Measure nDCG@10 of the teacher, of leaf queries on teacher documents, and of the leaf alone."""
+    if report_file is not None and report_file.suffix in (".md", ".html"):
+        raise InputError(f"--output names the JSON file, beside which .md and .html are written; got {report_file}")
     import leaf_embed
     from leaf_embed.encoders.loading import load_teacher
     from leaf_embed.evaluation import evaluate, load_beir
