@@ -12,6 +12,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +26,7 @@ __all__ = ["ParquetVectors", "check_file", "format_of", "parse_json", "read_line
 FORMATS = (".txt", ".jsonl", ".csv", ".tsv", ".parquet")
 ROWS = 4096  # of parquet in memory at a time
 FIELD = 1 << 30  # characters in one field of a .csv at most
+BLANKS = " \t\r\n"  # what JSON calls white space
 
 
 def format_of(file: str | os.PathLike[str], formats: Sequence[str] = FORMATS) -> str | None:
@@ -55,8 +57,8 @@ def read_records(
     ========== ============================================================================================
     .txt       each line, stripped; blank ones too, as ``""``
     .jsonl     the JSON value of each line; ``""`` for a blank one
-    .csv       a dictionary per row, numbered from 2, below the header
-    .tsv       the same between tabs, without quoting: each line is one row
+    .csv       a dictionary per row, rows numbered from 2, below the header; ``None`` for fields that a row lacks
+    .tsv       the same between tabs, without quoting: each line is one row, numbered as in the file
     .parquet   a dictionary per row, numbered from 1
     ========== ============================================================================================
 
@@ -66,8 +68,9 @@ def read_records(
         columns: Columns of a .parquet to read, those of them that exist; all by default.
 
     Raises:
-        LeafEmbedError: ``error``: the file cannot be read or is damaged; the message names it, and the line if one
-            is to blame.
+        LeafEmbedError: ``error``: the file cannot be read or is damaged, a quotation of a .csv is not closed, a row
+            has more fields than the header, or two columns of the header have one name; the message names the file,
+            and the line if one is to blame.
     """
     kind = format_of(file)
     if kind == ".parquet":
@@ -77,17 +80,56 @@ def read_records(
         batches = _batches(source, file, error, ROWS, rest)
         yield from enumerate((row for batch in batches for row in batch.to_pylist()), 1)
     elif kind in (".csv", ".tsv"):
-        csv.field_size_limit(FIELD)
-        lines = (line.replace("\0", "") for _, line in _lines(file, error, newline=""))
-        tabs: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if kind == ".tsv" else {}
-        try:
-            yield from enumerate(csv.DictReader(lines, **tabs), 2)
-        except csv.Error as reason:
-            raise error(f"cannot read {os.fspath(file)} as {kind}: {reason}") from reason
+        yield from _table(file, error, kind)
     else:
         for number, line in _lines(file, error):
-            stripped = line.strip()
-            yield number, parse_json(stripped, f"{os.fspath(file)}:{number}", error) if kind == ".jsonl" else stripped
+            if kind == ".jsonl":
+                yield number, parse_json(line.strip(BLANKS), f"{os.fspath(file)}:{number}", error)
+            else:
+                yield number, line.strip()
+
+
+def _table(file: str | os.PathLike[str], error: type[LeafEmbedError], kind: str) -> Iterator[tuple[int, Any]]:
+    """The rows below the header of a .csv or .tsv, each as a dictionary; blank lines are skipped."""
+    header: list[str] | None = None
+    number = 1
+    for line, fields in (_tabs if kind == ".tsv" else _quoted)(file, error):
+        if header is None:
+            header = fields
+            while header and not header[-1].strip():  # a separator at the end of the line names no column
+                header.pop()
+            if twice := sorted({name for name in header if header.count(name) > 1}):
+                raise error(f"{os.fspath(file)}:{line} names the column {twice[0]!r} twice; expected different names")
+            continue
+        number = line if kind == ".tsv" else number + 1  # rows of a .csv may span lines, and give documents their ids
+        if any(field.strip() for field in fields[len(header) :]):
+            raise error(
+                f"{os.fspath(file)}:{line} has more fields than the header: {len(fields)}, not {len(header)} "
+                f"({', '.join(header)}). Is a separator inside a field not quoted?"
+            )
+        yield number, dict(zip_longest(header, fields[: len(header)]))
+
+
+def _tabs(file: str | os.PathLike[str], error: type[LeafEmbedError]) -> Iterator[tuple[int, list[str]]]:
+    return ((number, line.replace("\0", "").split("\t")) for number, line in read_lines(file, error))
+
+
+def _quoted(file: str | os.PathLike[str], error: type[LeafEmbedError]) -> Iterator[tuple[int, list[str]]]:
+    """The first line and the fields of each row; strict, so that an open quotation never swallows rows."""
+    csv.field_size_limit(FIELD)
+    reader = csv.reader((line.replace("\0", "") for _, line in _lines(file, error, newline="")), strict=True)
+    start = 1
+    try:
+        for fields in reader:
+            if fields:
+                yield start, fields
+            start = reader.line_num + 1
+    except csv.Error as reason:
+        where = f"{os.fspath(file)}:{start}"
+        raise error(
+            f"cannot read {where} as .csv: {reason}. Expected a quotation mark inside a quoted field to be doubled, "
+            "and every quotation to be closed"
+        ) from reason
 
 
 def read_lines(file: str | os.PathLike[str], error: type[LeafEmbedError]) -> Iterator[tuple[int, str]]:

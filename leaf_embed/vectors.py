@@ -33,7 +33,12 @@ UNIT_NORM_TOLERANCE = 1e-2  # bfloat16 has 8 bits of mantissa: a unit vector's n
 
 
 def as_vectors(
-    values: ArrayLike, dim: int | None = None, *, source: str, ids: Sequence[Any] | None = None
+    values: ArrayLike,
+    dim: int | None = None,
+    *,
+    source: str,
+    ids: Sequence[Any] | None = None,
+    zeros: bool = False,
 ) -> FloatArray:
     """Checks a batch of vectors.
 
@@ -42,12 +47,14 @@ def as_vectors(
         dim: The expected number of dimensions; ``None`` accepts any.
         source: Name of the vectors' origin, for the error message.
         ids: One name per row, for the error message; the row number by default.
+        zeros: Whether a row may hold only zeros, as that of an empty text may.
 
     Returns:
         Shape ``(n, dim)``, float32.
 
     Raises:
-        VectorError: Not a matrix of numbers, wrong ``dim``, or a row with NaN, infinity or only zeros.
+        VectorError: Not a matrix of numbers, wrong ``dim``, or a row with NaN, infinity or, without ``zeros``, only
+            zeros.
     """
     try:
         matrix = np.asarray(values, dtype=np.float32)
@@ -63,7 +70,7 @@ def as_vectors(
             "Is this the model that the space was made with?"
         )
     largest = np.abs(matrix).max(axis=1, initial=0.0)  # NaN and infinity survive the maximum
-    bad = np.flatnonzero(~np.isfinite(largest) | (largest == 0))
+    bad = np.flatnonzero(~np.isfinite(largest) | ((largest == 0) & (not zeros)))
     if bad.size:
         row = int(bad[0])
         name = ids[row] if ids is not None else f"row {row}"

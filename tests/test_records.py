@@ -44,6 +44,11 @@ def test_columns_of_parquet(tmp_path):
         ("a.txt", b"\xff", r"cannot read .*a\.txt: .*Is it whole, and UTF-8"),
         ("a.csv.gz", gzip.compress(b"a,b\n1,2\n")[:-4], "Is it whole"),
         ("a.txt.gz", b"no gzip", "Is it whole"),
+        ("a.csv", b'a,b\n"open,1\nx,2\n', r"a\.csv:2 as .csv: .*every quotation to be closed"),
+        ("a.csv", b'a,b\nx,1\n"It never rains,1\ny,"z"\n', r"a\.csv:3 as .csv"),
+        ("a.csv", b"a,b\nx,1\nx,1,2\n", r"a\.csv:3 has more fields than the header: 3, not 2 \(a, b\)"),
+        ("a.tsv", b"a\tb\n\nx\t1\t2\n", r"a\.tsv:3 has more fields than the header"),
+        ("a.csv", b"a,b,a\n1,2,3\n", r"a\.csv:1 names the column 'a' twice"),
         ("a.parquet", b"PAR1", r"cannot read .*a\.parquet as parquet"),
     ],
 )
@@ -77,3 +82,16 @@ def test_a_file_is_refused_before_it_is_read(tmp_path):
     with pytest.raises(InputError, match=r"a\.txt is of an unknown format; expected \.csv, \.tsv, or"):
         check_file(tmp_path / "a.txt", (".csv", ".tsv"), InputError)
     assert [format_of(tmp_path / name) for name in ("a.pdf", "a.parquet.gz")] == [None, None]
+
+
+def test_rows_with_fewer_fields_and_separators_at_the_end(tmp_path):
+    (tmp_path / "a.tsv").write_bytes(b"a\tb\t\r\n\r\n1\t\r\n2\tx\ry\t\t\r\n3\r\n")
+    expected = [(3, {"a": "1", "b": ""}), (4, {"a": "2", "b": "x\ry"}), (5, {"a": "3", "b": None})]
+    assert list(read_records(tmp_path / "a.tsv", InputError)) == expected
+    (tmp_path / "a.csv").write_bytes(b"a,b,\r\n\r\n1,,\r\n3\r\n")
+    assert list(read_records(tmp_path / "a.csv", InputError)) == [(2, {"a": "1", "b": ""}), (3, {"a": "3", "b": None})]
+
+
+def test_a_large_field(tmp_path):
+    (tmp_path / "a.csv").write_text(f"text\n{'x' * 300_000}\n")
+    assert [len(row["text"]) for _, row in read_records(tmp_path / "a.csv", InputError)] == [300_000]

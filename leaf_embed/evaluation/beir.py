@@ -5,10 +5,14 @@ Source: Thakur et al., BEIR, arXiv 2104.08663; https://github.com/beir-cellar/be
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,12 @@ __all__ = ["RetrievalSet", "load_beir"]
 JUDGEMENT = (
     "query-id, corpus-id and score between tabs, or TREC's query-id, 0, corpus-id and score between tabs or blanks"
 )
+GRADE = re.compile(r"[+-]?[0-9]+(\.0*)?")
+UNJUDGED = "queries without a judgement"
+IRRELEVANT = "queries whose judged documents are all irrelevant"
+UNKNOWN = "judged queries that queries.jsonl lacks"
+REPEATED = "judgements that stand twice"
+LIMITED = "queries beyond the limit"
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,8 @@ class RetrievalSet:
         queries: Texts to search with, in the order of ``query_ids``.
         qrels: Query id -> document id -> grade. Judgements of documents that are not in ``document_ids`` stay and
             count as never found, which is what trec_eval does.
+        split: The split that the judgements were read from; ``""`` if the set was made in the process.
+        left_out: By reason the number of lines, queries or judgements of the files that are not evaluated.
 
     Raises:
         CorpusError: Nothing to evaluate, ids that repeat or do not fit, or a query without a positive judgement.
@@ -48,6 +60,8 @@ class RetrievalSet:
     query_ids: tuple[str, ...]
     queries: tuple[str, ...]
     qrels: Mapping[str, Mapping[str, int]]
+    split: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for what, ids, texts in (
@@ -72,45 +86,86 @@ class RetrievalSet:
         known = set(judged).intersection(self.document_ids)
         return sum(document not in known for document in judged)
 
+    @cached_property
+    def shares_ids(self) -> bool:
+        """Whether a document that has a query's id is that query, as in ArguAna and Quora.
+
+        Such a document is left out of the query's ranking, as in BEIR. ``False`` if a query's relevant documents
+        include one with its own id: then queries and documents are numbered alike by chance, and nothing is left out.
+        """
+        return not any(self.qrels[query].get(query, 0) > 0 for query in self.query_ids)
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits of the queries and judgements evaluated, whatever their order; two reports compare."""
+        rows = [
+            [query, text, sorted(self.qrels[query].items())]
+            for query, text in zip(self.query_ids, self.queries, strict=False)
+        ]
+        return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
+
     def head(self, queries: int) -> RetrievalSet:
-        """The same documents with the first so many queries only."""
-        return replace(self, query_ids=self.query_ids[:queries], queries=self.queries[:queries])
+        """The same documents with the first so many queries only; the others are counted in ``left_out``."""
+        if queries >= len(self.query_ids):
+            return self
+        left_out = {**self.left_out, LIMITED: len(self.query_ids) - queries}
+        return replace(self, query_ids=self.query_ids[:queries], queries=self.queries[:queries], left_out=left_out)
 
 
 def load_beir(directory: str | os.PathLike[str], split: str = "test", *, stream: bool = False) -> RetrievalSet:
     """Reads a set; a document's text is ``title + " " + text``, stripped.
 
+    What is not evaluated is counted in :attr:`RetrievalSet.left_out`: queries without a judgement or without a positive
+    one, judged queries that ``queries.jsonl`` lacks, and judgements that stand twice.
+
     Args:
-        directory: Holds ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``: BEIR's ``query-id``,
-            ``corpus-id`` and ``score`` between tabs, or TREC's four columns between tabs or blanks, of which the
-            second is ignored, as trec_eval does; with or without a header.
-        split: Which judgements. Queries without a positive one are left out.
+        directory: Holds ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/<split>.tsv``, each also with ``.gz`` after its
+            name: BEIR's ``query-id``, ``corpus-id`` and ``score`` between tabs, or TREC's four columns between tabs or
+            blanks, of which the second is ignored, as trec_eval does; with or without a header. Grades are whole
+            numbers, ``1.0`` among them.
+        split: Which judgements.
         stream: Leave the documents in their file, which must not change meanwhile, and read them block by block:
-            memory grows by their ids and 16 bytes each.
+            memory grows by their ids and 16 bytes each. A compressed file is read into memory.
 
     Raises:
         CorpusError: A file is missing or empty, a line is malformed (the message names file and line), an id
-            repeats, or the judgements name no query, or no document, of the set.
+            repeats, a document is judged twice for one query with different grades, or the judgements name no query,
+            or no document, of the set.
     """
     path = Path(directory)
-    files = [path / "corpus.jsonl", path / "queries.jsonl", path / "qrels" / f"{split}.tsv"]
-    missing = [str(file.relative_to(path)) for file in files if not file.is_file()]
-    if missing:
+    corpus, asked, judged = _files(path, split)
+    document_ids, documents = (_open_texts if stream and corpus.suffix != ".gz" else _read_both)(corpus)
+    queries = _read_texts(asked)
+    qrels, repeated = _read_qrels(judged, queries)
+    chosen = {q: text for q, text in queries.items() if any(grade > 0 for grade in qrels.get(q, {}).values())}
+    if not {document for query in chosen for document in qrels[query]}.intersection(document_ids):
         raise CorpusError(
-            f"{path} is no BEIR set: {', '.join(missing)} not found. Expected corpus.jsonl, queries.jsonl and "
-            f"qrels/{split}.tsv; is the directory right, and the split?"
-        )
-    document_ids, documents = (_open_texts if stream else _read_both)(files[0])
-    queries = _read_texts(files[1])
-    qrels = _read_qrels(files[2])
-    judged = {q: text for q, text in queries.items() if any(grade > 0 for grade in qrels.get(q, {}).values())}
-    if not {document for query in judged for document in qrels[query]}.intersection(document_ids):
-        raise CorpusError(
-            f"{files[2]} judges no query of {files[1].name} with a document of {files[0].name}; "
+            f"{judged} judges no query of {asked.name} with a document of {corpus.name}; "
             "do the three files belong together?"
         )
-    name = path.resolve().name
-    return RetrievalSet(name, document_ids, documents, tuple(judged), tuple(judged.values()), qrels)
+    counts = {
+        UNJUDGED: sum(query not in qrels for query in queries),
+        IRRELEVANT: sum(query in qrels for query in queries) - len(chosen),
+        UNKNOWN: sum(query not in queries for query in qrels),
+        REPEATED: repeated,
+    }
+    left_out = {reason: count for reason, count in counts.items() if count}
+    names = (path.resolve().name, document_ids, documents, tuple(chosen), tuple(chosen.values()))
+    return RetrievalSet(*names, qrels, split, left_out)
+
+
+def _files(path: Path, split: str) -> list[Path]:
+    """The three files of a set, each as it is or compressed."""
+    wanted = ("corpus.jsonl", "queries.jsonl", f"qrels/{split}.tsv")
+    found = [next((file for file in (path / name, path / f"{name}.gz") if file.is_file()), None) for name in wanted]
+    if missing := [name for name, file in zip(wanted, found, strict=True) if file is None]:
+        splits = sorted({file.name.split(".")[0] for file in path.glob("qrels/*.tsv*")})
+        there = f" qrels/ holds the splits {', '.join(splits)}: choose one with --split." if splits else ""
+        raise CorpusError(
+            f"{path} is no BEIR set: {', '.join(missing)} not found. Expected corpus.jsonl, queries.jsonl and "
+            f"qrels/{split}.tsv; is the directory right, and the split?{there}"
+        )
+    return [file for file in found if file is not None]
 
 
 def _read_both(file: Path) -> tuple[Sequence[str], Sequence[str]]:
@@ -128,19 +183,19 @@ def _open_texts(file: Path) -> tuple[Sequence[str], Sequence[str]]:
             for number, line in enumerate(stream, start=1):
                 if line.strip():
                     starts.append(offset)
-                    yield _parse(line, f"{file}:{number}")[0]
+                    yield _parse(line, f"{file}:{number}", first=number == 1)[0]
                 offset += len(line)
 
     ids = PackedStrings(names())
     if not starts:
         raise CorpusError(f"{file} is empty; expected one JSON object per line")
-    return ids, FileTexts(file, starts, lambda line: _parse(line, str(file))[1])
+    return ids, FileTexts(file, starts, lambda line: _parse(line, str(file), first=True)[1])
 
 
-def _parse(line: bytes, place: str) -> tuple[str, str]:
-    """Returns the id, and title with text, of a line."""
+def _parse(line: bytes, place: str, *, first: bool) -> tuple[str, str]:
+    """Returns the id, and title with text, of a line; of the first one a byte order mark is skipped."""
     try:
-        text = line.decode("utf-8-sig").strip()
+        text = line.decode("utf-8-sig" if first else "utf-8").strip(" \t\r\n")
     except UnicodeDecodeError as error:
         raise CorpusError(f"{place} is no UTF-8 text ({error}); convert the file first") from error
     return _fields(parse_json(text, place, CorpusError), place)
@@ -151,7 +206,9 @@ def _fields(record: Any, place: str) -> tuple[str, str]:
     try:
         name, text, title = record["_id"], record["text"], record.get("title") or ""
         if not all(isinstance(value, str) for value in (name, text, title)):
-            raise TypeError("_id, title and text must be strings")
+            raise TypeError("_id, title and text must be strings, in quotation marks")
+        if not name:
+            raise TypeError("_id must not be empty")
     except (KeyError, TypeError, AttributeError) as error:
         raise CorpusError(
             f'{place}: {record!s:.80} is no object with "_id" and "text" ({type(error).__name__}: {error})'
@@ -174,26 +231,50 @@ def _read_texts(file: Path) -> dict[str, str]:
     return texts
 
 
-def _read_qrels(file: Path) -> dict[str, dict[str, int]]:
-    """Query id -> document id -> grade, with or without a header line."""
+def _read_qrels(file: Path, queries: Mapping[str, str]) -> tuple[dict[str, dict[str, int]], int]:
+    """Query id -> document id -> grade, with or without a header line, and the number of lines that repeat one."""
     qrels: dict[str, dict[str, int]] = {}
+    columns = lines = 0
     for place, (number, line) in enumerate(read_lines(file, CorpusError)):
         try:
-            query, document, grade = _judgement(line)
-        except ValueError as error:
-            if place == 0 and not line.split()[-1].isdecimal():  # the header
+            fields = _columns(line, columns)
+            columns = len(fields)
+            if place == 0 and _is_header(fields, queries):
                 continue
+            query, document, grade = fields[0], fields[-2], _grade(fields[-1])
+            before = qrels.setdefault(query, {}).setdefault(document, grade)
+            if before != grade:
+                raise ValueError(f"query {query!r} and document {document!r} have the grade {before} above")
+        except ValueError as error:
             raise CorpusError(f"{file}:{number}: {line!r:.80}: {error}; expected {JUDGEMENT}") from error
-        qrels.setdefault(query, {})[document] = grade
+        lines += 1
     if not qrels:
         raise CorpusError(f"{file} holds no judgement; expected {JUDGEMENT}")
-    return qrels
+    return qrels, lines - sum(map(len, qrels.values()))
 
 
-def _judgement(line: str) -> tuple[str, str, int]:
-    """Query id, document id and grade of a line."""
+def _columns(line: str, expected: int) -> list[str]:
+    """The fields of a line, as many as in the lines above."""
     tabs = "\t" in line
     fields = line.rstrip().split("\t") if tabs else line.split()
     if len(fields) != 4 and not (tabs and len(fields) == 3):
         raise ValueError(f"{len(fields)} columns between {'tabs' if tabs else 'blanks'}")
-    return fields[0], fields[-2], int(fields[-1])
+    if expected and len(fields) != expected:
+        raise ValueError(f"{len(fields)} columns below {expected} columns")
+    return fields
+
+
+def _is_header(fields: Sequence[str], queries: Mapping[str, str]) -> bool:
+    """Whether the first line names columns: no number at the end, and no query at the beginning."""
+    try:
+        float(fields[-1])
+    except ValueError:
+        return fields[0] not in queries
+    return False
+
+
+def _grade(text: str) -> int:
+    """A grade, which may be written as ``1.0``."""
+    if not GRADE.fullmatch(text.strip()):
+        raise ValueError(f"the grade is {text!r}, no whole number")
+    return int(text.strip().split(".")[0])

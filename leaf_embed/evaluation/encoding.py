@@ -12,6 +12,7 @@ import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed.encoders.base import Encoder
+from leaf_embed.errors import VectorError
 from leaf_embed.evaluation.alignment import CosineCounter
 from leaf_embed.evaluation.beir import RetrievalSet
 from leaf_embed.progress import Progress, no_progress
@@ -33,6 +34,8 @@ class EncodedSet:
         leaf_documents: Shape ``(documents, dim)``, memory-mapped.
         teacher_documents: Shape ``(documents, dim)``, memory-mapped.
         cosines: Leaf against teacher, of the queries and of the documents.
+
+    A text without content, such as an empty one, may have a vector of zeros: its cosine with everything is 0.
     """
 
     dataset: RetrievalSet
@@ -41,6 +44,17 @@ class EncodedSet:
     leaf_documents: FloatArray
     teacher_documents: FloatArray
     cosines: tuple[CosineCounter, CosineCounter]
+
+    @property
+    def zeros(self) -> dict[str, int]:
+        """The number of vectors of zeros, by the words of a report; without those that are 0."""
+        matrices = {
+            "queries with a zero vector of the leaf": self.leaf_queries,
+            "queries with a zero vector of the teacher": self.teacher_queries,
+            "documents with a zero vector of the leaf": self.leaf_documents,
+            "documents with a zero vector of the teacher": self.teacher_documents,
+        }
+        return {what: count for what, matrix in matrices.items() if (count := _zeros(matrix))}
 
 
 @contextmanager
@@ -96,9 +110,18 @@ def _encode(
     matrix = file.open()
     for start in range(0, len(texts), ENCODE_BLOCK):
         block = slice(start, start + ENCODE_BLOCK)
-        matrix[block] = vectors.as_vectors(encode(texts[block]), file.shape[1], source=label, ids=ids[block])
+        rows = vectors.as_vectors(encode(texts[block]), file.shape[1], source=label, ids=ids[block], zeros=True)
+        matrix[block] = rows
         progress(label, min(start + ENCODE_BLOCK, len(texts)), len(texts), "")
+    if len(texts) and _zeros(matrix) == len(texts):
+        raise VectorError(f"vectors from {label} hold only zeros for all {len(texts)} texts; is the model whole?")
     return matrix
+
+
+def _zeros(matrix: FloatArray) -> int:
+    """The number of rows of zeros, counted block by block."""
+    starts = range(0, len(matrix), ENCODE_BLOCK)
+    return sum(int((~matrix[start : start + ENCODE_BLOCK].any(axis=1)).sum()) for start in starts)
 
 
 def _count(counter: CosineCounter, texts: Sequence[str], leaf: FloatArray, teacher: FloatArray) -> None:

@@ -81,7 +81,8 @@ class EvaluateOptions:
         """Returns the rotation of a set with these document vectors; ``None`` for none."""
         if not isinstance(self.rotation, str):
             return np.asarray(self.rotation, dtype=np.float32)
-        return vectors.fit_rotation(documents[:ROTATION_SAMPLE]) if self.rotates else None
+        sample = documents[:ROTATION_SAMPLE]
+        return vectors.fit_rotation(sample[sample.any(axis=1)]) if self.rotates else None
 
     def storage(self, dim: int, quantization: str, rotation: FloatArray | None = None) -> Storage:
         """Returns a storage, by one of the engines if the quantization names one; refuses an unknown name."""
@@ -217,7 +218,8 @@ def _results(encoded: EncodedSet, storage: Storage) -> dict[Mode, RetrievalResul
         "asymmetric": (encoded.leaf_queries, encoded.teacher_documents),
         "symmetric": (encoded.leaf_queries, encoded.leaf_documents),
     }
+    ids = encoded.dataset.document_ids
     return {
-        mode: score(encoded.dataset, storage.search(queries, documents, DEPTH + 1), DEPTH)
+        mode: score(encoded.dataset, storage.search(queries, documents, DEPTH + 1, ids), DEPTH)
         for mode, (queries, documents) in sides.items()
     }

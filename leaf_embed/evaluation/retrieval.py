@@ -52,7 +52,8 @@ def score(dataset: RetrievalSet, rows: NDArray[np.intp], k: int) -> RetrievalRes
     """Returns the metrics of rankings.
 
     Args:
-        dataset: The set; a document that has the id of the query is dropped from that query's ranking, as in BEIR.
+        dataset: The set; where :attr:`RetrievalSet.shares_ids` holds, a document that has the id of a query is dropped
+            from that query's ranking, as in BEIR, unless it is judged.
         rows: Document rows of each query, best first, shape ``(queries, >= k)``, k + 1 of them if there are as many.
         k: Depth of a ranking.
 
@@ -64,7 +65,8 @@ def score(dataset: RetrievalSet, rows: NDArray[np.intp], k: int) -> RetrievalRes
     top = np.full((len(rows), min(10, k, rows.shape[1])), -1, dtype=np.intp)
     names = {row: dataset.document_ids[row] for row in np.unique(rows).tolist()}
     for number, (query, ranking) in enumerate(zip(dataset.query_ids, rows.tolist(), strict=True)):
-        kept = [row for row in ranking if names[row] != query][:k]
+        dropped = dataset.shares_ids and query not in dataset.qrels[query]
+        kept = [row for row in ranking if not (dropped and names[row] == query)][:k]
         run[query] = {names[row]: float(k - rank) for rank, row in enumerate(kept)}  # our order also among equals
         top[number, : len(kept)] = kept[: top.shape[1]]
     qrels = {query: dict(dataset.qrels[query]) for query in dataset.query_ids}
@@ -89,7 +91,7 @@ def evaluate_retrieval(
     """Scores one pair of encoders, or of matrices that they made before.
 
     Args:
-        dataset: The set; a document that has the id of the query is dropped from that query's ranking, as in BEIR.
+        dataset: The set; see :func:`score` for documents that have the id of a query.
         queries: The encoder of queries, or their vectors, shape ``(queries, dim)``.
         documents: The encoder of documents, or their vectors, shape ``(documents, dim)``.
         dim: Matryoshka truncation of both sides; ``None`` keeps all dimensions.
@@ -106,10 +108,12 @@ def evaluate_retrieval(
         raise InputError(f"k must be at least 1; got {k}")
     left = queries if isinstance(queries, np.ndarray) else queries.encode_query(dataset.queries)
     right = documents if isinstance(documents, np.ndarray) else documents.encode_document(dataset.documents)
-    left = vectors.as_vectors(left, source="the query encoder", ids=dataset.query_ids)
-    right = vectors.as_vectors(right, left.shape[1], source="the document encoder", ids=dataset.document_ids)
+    left = vectors.as_vectors(left, source="the query encoder", ids=dataset.query_ids, zeros=True)
+    right = vectors.as_vectors(
+        right, left.shape[1], source="the document encoder", ids=dataset.document_ids, zeros=True
+    )
     for matrix, ids, what in ((left, dataset.query_ids, "queries"), (right, dataset.document_ids, "documents")):
         if len(matrix) != len(ids):
             raise InputError(f"{len(matrix)} vectors came for the {len(ids)} {what} of {dataset.name!r}")
     storage = Storage(left.shape[1] if dim is None else dim, quantization, rotation)
-    return score(dataset, storage.search(left, right, k + 1), k)  # one more, for the query itself
+    return score(dataset, storage.search(left, right, k + 1, dataset.document_ids), k)  # one more, for the query itself

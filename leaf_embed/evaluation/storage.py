@@ -6,7 +6,7 @@ quantization are measured with the engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -50,24 +50,27 @@ class Storage:
         if self.engine is None:
             _check(self.quantization)
 
-    def search(self, queries: FloatArray, documents: FloatArray, k: int) -> NDArray[np.intp]:
+    def search(
+        self, queries: FloatArray, documents: FloatArray, k: int, ids: Sequence[str] | None = None
+    ) -> NDArray[np.intp]:
         """Returns the rows of the best documents of each query in this storage, shape ``(queries, min(k, n))``.
 
         Args:
             queries: Shape ``(q, full)``.
             documents: Shape ``(n, full)``; may be memory-mapped, one block is read at a time.
             k: Number of results per query.
+            ids: Of the documents, which order equal scores as in :func:`search`; an engine has its own order.
         """
         reduced = self.reduce(queries)
         if self.engine is not None:
             return self.engine(reduced, self._reduced(documents), k)
         if self.quantization == "binary-rescored":
             return search_rescored(
-                reduced, documents, k, OVERSAMPLING, coarse=lambda b: _signs(self.reduce(b)), fine=self.reduce
+                reduced, documents, k, OVERSAMPLING, coarse=lambda b: _signs(self.reduce(b)), fine=self.reduce, ids=ids
             )[0]
         scale = self._scale(documents) if self.quantization == "int8" else None
         view = lambda block: quantize(self.reduce(block), self.quantization, scale)  # noqa: E731
-        return search(reduced, documents, k, view=view)[0]
+        return search(reduced, documents, k, view=view, ids=ids)[0]
 
     def reduce(self, matrix: FloatArray) -> FloatArray:
         """Rotated and truncated, unit norm, shape ``(n, dim)``."""
@@ -127,7 +130,13 @@ def _signs(documents: FloatArray) -> FloatArray:
 
 
 def search(
-    queries: FloatArray, documents: FloatArray, k: int, *, block: int = DOCUMENT_BLOCK, view: View | None = None
+    queries: FloatArray,
+    documents: FloatArray,
+    k: int,
+    *,
+    block: int = DOCUMENT_BLOCK,
+    view: View | None = None,
+    ids: Sequence[str] | None = None,
 ) -> tuple[NDArray[np.intp], FloatArray]:
     """Returns the k largest dot products of each query, found block by block.
 
@@ -137,12 +146,13 @@ def search(
         k: Number of results per query; fewer if there are fewer documents.
         block: Documents at a time.
         view: Applied to each block before it is compared; ``None`` for nothing.
+        ids: Of the documents. Of equal scores the larger id comes first, as in trec_eval, so that a ranking does not
+            depend on the order of the file; ``None``: the lower row.
 
     Returns:
-        Row numbers and scores, each of shape ``(q, min(k, n))``, best first. Of equal scores the lower row comes
-        first, whatever the block size.
+        Row numbers and scores, each of shape ``(q, min(k, n))``, best first, the same for every block size.
     """
-    best = _Best(len(queries), k)
+    best = _Best(len(queries), k, ids)
     for start in range(0, len(documents), block):
         part = documents[start : start + block]
         stored = part if view is None else view(part)
@@ -159,6 +169,7 @@ def search_rescored(
     coarse: View,
     fine: View,
     block: int = DOCUMENT_BLOCK,
+    ids: Sequence[str] | None = None,
 ) -> tuple[NDArray[np.intp], FloatArray]:
     """Searches by a coarse view and ranks the best ``k * oversampling`` by a finer one: what engines call rescoring.
 
@@ -170,26 +181,28 @@ def search_rescored(
         coarse: The view that chooses candidates.
         fine: The view that ranks them.
         block: Documents at a time.
+        ids: Of the documents; they order equal scores as in :func:`search`.
 
     Returns:
-        Row numbers and fine scores, each of shape ``(q, min(k, n))``, best first; ties go to the lower row.
+        Row numbers and fine scores, each of shape ``(q, min(k, n))``, best first.
     """
-    best = _Best(len(queries), k * oversampling)
+    best = _Best(len(queries), k * oversampling, ids)
     for start in range(0, len(documents), block):
         part = documents[start : start + block]
         best.merge_block(queries, coarse(part), fine(part), start)
     by_row = np.argsort(best.rows, axis=1)  # so that among equals the lower column is the lower row
     rows = np.take_along_axis(best.rows, by_row, axis=1)
     exact = np.take_along_axis(best.exact, by_row, axis=1)
-    columns = _top(exact, k)
+    columns = _top(exact, k, rows, ids)
     return np.take_along_axis(rows, columns, axis=1), np.take_along_axis(exact, columns, axis=1)
 
 
 class _Best:
     """The best rows so far, each with the score that chose it and an exact one that is carried along."""
 
-    def __init__(self, queries: int, k: int) -> None:
+    def __init__(self, queries: int, k: int, ids: Sequence[str] | None = None) -> None:
         self.k = k
+        self.ids = ids
         self.rows = np.empty((queries, 0), dtype=np.intp)
         self.scores = np.empty((queries, 0), dtype=np.float32)
         self.exact = self.scores
@@ -203,13 +216,13 @@ class _Best:
         self, queries: FloatArray, which: slice, coarse: FloatArray, fine: FloatArray, start: int
     ) -> tuple[NDArray[np.intp], FloatArray, FloatArray]:
         new = queries[which] @ coarse.T
-        columns = _top(new, self.k)
+        columns = _top(new, self.k, np.arange(start, start + new.shape[1])[None], self.ids)
         found = np.take_along_axis(new, columns, axis=1)
         exact = found if fine is coarse else np.take_along_axis(queries[which] @ fine.T, columns, axis=1)
         rows = np.hstack([self.rows[which], columns + start])
         scores = np.hstack([self.scores[which], found])
         exacts = np.hstack([self.exact[which], exact])
-        best = _top(scores, self.k)  # earlier blocks stand further left, so ties still go to the lower row
+        best = _top(scores, self.k, rows, self.ids)  # earlier blocks stand further left: the lower row without ids
         return (
             np.take_along_axis(rows, best, axis=1),
             np.take_along_axis(scores, best, axis=1),
@@ -221,10 +234,16 @@ def _steps(count: int) -> range:
     return range(0, max(count, 1), QUERY_BLOCK)
 
 
-def _top(scores: FloatArray, k: int) -> NDArray[np.intp]:
-    """Columns of the k largest values of each row, best first, the lower column first among equals.
+def _top(scores: FloatArray, k: int, rows: NDArray[np.intp], ids: Sequence[str] | None) -> NDArray[np.intp]:
+    """Columns of the k largest values of each row, best first; among equals the larger id, or the lower column.
 
     ``argpartition`` alone would take any of several equal values at the border.
+
+    Args:
+        scores: Shape ``(q, n)``.
+        k: Columns per row.
+        rows: The document of each column, shape ``(q, n)`` or ``(1, n)``.
+        ids: Of all documents.
     """
     count, width = scores.shape
     k = min(k, width)
@@ -232,5 +251,19 @@ def _top(scores: FloatArray, k: int) -> NDArray[np.intp]:
     row, column = np.nonzero(scores >= border)
     order = np.lexsort((column, -scores[row, column], row))
     row, column = row[order], column[order]
+    if ids is not None:
+        _order_equals(row, column, scores, np.broadcast_to(rows, scores.shape), ids)
     first = np.searchsorted(row, np.arange(count))
     return np.asarray(column[first[:, None] + np.arange(k)], dtype=np.intp)
+
+
+def _order_equals(
+    row: NDArray[np.intp], column: NDArray[np.intp], scores: FloatArray, rows: NDArray[np.intp], ids: Sequence[str]
+) -> None:
+    """Sorts each run of columns with equal scores by descending id, in place."""
+    values = scores[row, column]
+    equal = (values[1:] == values[:-1]) & (row[1:] == row[:-1])
+    steps = np.diff(np.concatenate([[0], equal.astype(np.int8), [0]]))
+    for start, end in zip(np.flatnonzero(steps == 1), np.flatnonzero(steps == -1) + 1, strict=True):
+        run = column[start:end].tolist()
+        column[start:end] = sorted(run, key=lambda c: ids[rows[row[start], c]], reverse=True)

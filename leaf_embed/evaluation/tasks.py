@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -35,6 +36,11 @@ Scorer: TypeAlias = Callable[[NDArray[np.intp]], float]
 FORMATS = (".jsonl", ".csv", ".tsv")
 TEST_SHARE = 0.3
 SEED = 0
+NOISE = 1e-6  # of a float32 cosine
+ENOUGH = 0.95  # share of the draws that have a quotient, below which no interval is given
+VALIDATION = ("validation", "valid", "dev")
+UNUSED = "validation texts, used for nothing"
+REPEATED = "training texts that are test texts too"
 
 
 @dataclass(frozen=True)
@@ -71,11 +77,13 @@ class ClassificationSet:
         name: Name of the set in a report.
         train: ``(text, label)`` to learn the classes from.
         test: ``(text, label)`` to be judged by.
+        left_out: By reason the number of rows that are in neither.
     """
 
     name: str
     train: tuple[tuple[str, str], ...]
     test: tuple[tuple[str, str], ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         labels = {label for _, label in self.train}
@@ -102,48 +110,91 @@ def load_sts(path: str | os.PathLike[str]) -> SimilaritySet:
     Raises:
         CorpusError: The file is missing, malformed (the message names the line) or ranks nothing.
     """
-    rows = list(_fields(Path(path), ("sentence1", "sentence2", "score")))
-    scores = []
-    for number, (_, _, score) in rows:
-        try:
-            scores.append(float(score))
-        except ValueError as error:
-            raise CorpusError(f"{path}:{number}: the score is no number ({error}); expected such as 3.5") from error
-    first, second = (tuple(row[side] for _, row in rows) for side in (0, 1))
-    return SimilaritySet(Path(path).stem, first, second, tuple(scores))
+    rows = list(_rows(Path(path), ("sentence1", "sentence2", "score")))
+    first, second = (tuple(_text(row, side, where) for where, row in rows) for side in ("sentence1", "sentence2"))
+    return SimilaritySet(Path(path).stem, first, second, tuple(_score(row["score"], where) for where, row in rows))
 
 
 def load_classification(path: str | os.PathLike[str]) -> ClassificationSet:
     """Reads ``.jsonl``, ``.csv`` or ``.tsv`` with the fields ``text``, ``label`` and optionally ``split``.
 
     A ``.tsv`` has no quoting: each line is a text, and a quotation mark is a character like any other.
-    Without ``split`` (``"train"`` or ``"test"``) three texts in ten are kept for the test, the same ones every time.
+    ``split`` is ``"train"`` or ``"test"``, or one of ``"validation"``, ``"valid"`` and ``"dev"``, which are counted and
+    used for nothing. Without it three texts in ten are kept for the test, the same ones every time. A text that is to
+    be learned from and tested on is tested only: what the classes are learned from holds no test text.
 
     Raises:
-        CorpusError: The file is missing, malformed (the message names the line) or has fewer than two classes.
+        CorpusError: The file is missing, malformed (the message names the line), has rows with a split and rows
+            without one, or has fewer than two classes.
     """
-    rows = [row for _, row in _fields(Path(path), ("text", "label"), ("split",))]
-    if any(split for _, _, split in rows):
-        chosen = [split == "test" for _, _, split in rows]
-    else:
-        chosen = (np.random.default_rng(SEED).random(len(rows)) < TEST_SHARE).tolist()
-    train = tuple((text, label) for (text, label, _), test in zip(rows, chosen, strict=True) if not test)
-    kept = tuple((text, label) for (text, label, _), test in zip(rows, chosen, strict=True) if test)
-    return ClassificationSet(Path(path).stem, train, kept)
+    rows = [
+        (where, _text(row, "text", where), _label(row["label"], where), row.get("split"))
+        for where, row in _rows(Path(path), ("text", "label"))
+    ]
+    splits = _splits([(where, split) for where, _, _, split in rows]) or _drawn([text for _, text, _, _ in rows])
+    kept = tuple((text, label) for (_, text, label, _), split in zip(rows, splits, strict=True) if split == "test")
+    tested = {text for text, _ in kept}
+    learned = [(text, label) for (_, text, label, _), split in zip(rows, splits, strict=True) if split == "train"]
+    train = tuple(row for row in learned if row[0] not in tested)
+    left_out = {UNUSED: splits.count(None), REPEATED: len(learned) - len(train)}
+    return ClassificationSet(Path(path).stem, train, kept, {reason: n for reason, n in left_out.items() if n})
 
 
-def _fields(file: Path, wanted: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Yields the number of each record and its fields as text, ``""`` for an optional one that is missing."""
+def _splits(given: Sequence[tuple[str, Any]]) -> list[str | None]:
+    """``"train"``, ``"test"`` or ``None`` for each row; ``[]`` if no row names a split."""
+    names = [str(split or "").strip().lower() for _, split in given]
+    if not any(names):
+        return []
+    for (where, split), name in zip(given, names, strict=True):
+        if name not in ("train", "test", *VALIDATION):
+            raise CorpusError(
+                f"{where} has the split {split!r}; expected train, test or {', '.join(VALIDATION)} in every row, or no "
+                "split at all"
+            )
+    return [None if name in VALIDATION else name for name in names]
+
+
+def _drawn(texts: Sequence[str]) -> list[str | None]:
+    """``"test"`` for three texts in ten; all rows of one text are on one side."""
+    place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    test = np.random.default_rng(SEED).random(len(place)) < TEST_SHARE
+    return ["test" if test[place[text]] else "train" for text in texts]
+
+
+def _rows(file: Path, wanted: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields file and number of each record, and the record, which has every wanted field."""
     check_file(file, FORMATS, CorpusError)
     for number, record in read_records(file, CorpusError):
         if record == "":
             continue
         given = record if isinstance(record, dict) else {}
-        missing = [name for name in wanted if given.get(name) is None]
-        if missing or any(given.get(None) or ()):
-            found = f"lacks {missing}" if missing else "has more fields than the header"
-            raise CorpusError(f"{file}:{number} {found}; expected the fields {', '.join(wanted)}, none of them null")
-        yield number, (*(str(given[name]) for name in wanted), *(str(given.get(name) or "") for name in optional))
+        if missing := [name for name in wanted if given.get(name) is None]:
+            has = f"it has {', '.join(map(str, given)) or 'none'}"
+            raise CorpusError(
+                f"{file}:{number} lacks {missing}; expected the fields {', '.join(wanted)}, none of them null; {has}"
+            )
+        yield f"{file}:{number}", given
+
+
+def _text(row: Mapping[str, Any], name: str, where: str) -> str:
+    if not isinstance(row[name], str):
+        raise CorpusError(f"{where}: {name} is {row[name]!r:.80}; expected a text, in quotation marks")
+    return str(row[name])
+
+
+def _label(value: Any, where: str) -> str:
+    if not isinstance(value, str | int):
+        raise CorpusError(f"{where}: the label is {value!r:.80}; expected a text or a whole number")
+    return str(value)
+
+
+def _score(value: Any, where: str) -> float:
+    try:
+        if isinstance(value, bool) or not math.isfinite(number := float(value)):
+            raise ValueError(f"got {value!r}")
+    except (TypeError, ValueError) as error:
+        raise CorpusError(f"{where}: the score is no number ({error}); expected such as 3.5") from error
+    return number
 
 
 @dataclass(frozen=True)
@@ -155,9 +206,11 @@ class TaskReport:
         kind: ``"spearman"`` of cosine and human score, or ``"accuracy"`` of a logistic regression on the vectors.
         items: Pairs or texts judged.
         teacher: Score of the teacher.
-        leaf: Score of the leaf alone.
+        leaf: Score of the leaf alone. Both are ``nan``, and ``null`` in JSON, if an encoder gives every pair the same
+            cosine, which ranks nothing.
         retention: Leaf divided by teacher, with an interval over the items; ``None`` if the teacher's score is not
-            above 0.
+            above 0, or one of the two is ``nan``.
+        left_out: By reason the number of rows of the file that were not used.
     """
 
     name: str
@@ -166,12 +219,17 @@ class TaskReport:
     teacher: float
     leaf: float
     retention: Retention | None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        scores = {"teacher": round(self.teacher, 5), "leaf": round(self.leaf, 5)}
+        scores = {
+            who: round(score, 5) if math.isfinite(score) else None
+            for who, score in (("teacher", self.teacher), ("leaf", self.leaf))
+        }
         share = None if self.retention is None else self.retention.to_dict()
-        return {"name": self.name, "kind": self.kind, "items": self.items, **scores, "retention": share}
+        counts = {"left_out": dict(self.left_out)}
+        return {"name": self.name, "kind": self.kind, "items": self.items, **scores, "retention": share, **counts}
 
     def __str__(self) -> str:
         share = "" if self.retention is None else f", retention {self.retention}"
@@ -202,7 +260,9 @@ def evaluate_task(leaf: Encoder, teacher: Encoder, dataset: OtherSet) -> TaskRep
         ours, theirs = (_classification(encoder, dataset) for encoder in (student, teacher))
     count = len(dataset.texts)
     everything = np.arange(count)
-    return TaskReport(dataset.name, kind, count, theirs(everything), ours(everything), _retention(ours, theirs, count))
+    scores = (theirs(everything), ours(everything))
+    left_out = dataset.left_out if isinstance(dataset, ClassificationSet) else {}
+    return TaskReport(dataset.name, kind, count, *scores, _retention(ours, theirs, count), left_out)
 
 
 def _similarity(encoder: Encoder, dataset: SimilaritySet) -> Scorer:
@@ -210,7 +270,14 @@ def _similarity(encoder: Encoder, dataset: SimilaritySet) -> Scorer:
     stats: Any = require("scipy.stats", "eval", "Measuring similarity")
     cosines = vectors.cosine(encoder.encode_query(dataset.first), encoder.encode_query(dataset.second))
     scores = np.asarray(dataset.scores)
-    return lambda places: float(stats.spearmanr(cosines[places], scores[places]).statistic)
+
+    def correlation(places: NDArray[np.intp]) -> float:
+        some, human = cosines[places], scores[places]
+        if np.ptp(some) < NOISE or np.ptp(human) == 0:  # ranks nothing
+            return math.nan
+        return float(stats.spearmanr(some, human).statistic)
+
+    return correlation
 
 
 def _classification(encoder: Encoder, dataset: ClassificationSet) -> Scorer:
@@ -232,11 +299,13 @@ def _retention(leaf: Scorer, teacher: Scorer, count: int) -> Retention | None:
     """
     everything = np.arange(count)
     whole = teacher(everything)
-    if not whole > 0:
+    if not whole > 0 or not math.isfinite(leaf(everything)):
         return None
     generator = np.random.default_rng(SEED)
     draws = (generator.integers(count, size=count) for _ in range(RESAMPLES))
     pairs = np.array([(leaf(draw), teacher(draw)) for draw in draws])
     pairs = pairs[np.isfinite(pairs).all(axis=1) & (pairs[:, 1] > 0)]  # a draw of one single score ranks nothing
+    if len(pairs) < RESAMPLES * ENOUGH:
+        return Retention(leaf(everything) / whole, None, None)
     low, high = np.percentile(pairs[:, 0] / pairs[:, 1], [2.5, 97.5])
     return Retention(leaf(everything) / whole, float(low), float(high))

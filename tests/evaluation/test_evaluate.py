@@ -57,16 +57,17 @@ def report() -> EvaluationReport:
 
 
 def test_three_modes_by_hand() -> None:
-    """The blind leaf takes "bb" for "aa". Among the teacher's documents it ranks aaaa, abcd, bbbb (a tie at 0 goes to
-    the lower row): 1/log2(4). Among its own, aaaa and bbbb are equal: bbbb is second, 1/log2(3)."""
+    """The blind leaf takes "bb" for "aa". Among the teacher's documents it ranks aaaa, abcd, then dddd, cccc, bbbb (of
+    equal scores the larger id comes first): 1/log2(6). Among its own, aaaa and bbbb are equal: bbbb is first, and
+    aaaa second, 1/log2(3)."""
     report = evaluate(Letters(blind=True), Letters(), [SET], latency_queries=0)
     point = report.sets[0].points[0]
     assert point.results["teacher"].per_query == pytest.approx([1, 1, 1])
-    assert point.results["asymmetric"].per_query == pytest.approx([1, 1 / 2, 1], abs=1e-4)
-    assert point.results["symmetric"].per_query == pytest.approx([1, 1 / np.log2(3), 1], abs=1e-4)
+    assert point.results["asymmetric"].per_query == pytest.approx([1, 1 / np.log2(6), 1], abs=1e-4)
+    assert point.results["symmetric"].per_query == pytest.approx([1 / np.log2(3), 1, 1], abs=1e-4)
     kept = point.retention["asymmetric"]
     assert kept is not None
-    assert kept.value == pytest.approx(2.5 / 3, abs=1e-4)
+    assert kept.value == pytest.approx((2 + 1 / np.log2(6)) / 3, abs=1e-4)
     assert kept.low <= kept.value <= kept.high == pytest.approx(1)
     assert report.latency is None
 
@@ -129,9 +130,9 @@ def test_the_report_as_json(report: EvaluationReport, tmp_path: Path) -> None:
         "MRR@10": 1.0,
         "MAP@100": 1.0,
     }
-    assert first["points"][0]["modes"]["asymmetric"]["retention"]["value"] == pytest.approx(0.83333)
+    assert first["points"][0]["modes"]["asymmetric"]["retention"]["value"] == pytest.approx(0.79562)
     assert first["per_query"]["query_ids"] == ["qa", "qb", "qc"]
-    assert first["per_query"]["asymmetric"] == [1.0, 0.5, 1.0]
+    assert first["per_query"]["asymmetric"] == [1.0, 0.3869, 1.0]
     assert value["latency"]["queries"] == 3
     assert value["latency"]["ratio"] > 0
     assert list(tmp_path.iterdir()) == [tmp_path / "report.json"]
@@ -147,7 +148,7 @@ def test_the_report_as_a_table(report: EvaluationReport) -> None:
         "teacher",
         "asymmetric",
     ]
-    assert lines[2].split()[1:10:2] == ["letters", "4", "float32", "1.0000", "0.8333"]
+    assert lines[2].split()[1:10:2] == ["letters", "4", "float32", "1.0000", "0.7956"]
     assert lines[-4].startswith("| mean of 2 ")
     assert "other: 1 judgements name documents that the corpus lacks" in str(report)
     assert "times faster" in str(report)
@@ -236,7 +237,8 @@ def test_an_engine_may_search_instead() -> None:
     """One that compares everything gives what we find; one that reverses it gives something else."""
 
     def exact(queries: FloatArray, documents: FloatArray, k: int) -> NDArray[np.intp]:
-        return np.argsort(-(queries @ documents.T), axis=1, kind="stable")[:, :k]
+        by_id = np.argsort(DOCUMENTS)[::-1]  # equal scores by descending id
+        return by_id[np.argsort(-(queries @ documents[by_id].T), axis=1, kind="stable")][:, :k]
 
     def reverse(queries: FloatArray, documents: FloatArray, k: int) -> NDArray[np.intp]:
         return np.argsort(queries @ documents.T, axis=1, kind="stable")[:, :k]

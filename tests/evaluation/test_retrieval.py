@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from leaf_embed import vectors
 from leaf_embed.errors import InputError, VectorError
 from leaf_embed.evaluation import RetrievalSet, evaluate_retrieval, load_beir, retention
-from leaf_embed.evaluation.storage import quantize, search
+from leaf_embed.evaluation.storage import StorageName, quantize, search
 
 RANDOM = np.random.default_rng(7)
 
@@ -169,10 +169,61 @@ def test_vectors_that_do_not_fit() -> None:
         evaluate_retrieval(dataset, unit(1, 2), unit(4, 3))
     with pytest.raises(InputError, match="5 vectors came for the 4 documents of 'small'"):
         evaluate_retrieval(dataset, unit(1, 2), unit(5, 2))
-    with pytest.raises(VectorError, match="only zeros for 'd2'"):
-        evaluate_retrieval(dataset, unit(1, 4), np.diag([1, 1, 0, 1]).astype(np.float32))
+    with pytest.raises(VectorError, match="NaN or infinity for 'd2'"):
+        evaluate_retrieval(dataset, unit(1, 4), np.diag([1, 1, np.nan, 1]).astype(np.float32))
     with pytest.raises(InputError, match="k must be at least 1"):
         evaluate_retrieval(dataset, unit(1, 2), unit(4, 2), k=0)
+
+
+def test_a_document_with_a_zero_vector_is_far_from_everything() -> None:
+    dataset = small_set({"q": {"d2": 1, "d3": 1}})
+    documents = np.diag([0.1, 0.1, 0, 1]).astype(np.float32)
+    result = evaluate_retrieval(dataset, np.array([[0, 0.1, 0, 1]], dtype=np.float32), documents)
+    assert [dataset.document_ids[row] for row in result.top[0]] == ["d3", "d1", "d2", "d0"]  # zeros by descending id
+
+
+@pytest.mark.parametrize("copies", [2, 40])
+@pytest.mark.parametrize("quantization", ["float32", "int8", "binary", "binary-rescored"])
+def test_the_order_of_a_file_decides_nothing(copies: int, quantization: StorageName) -> None:
+    """Documents that occur several times tie; trec_eval's own order of equal scores is the larger id first."""
+    pytrec_eval = pytest.importorskip("pytrec_eval")
+    texts, queries = unit(30, 8), unit(12, 8)
+    documents = np.repeat(texts, copies, axis=0)
+    ids = [f"d{i}" for i in RANDOM.permutation(len(documents))]
+    qrels = {f"q{i}": dict.fromkeys(RANDOM.choice(ids, 5, replace=False), 1) for i in range(12)}
+    scores = []
+    for order in (np.arange(len(ids)), RANDOM.permutation(len(ids))):
+        names = tuple(ids[i] for i in order)
+        dataset = RetrievalSet("twice", names, names, tuple(qrels), tuple(qrels), qrels)
+        found = evaluate_retrieval(dataset, queries, documents[order], quantization=quantization)
+        scores.append(found.per_query.tolist())
+        if quantization == "float32":
+            every = (texts @ queries.T).T.repeat(copies, axis=1)  # one product per text: copies are exactly equal
+            run = {f"q{i}": dict(zip(ids, map(float, row), strict=True)) for i, row in enumerate(every)}
+            judge = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10"}).evaluate(run)
+            assert [one["ndcg_cut_10"] for one in judge.values()] == pytest.approx(scores[-1], abs=1e-9)
+    assert scores[0] == scores[1]
+
+
+def test_a_judged_document_with_the_id_of_the_query_stays() -> None:
+    """Queries and documents that are both numbered from 0, where now and then the answer has the query's number."""
+    names = tuple(map(str, range(20)))
+    answer = [i if i % 4 == 0 else (i + 3) % 20 for i in range(20)]
+    documents = np.eye(20, dtype=np.float32)
+    dataset = RetrievalSet("numbered", names, names, names, names, {str(i): {str(answer[i]): 1} for i in range(20)})
+    assert not dataset.shares_ids
+    result = evaluate_retrieval(dataset, documents[answer], documents)
+    assert result.per_query.tolist() == [1.0] * 20
+    assert all(len(set(row)) == 10 for row in result.top.tolist())
+
+
+def test_a_query_that_is_a_document_does_not_find_itself() -> None:
+    dataset = RetrievalSet("copies", ("a", "b", "c"), ("x", "y", "z"), ("a",), ("x",), {"a": {"c": 1}})
+    assert dataset.shares_ids
+    documents = np.array([[1, 0], [0, 1], [0.8, 0.6]], dtype=np.float32)
+    assert evaluate_retrieval(dataset, documents[:1], documents).ndcg == 1
+    judged = RetrievalSet("judged", ("a", "b", "c"), ("x", "y", "z"), ("a",), ("x",), {"a": {"c": 1, "a": 0}})
+    assert evaluate_retrieval(judged, documents[:1], documents).ndcg == pytest.approx(1 / math.log2(3), abs=1e-4)
 
 
 @pytest.mark.slow

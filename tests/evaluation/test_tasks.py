@@ -84,9 +84,10 @@ def test_a_quotation_mark_in_a_tsv_is_a_character(tmp_path: Path, first: bool) -
     file.write_text("sentence1\tsentence2\tscore\n" + "".join(f"{a}\t{b}\t{s}\n" for a, b, s in pairs))
     found = load_sts(file)
     assert list(zip(found.first, found.second, found.scores, strict=True)) == pairs
-    file.write_text("text\tlabel\n" + "".join(f"{a}\t{s}\n" for a, _, s in pairs * 5))
+    rows = [(f"{a} {number}", str(s)) for number in range(5) for a, _, s in pairs]
+    file.write_text("text\tlabel\n" + "".join(f"{a}\t{s}\n" for a, s in rows))
     divided = load_classification(file)
-    assert sorted(divided.train + divided.test) == sorted((a, str(s)) for a, _, s in pairs * 5)
+    assert sorted(divided.train + divided.test) == sorted(rows)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv"])
@@ -106,6 +107,66 @@ def test_without_a_split_the_same_texts_are_kept_every_time(tmp_path: Path) -> N
     assert found == load_classification(file)
     assert 60 < len(found.test) < 120
     assert {text for text, _ in found.test}.isdisjoint(text for text, _ in found.train)
+
+
+def test_validation_texts_are_used_for_nothing(tmp_path: Path) -> None:
+    splits = ["train", "test", "validation", "Dev", "valid"]
+    rows = [{"text": f"t{i}", "label": i % 2, "split": splits[i % 5]} for i in range(50)]
+    found = load_classification(write(tmp_path / "c.jsonl", rows))
+    assert [text for text, _ in found.train] == [f"t{i}" for i in range(0, 50, 5)]
+    assert [text for text, _ in found.test] == [f"t{i}" for i in range(1, 50, 5)]
+    assert found.left_out == {"validation texts, used for nothing": 30}
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_text_is_on_one_side_of_the_split(tmp_path: Path, given: bool) -> None:
+    rows = [{"text": f"t{i % 17}", "label": i % 17 % 3} for i in range(170)]
+    rows += [{"text": f"u{i}", "label": i // 2 % 2} for i in range(10)]
+    if given:
+        rows = [{**row, "split": "test" if i % 2 else "train"} for i, row in enumerate(rows)]
+    found = load_classification(write(tmp_path / "c.jsonl", rows))
+    assert {text for text, _ in found.train}.isdisjoint(text for text, _ in found.test)
+    lost = 180 - len(found.train) - len(found.test)
+    assert found.left_out == ({"training texts that are test texts too": lost} if given else {})
+    assert lost == (85 if given else 0)
+
+
+def test_pairs_that_a_model_cannot_rank(tmp_path: Path) -> None:
+    """Every pair has the same cosine: there is no correlation, in JSON null and never NaN."""
+    dataset = SimilaritySet("same", ("a", "b", "c"), ("a", "b", "c"), (1.0, 2.0, 3.0))
+    found = evaluate_task(Words(), Words(), dataset)
+    assert found.retention is None
+    written = json.dumps(found.to_dict(), allow_nan=False)
+    assert json.loads(written)["teacher"] is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"text": null, "label": 1}',
+        '{"text": ["a"], "label": 1}',
+        '{"text": 5, "label": 1}',
+        '{"text": "a", "label": null}',
+        '{"text": "a", "label": [1]}',
+        '{"text": "a", "label": 0, "split": "tset"}',
+        '{"text": "a", "label": 0, "split": 3}',
+    ],
+)
+def test_a_value_of_another_type_is_no_text(tmp_path: Path, line: str) -> None:
+    rows = "".join(
+        json.dumps({"text": f"t{i}", "label": i % 2, "split": "test" if i % 3 else "train"}) + "\n" for i in range(9)
+    )
+    (tmp_path / "c.jsonl").write_text(f"{rows}\n{line}\n")
+    with pytest.raises(CorpusError, match=r"c\.jsonl:11"):
+        load_classification(tmp_path / "c.jsonl")
+
+
+@pytest.mark.parametrize("score", ['"NaN"', "true", "null", '"1,5"', "[1]"])
+def test_a_score_is_a_number(tmp_path: Path, score: str) -> None:
+    good = '{"sentence1": "a", "sentence2": "b", "score": 1}\n'
+    (tmp_path / "s.jsonl").write_text(good + good.replace("1}", f"{score}}}"))
+    with pytest.raises(CorpusError, match=r"s\.jsonl:2"):
+        load_sts(tmp_path / "s.jsonl")
 
 
 @pytest.mark.parametrize(
