@@ -29,7 +29,7 @@ from leaf_embed.distill.students.transformer import TransformerStudent
 from leaf_embed.distill.train import align
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.evaluation import load_beir
-from leaf_embed.evaluation.bootstrap import mean_difference, mean_retention
+from leaf_embed.evaluation.intervals import mean_difference, ratio_of_means
 from leaf_embed.evaluation.retrieval import evaluate_retrieval
 
 HELD_OUT = 1000
@@ -71,7 +71,7 @@ class Bench:
 
     def retention(self, scores: Sequence[Any]) -> list[float]:
         """Share of the teacher's nDCG@10, mean of the sets, with its interval."""
-        share = mean_retention(list(zip(scores, self.reference, strict=True)))
+        share = ratio_of_means(list(zip(scores, self.reference, strict=True)))
         assert share is not None
         return [share.value, share.low, share.high]
 

@@ -14,7 +14,7 @@ from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Role, TextEncoder, clean
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["BaseEncoder", "Counting", "Encoder", "Metered", "check_texts", "count_tokens"]
+__all__ = ["BaseEncoder", "Counting", "Encoder", "Metered", "check_texts", "count_tokens", "precision_of"]
 
 
 @runtime_checkable
@@ -71,6 +71,12 @@ class Counting(Protocol):
 def count_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[int]:
     """Returns the number of tokens that an encoder reads of each text; zeros if it is not :class:`Counting`."""
     return encoder.count_tokens(texts, role) if isinstance(encoder, Counting) else [0] * len(texts)
+
+
+def precision_of(encoder: object) -> str | None:
+    """Returns the precision that an encoder computes in, such as ``"bfloat16"`` or ``"int8"``; ``None`` if unknown."""
+    found = getattr(encoder, "precision", None)
+    return found if isinstance(found, str) else None
 
 
 class BaseEncoder(ABC):

@@ -71,6 +71,7 @@ class OnnxEncoder(BaseEncoder):
             graph = _find_graph(self.path, variant)
         self._tokenizer, self._pad_id = read_tokenizer(self.path)
         self._tokenizer.enable_truncation(self.info.max_tokens)
+        self.precision = "int8" if "int8" in graph.stem else "float32"
         self._session = _open_session(graph, threads)
         self._inputs = [node.name for node in self._session.get_inputs()]
 

@@ -17,7 +17,7 @@ import numpy as np
 from leaf_embed import vectors
 from leaf_embed._files import replacing_file
 from leaf_embed.canaries import Canaries
-from leaf_embed.encoders.base import BaseEncoder, Encoder
+from leaf_embed.encoders.base import BaseEncoder, Encoder, precision_of
 from leaf_embed.errors import NotALeafError, SpaceMismatchError
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Role
@@ -127,6 +127,11 @@ class RotatedEncoder(BaseEncoder):
     @property
     def space(self) -> EmbeddingSpace:
         return self._space
+
+    @property
+    def precision(self) -> str | None:
+        """What the encoder computes in, if it says so."""
+        return precision_of(self._encoder)
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         encode = self._encoder.encode_query if role == "query" else self._encoder.encode_document

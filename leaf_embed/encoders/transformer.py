@@ -115,6 +115,11 @@ class SentenceTransformerEncoder(BaseEncoder):
     def space(self) -> EmbeddingSpace:
         return self._space
 
+    @property
+    def precision(self) -> str:
+        """What the model computes in: ``"bfloat16"`` or ``"float32"``."""
+        return "bfloat16" if self._autocast else "float32"
+
     def _describe(self, name: str, query_prompt: str | None, document_prompt: str | None) -> EmbeddingSpace:
         """The space of this model as a teacher, with the norm measured."""
         saved = self.model.prompts or {}

@@ -14,8 +14,8 @@ Needs the extra ``eval`` as soon as a metric is computed.
 """
 
 from leaf_embed.evaluation.beir import RetrievalSet, load_beir
-from leaf_embed.evaluation.bootstrap import Retention, mean_retention, retention
 from leaf_embed.evaluation.compare import compare_reports
+from leaf_embed.evaluation.intervals import Retention, mean_retention, retention
 from leaf_embed.evaluation.latency import Latency, measure_latency
 from leaf_embed.evaluation.pipeline import evaluate
 from leaf_embed.evaluation.report.report import EvaluationReport

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from leaf_embed.errors import InputError
-from leaf_embed.evaluation.bootstrap import Difference, Pair, mean_difference
+from leaf_embed.evaluation.intervals import Difference, Pair, mean_difference
 from leaf_embed.reports import markdown
 
 __all__ = ["Comparison", "Delta", "PointDelta", "compare_reports"]

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed._extras import require
-from leaf_embed.encoders.base import Encoder
+from leaf_embed.encoders.base import Encoder, precision_of
 from leaf_embed.encoders.leaf import LeafEncoder
 from leaf_embed.errors import InputError
 from leaf_embed.evaluation.alignment import top_overlap
 from leaf_embed.evaluation.beir import RetrievalSet
-from leaf_embed.evaluation.bootstrap import Retention, retention
 from leaf_embed.evaluation.encoding import EncodedSet, encode_set
+from leaf_embed.evaluation.intervals import Retention, retention
 from leaf_embed.evaluation.latency import measure_latency
 from leaf_embed.evaluation.report.report import EvaluationReport
 from leaf_embed.evaluation.report.results import GridPoint, Mode, SetReport
 from leaf_embed.evaluation.retrieval import DEPTH, RetrievalResult, score
 from leaf_embed.evaluation.storage import EngineSearch, Storage, StorageName
 from leaf_embed.evaluation.tasks import OtherSet, evaluate_task
+from leaf_embed.evaluation.verdict import ACCEPT, check_accept
 from leaf_embed.evaluation.worst_queries import worst_queries
 from leaf_embed.progress import Progress, no_progress
 from leaf_embed.vectors import FloatArray
@@ -46,6 +48,7 @@ class EvaluateKeywords(TypedDict, total=False):
     worst: int
     tasks: Sequence[OtherSet]
     engines: Mapping[str, EngineSearch] | None
+    accept: float
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class EvaluateOptions:
         engines: What else ``quantization`` may name: functions that compress and search by themselves, such as
             :func:`leaf_embed.qdrant.backends.edge_quantization.search_quantized`. They are called with the reduced
             documents of a whole set.
+        accept: The share of the teacher's quality that the report's verdict asks for.
     """
 
     rotation: RotationOption = "none"
@@ -71,6 +75,10 @@ class EvaluateOptions:
     worst: int = 5
     tasks: Sequence[OtherSet] = ()
     engines: Mapping[str, EngineSearch] | None = None
+    accept: float = ACCEPT
+
+    def __post_init__(self) -> None:
+        check_accept(self.accept)
 
     @property
     def rotates(self) -> bool:
@@ -118,7 +126,8 @@ def evaluate(
     Raises:
         SpaceMismatchError: Leaf and teacher live in different spaces.
         VectorError: A matrix that is no rotation of the space.
-        InputError: No sets of any kind, two sets of one name, dimensions or a quantization that cannot be.
+        InputError: No sets of any kind, two sets of one name, dimensions, a quantization or an ``accept`` that cannot
+            be.
         MissingExtraError: The extra ``eval`` is not installed.
         TypeError: An unknown keyword.
     """
@@ -148,6 +157,13 @@ def evaluate(
         latency,
         canaries=None if known is None else known.check(student, known.leaf_floor(student)),
         tasks=tuple(evaluate_task(student, teacher, one) for one in chosen.tasks),
+        accept=chosen.accept,
+        provenance={
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "leaf_precision": precision_of(student),
+            "teacher_precision": precision_of(teacher) or precision_of(chosen.timed_teacher),
+            "options": {"dims": list(dims), "quantization": list(quantization), "rotated": chosen.rotates},
+        },
     )
 
 
@@ -204,6 +220,9 @@ def _measure_set(encoded: EncodedSet, grid: Sequence[_Wanted], options: Evaluate
         len(dataset.documents),
         dataset.unknown_documents,
         tuple(points),
+        split=dataset.split,
+        digest=dataset.digest,
+        left_out={**dataset.left_out, **encoded.zeros},
         overlap={mode: top_overlap(first[mode].top, first["teacher"].top) for mode in modes},
         cosines=tuple(row for counter in encoded.cosines for row in counter.rows()),
         histograms={counter.role: counter.histogram() for counter in encoded.cosines},

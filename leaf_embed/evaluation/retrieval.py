@@ -6,7 +6,7 @@ Metrics come from ir-measures (extra ``eval``), that is from trec_eval's own cod
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ __all__ = ["DEPTH", "METRICS", "RetrievalResult", "evaluate_retrieval", "score"]
 DEPTH = 100  # of a ranking; Recall@100 needs it
 IR_MEASURES_NAMES = {"nDCG@10": "nDCG@10", "Recall@100": "R@100", "MRR@10": "RR@10", "MAP@100": "AP@100"}
 METRICS = tuple(IR_MEASURES_NAMES)
+EQUAL = 1e-9  # of two scores
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class RetrievalResult:
     Attributes:
         metrics: Mean over the queries of each of :data:`METRICS`, 0 to 1.
         per_query: nDCG@10 of each query, in the set's order, shape ``(queries,)``, float64.
+        scores: Of each metric the score of each query, in the same form.
         top: Rows of the ten best documents of each query, best first, shape ``(queries, <= 10)``; -1 fills up a
             ranking that is shorter.
     """
@@ -41,6 +43,13 @@ class RetrievalResult:
     metrics: Mapping[str, float]
     per_query: NDArray[np.float64]
     top: NDArray[np.intp]
+    scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def against(self, teacher: RetrievalResult) -> dict[str, int]:
+        """Returns how many queries have lost, kept and gained nDCG@10 against the teacher's."""
+        change = self.per_query - teacher.per_query
+        changed = {"lost": change < -EQUAL, "equal": np.abs(change) <= EQUAL, "won": change > EQUAL}
+        return {name: int(np.count_nonzero(which)) for name, which in changed.items()}
 
     @property
     def ndcg(self) -> float:
@@ -75,7 +84,8 @@ def score(dataset: RetrievalSet, rows: NDArray[np.intp], k: int) -> RetrievalRes
     values = {ours: np.zeros(len(row_of)) for ours in METRICS}
     for metric in ir_measures.iter_calc(list(measures), qrels, run):
         values[measures[metric.measure]][row_of[metric.query_id]] = metric.value
-    return RetrievalResult({name: float(column.mean()) for name, column in values.items()}, values["nDCG@10"], top)
+    means = {name: float(column.mean()) for name, column in values.items()}
+    return RetrievalResult(means, values["nDCG@10"], top, values)
 
 
 def evaluate_retrieval(

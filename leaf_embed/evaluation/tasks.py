@@ -18,7 +18,7 @@ from leaf_embed._records import check_file, read_records
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.leaf import LeafEncoder
 from leaf_embed.errors import CorpusError
-from leaf_embed.evaluation.bootstrap import RESAMPLES, Retention
+from leaf_embed.evaluation.intervals import LEAST_QUERIES, Retention, retention
 from leaf_embed.vectors import FloatArray
 
 __all__ = [
@@ -36,6 +36,7 @@ Scorer: TypeAlias = Callable[[NDArray[np.intp]], float]
 FORMATS = (".jsonl", ".csv", ".tsv")
 TEST_SHARE = 0.3
 SEED = 0
+DRAWS = 1000
 NOISE = 1e-6  # of a float32 cosine
 ENOUGH = 0.95  # share of the draws that have a quotient, below which no interval is given
 VALIDATION = ("validation", "valid", "dev")
@@ -262,7 +263,7 @@ def evaluate_task(leaf: Encoder, teacher: Encoder, dataset: OtherSet) -> TaskRep
     everything = np.arange(count)
     scores = (theirs(everything), ours(everything))
     left_out = dataset.left_out if isinstance(dataset, ClassificationSet) else {}
-    return TaskReport(dataset.name, kind, count, *scores, _retention(ours, theirs, count), left_out)
+    return TaskReport(dataset.name, kind, count, *scores, _retention(kind, ours, theirs, count), left_out)
 
 
 def _similarity(encoder: Encoder, dataset: SimilaritySet) -> Scorer:
@@ -292,20 +293,26 @@ def _classification(encoder: Encoder, dataset: ClassificationSet) -> Scorer:
     return lambda places: float(right[places].mean())
 
 
-def _retention(leaf: Scorer, teacher: Scorer, count: int) -> Retention | None:
-    """Returns the quotient of both scores with a paired bootstrap interval over the items.
+def _retention(kind: str, leaf: Scorer, teacher: Scorer, count: int) -> Retention | None:
+    """Returns the quotient of both scores with an interval over the items.
 
-    The interval is that of ``scipy.stats.bootstrap``, which has no interval if one draw has no quotient.
+    Of an accuracy, which is a mean, it is that of every other mean score. Of a correlation it is a paired bootstrap,
+    that of ``scipy.stats.bootstrap``, which has no interval if one draw has no quotient.
     """
     everything = np.arange(count)
-    whole = teacher(everything)
-    if not whole > 0 or not math.isfinite(leaf(everything)):
+    whole, value = teacher(everything), leaf(everything)
+    if not whole > 0 or not math.isfinite(value):
         return None
+    if kind == "accuracy":
+        ours, theirs = (np.array([scorer(place) for place in everything[:, None]]) for scorer in (leaf, teacher))
+        return retention(ours, theirs)
+    if count < LEAST_QUERIES:
+        return Retention(value / whole)
     generator = np.random.default_rng(SEED)
-    draws = (generator.integers(count, size=count) for _ in range(RESAMPLES))
+    draws = (generator.integers(count, size=count) for _ in range(DRAWS))
     pairs = np.array([(leaf(draw), teacher(draw)) for draw in draws])
     pairs = pairs[np.isfinite(pairs).all(axis=1) & (pairs[:, 1] > 0)]  # a draw of one single score ranks nothing
-    if len(pairs) < RESAMPLES * ENOUGH:
-        return Retention(leaf(everything) / whole, None, None)
+    if len(pairs) < DRAWS * ENOUGH:
+        return Retention(value / whole)
     low, high = np.percentile(pairs[:, 0] / pairs[:, 1], [2.5, 97.5])
-    return Retention(leaf(everything) / whole, float(low), float(high))
+    return Retention(value / whole, float(low), float(high))

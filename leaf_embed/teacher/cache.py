@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from leaf_embed._files import write_json
-from leaf_embed.encoders.base import BaseEncoder, Encoder
+from leaf_embed.encoders.base import BaseEncoder, Encoder, precision_of
 from leaf_embed.errors import CacheError, NotALeafError
 from leaf_embed.progress import Progress, no_progress
 from leaf_embed.space import EmbeddingSpace
@@ -280,6 +280,12 @@ class CachedEncoder(BaseEncoder):
     @property
     def space(self) -> EmbeddingSpace:
         return self._cache.space
+
+    @property
+    def precision(self) -> str | None:
+        """What the teacher computes in, if it says so, and what its vectors are stored as."""
+        computed = precision_of(self._teacher)
+        return computed and f"{computed}, stored as float16"
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         wanted = [Text(text, role) for text in texts]

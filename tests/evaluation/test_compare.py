@@ -15,8 +15,8 @@ import leaf_embed.evaluation
 import leaf_embed.export
 from leaf_embed.errors import InputError
 from leaf_embed.evaluation import RetrievalSet, evaluate
-from leaf_embed.evaluation.bootstrap import difference
 from leaf_embed.evaluation.compare import compare_reports
+from leaf_embed.evaluation.intervals import difference
 from leaf_embed.reports import read_report
 from tests.conftest import sentences
 from tests.evaluation.words import Words

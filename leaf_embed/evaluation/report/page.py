@@ -153,7 +153,7 @@ def _set_row(one: Json) -> list[str]:
 
 
 def _task_row(one: Json) -> list[str]:
-    scores = [f"{one['teacher']:.4f}", f"{one['leaf']:.4f}"]
+    scores = ["-" if one[who] is None else f"{one[who]:.4f}" for who in ("teacher", "leaf")]
     return [one["name"], one["kind"], f"{one['items']:,}", *scores, _retention(one)]
 
 
@@ -176,11 +176,15 @@ def _scores(modes: Json) -> list[str]:
 
 def _retention(found: Json) -> str:
     share = found.get("retention")
+    if share and share["low"] is None:
+        return f"{_percent(found)} (no interval)"
     return f"{_percent(found)} ({share['low']:.1%} to {share['high']:.1%})" if share else "-"
 
 
 def _interval(found: Json) -> str:
     share = found.get("retention")
+    if share and share["low"] is None:
+        return "too few queries for an interval"
     return f"95 % interval {share['low']:.1%} to {share['high']:.1%}" if share else "the teacher finds nothing"
 
 

@@ -14,12 +14,14 @@ import numpy as np
 from leaf_embed import __version__
 from leaf_embed._files import write_json, write_text
 from leaf_embed.canaries import CanaryReport
-from leaf_embed.evaluation.bootstrap import Retention, mean_retention
+from leaf_embed.evaluation.intervals import Pair, Retention, mean_retention, ratio_of_means
 from leaf_embed.evaluation.latency import Latency
 from leaf_embed.evaluation.report.page import grid_row, html_page
 from leaf_embed.evaluation.report.results import Mode, SetReport
+from leaf_embed.evaluation.retrieval import METRICS
 from leaf_embed.evaluation.size import ModelSize
 from leaf_embed.evaluation.tasks import TaskReport
+from leaf_embed.evaluation.verdict import ACCEPT, Verdict, judge
 from leaf_embed.reports import FORMAT, VERSION, markdown
 from leaf_embed.space import EmbeddingSpace
 
@@ -41,6 +43,8 @@ class EvaluationReport:
         sizes: Of ``"leaf"`` and ``"teacher"`` on disk, as far as known.
         name: Of the leaf.
         tasks: Similarity and classification sets.
+        accept: The share of the teacher's quality that the verdict asks for.
+        provenance: When and how it was measured: ``date``, ``leaf_precision``, ``teacher_precision``, ``options``.
     """
 
     space: EmbeddingSpace
@@ -50,21 +54,33 @@ class EvaluationReport:
     sizes: Mapping[str, ModelSize] = field(default_factory=dict)
     name: str = ""
     tasks: tuple[TaskReport, ...] = ()
+    accept: float = ACCEPT
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
-    def mean(self, mode: Mode, point: int = 0) -> float:
-        """Mean nDCG@10 over the sets, every set weighing the same."""
-        return float(np.mean([one.points[point].results[mode].ndcg for one in self.sets]))
+    def mean(self, mode: Mode, point: int = 0, metric: str = "nDCG@10") -> float:
+        """Mean score over the sets, every set weighing the same."""
+        return float(np.mean([one.points[point].results[mode].metrics[metric] for one in self.sets]))
 
     def retention(self, mode: Mode, point: int = 0) -> Retention | None:
-        """Mean nDCG@10 over the sets divided by the teacher's, with a bootstrap interval.
+        """The headline: mean of the sets' retentions of nDCG@10; ``None`` if the teacher has 0 on one of them."""
+        return mean_retention(self._pairs(mode, point))
 
-        Queries are drawn again within each set. ``None`` if the teacher has 0.
-        """
+    def ratio_of_means(self, mode: Mode, point: int = 0) -> Retention | None:
+        """Mean nDCG@10 over the sets divided by the teacher's; ``None`` if the teacher has 0."""
+        return ratio_of_means(self._pairs(mode, point))
+
+    def verdict(self) -> Verdict | None:
+        """Whether leaf queries on teacher documents are shown to keep the share asked for; ``None`` without sets."""
+        pairs = {one.name: pair for one, pair in zip(self.sets, self._pairs("asymmetric", 0), strict=True)}
+        return judge(pairs, self.accept) if pairs else None
+
+    def _pairs(self, mode: Mode, point: int) -> list[Pair]:
         results = [one.points[point].results for one in self.sets]
-        return mean_retention([(result[mode].per_query, result["teacher"].per_query) for result in results])
+        return [(result[mode].per_query, result["teacher"].per_query) for result in results]
 
     def to_dict(self) -> dict[str, Any]:
-        """The versioned JSON form."""
+        """The versioned JSON form, described by :func:`leaf_embed.reports.schema`."""
+        verdict = self.verdict()
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -74,6 +90,8 @@ class EvaluationReport:
             "fingerprint": self.space.fingerprint,
             "teacher": self.space.teacher,
             "dim": self.space.dim,
+            "provenance": dict(self.provenance),
+            "verdict": None if verdict is None else verdict.to_dict(),
             "sets": [one.to_dict() for one in self.sets],
             "mean": [self._mean_dict(number) for number in range(len(self.sets[0].points) if self.sets else 0)],
             "tasks": [one.to_dict() for one in self.tasks],
@@ -86,10 +104,10 @@ class EvaluationReport:
         point = self.sets[0].points[number]
         modes: dict[str, dict[str, Any]] = {}
         for mode in point.results:
-            modes[mode] = {"nDCG@10": round(self.mean(mode, number), 5)}
-            share = None if mode == "teacher" else self.retention(mode, number)
-            if share is not None:
-                modes[mode]["retention"] = share.to_dict()
+            modes[mode] = {metric: round(self.mean(mode, number, metric), 5) for metric in METRICS}
+            shares = {"retention": self.retention(mode, number), "ratio_of_means": self.ratio_of_means(mode, number)}
+            if mode != "teacher":
+                modes[mode] |= {name: share.to_dict() for name, share in shares.items() if share is not None}
         return {"dim": point.dim, "quantization": point.quantization, "rotated": point.rotated, "modes": modes}
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -141,18 +159,36 @@ class EvaluationReport:
         """True if every set at every point would be too long for a terminal."""
         return len(self.sets) > 1 and sum(len(one.points) for one in self.sets) > LONG
 
+    def _summary(self) -> list[str]:
+        """The verdict, and how the mean over several sets is meant."""
+        verdict = self.verdict()
+        if verdict is None:
+            return []
+        if len(self.sets) == 1:
+            return [str(verdict), ""]
+        ratio = self.ratio_of_means("asymmetric")
+        other = "the teacher finds nothing" if ratio is None else str(ratio)
+        meant = (
+            f"Retention over {len(self.sets)} sets is the mean of the sets' retentions; the ratio of means is {other}"
+        )
+        return [str(verdict), "", meant, ""]
+
     def __str__(self) -> str:
         head = f"nDCG@10 in {self.space.describe()}"
         lines = [head, "", self.table(whole=not self._is_long)] if self.sets else [self.space.describe()]
-        lines += [
-            f"{one.name}: {one.unknown_documents} judgements name documents that the corpus lacks; they count as missed"
-            for one in self.sets
-            if one.unknown_documents
-        ]
+        lines = [*self._summary(), *lines]
+        lines += [line for one in self.sets for line in _oddities(one)]
         lines += ["", *(line for one in self.sets if (line := _alignment(one)))]
         lines += [str(found) for found in (*self.tasks, self.canaries, self.latency) if found is not None]
         lines += [f"{who}: {size}" for who, size in self.sizes.items()]
         return "\n".join(lines)
+
+
+def _oddities(one: SetReport) -> list[str]:
+    """One line for each kind of line, query or judgement that was odd or not evaluated."""
+    unknown = "judgements name documents that the corpus lacks; they count as missed"
+    counts = {unknown: one.unknown_documents, **one.left_out}
+    return [f"{one.name}: {count:,} {what}" for what, count in counts.items() if count]
 
 
 def _alignment(one: SetReport) -> str:

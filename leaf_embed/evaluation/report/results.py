@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaf_embed.evaluation.alignment import CosineRow
-from leaf_embed.evaluation.bootstrap import Retention
+from leaf_embed.evaluation.intervals import Retention
 from leaf_embed.evaluation.retrieval import METRICS, RetrievalResult
 from leaf_embed.evaluation.worst_queries import QueryLoss
 from leaf_embed.reports import markdown
@@ -53,6 +53,8 @@ class GridPoint:
             share = self.retention.get(mode)
             if share is not None:
                 modes[mode]["retention"] = share.to_dict()
+            if mode != "teacher":
+                modes[mode]["queries"] = result.against(self.results["teacher"])
         return {"dim": self.dim, "quantization": self.quantization, "rotated": self.rotated, "modes": modes}
 
 
@@ -66,6 +68,9 @@ class SetReport:
         documents: Number of documents.
         unknown_documents: Judgements that name a document the corpus lacks; they count as never found.
         points: The first has the full dimensions and float32.
+        split: The split that the judgements were read from; ``""`` if unknown.
+        digest: Of the queries and judgements evaluated, see :attr:`RetrievalSet.digest`.
+        left_out: By reason the number of lines, queries, judgements and vectors that were odd or not evaluated.
         overlap: By leaf mode: share of the teacher's ten best documents that are among the leaf's ten best.
         cosines: Leaf against teacher, by role and by length of the text.
         histograms: By role: shares of the texts in bars of 0.02 of the cosine, from 0 to 1, shape ``(50,)``.
@@ -77,6 +82,9 @@ class SetReport:
     documents: int
     unknown_documents: int
     points: tuple[GridPoint, ...]
+    split: str = ""
+    digest: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)
     overlap: Mapping[Mode, float] = field(default_factory=dict)
     cosines: tuple[CosineRow, ...] = ()
     histograms: Mapping[Role, Sequence[float]] = field(default_factory=dict)
@@ -90,6 +98,7 @@ class SetReport:
             "queries": len(self.query_ids),
             "documents": self.documents,
             "unknown_documents": self.unknown_documents,
+            "data": {"split": self.split or None, "qrels_digest": self.digest, "counts": dict(self.left_out)},
             "points": [point.to_dict() for point in self.points],
             "overlap@10": {mode: round(share, 4) for mode, share in self.overlap.items()},
             "cosines": [row.to_dict() for row in self.cosines],
@@ -114,4 +123,4 @@ def _cosines(rows: Sequence[CosineRow]) -> str:
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float]:
-    return [round(float(value), 4) for value in values]
+    return [round(float(value), 5) for value in values]
