@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["replacing_directory", "replacing_file", "write_json", "write_text"]
+from leaf_embed.errors import InputError
+
+__all__ = ["check_writable", "replacing_directory", "replacing_file", "write_json", "write_text"]
 
 
 @contextmanager
@@ -29,16 +31,44 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Refuses a file that could not be written later, before the work whose result it will hold.
+
+    Raises:
+        InputError: Its directory cannot be made or written to, or the path is a directory.
+    """
+    target = Path(path)
+    try:
+        if target.is_dir():
+            raise IsADirectoryError("it is a directory")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write {target} ({error}); expected the name of a file in a writable place") from error
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes a text as UTF-8, atomically."""
     with replacing_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="replace")  # half an emoji, which JSON may hold
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes ``value`` as indented JSON, atomically."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if not _is_utf8(text):  # half an emoji, which JSON can hold as an escape
+        text = json.dumps(value, indent=2)
     with replacing_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @contextmanager

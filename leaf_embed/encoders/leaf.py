@@ -82,6 +82,11 @@ class LeafEncoder(BaseEncoder):
         return self._document is not None or self._make_document is not None
 
     @property
+    def is_symmetric(self) -> bool:
+        """Whether the student encodes documents too."""
+        return self._document is self._query
+
+    @property
     def document_encoder(self) -> Encoder:
         """The teacher, loaded on first use.
 

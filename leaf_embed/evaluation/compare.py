@@ -1,15 +1,17 @@
-"""Two reports side by side: differences of two leaves, and whether they are more than chance."""
+"""Two reports side by side: differences of two leaves, by a paired randomisation test with Holm's correction."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from leaf_embed.errors import InputError
 from leaf_embed.evaluation.intervals import Difference, Pair, mean_difference
+from leaf_embed.evaluation.randomisation import holm
 from leaf_embed.reports import markdown
 
 __all__ = ["Comparison", "Delta", "PointDelta", "compare_reports"]
@@ -17,6 +19,8 @@ __all__ = ["Comparison", "Delta", "PointDelta", "compare_reports"]
 Json: TypeAlias = Mapping[str, Any]
 
 MODES = ("asymmetric", "symmetric")
+LARGEST_P = 0.05
+SAME_TEACHER = 1e-3  # of mean nDCG@10: more than another machine's arithmetic changes
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class Delta:
         mode: ``"asymmetric"`` or ``"symmetric"``.
         first: Of the first leaf.
         second: Of the second.
-        difference: Second minus first, with the interval of a paired bootstrap over the queries.
+        difference: Second minus first, with its 95 % interval.
+        p: Of a paired randomisation test, adjusted by Holm over all sets and modes of the comparison.
     """
 
     name: str
@@ -36,6 +41,17 @@ class Delta:
     first: float
     second: float
     difference: Difference
+    p: float
+
+    @property
+    def verdict(self) -> str:
+        """``"better"`` or ``"worse"``, of which any is wrong in at most 5 % of comparisons; else what is shown."""
+        if self.p <= LARGEST_P:
+            return "better" if self.difference.value > 0 else "worse"
+        largest = max(abs(self.difference.low), abs(self.difference.high))
+        if not math.isfinite(largest):
+            return "too few queries to tell"
+        return f"no difference larger than ±{largest:.4f} shown"
 
 
 @dataclass(frozen=True)
@@ -72,13 +88,18 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        return asdict(self)
+        """The JSON form; limits are ``None`` where there is no interval."""
+        found = asdict(self)
+        for row, delta in zip(found["deltas"], self.deltas, strict=True):
+            row["verdict"] = delta.verdict
+            limits = {name: getattr(delta.difference, name) for name in ("low", "high")}
+            row["difference"] |= {name: limit if math.isfinite(limit) else None for name, limit in limits.items()}
+        return found
 
     def __str__(self) -> str:
-        head = ("set", "mode", *self.names, "difference (95 %)", "")
+        head = ("set", "mode", *self.names, "difference (95 %)", "p (Holm)", "verdict")
         rows = [head, *(_row(delta) for delta in self.deltas)]
-        lines = ["nDCG@10, full dimensions, float32", "", markdown(rows, left=(0, 1, 5))]
+        lines = ["nDCG@10, full dimensions, float32", "", markdown(rows, left=(0, 1, 6))]
         if self.points:
             short = [
                 (p.label, p.mode, f"{p.first:.4f}", f"{p.second:.4f}", f"{p.second - p.first:+.4f}")
@@ -97,14 +118,18 @@ def compare_reports(first: Json, second: Json) -> Comparison:
         second: The same of another leaf.
 
     Raises:
-        InputError: The sets differ, in name, queries or number of documents.
+        InputError: The sets differ, in name, queries, number of documents or judgements, or one teacher has different
+            scores in both.
     """
     _check_same_sets(first, second)
+    _check_same_teacher(first, second)
     names = (first.get("leaf") or "first", second.get("leaf") or "second")
     if names[0] == names[1]:
         names = (f"{names[0]} (A)", f"{names[1]} (B)")
-    deltas = [delta for mode in MODES for delta in _deltas(first, second, mode)]
-    return Comparison(names, tuple(deltas), tuple(_points(first, second)), tuple(_notes(first, second, names)))
+    found = [delta for mode in MODES for delta in _deltas(first, second, mode)]
+    adjusted = holm([delta.p for delta in found])
+    deltas = tuple(replace(delta, p=p) for delta, p in zip(found, adjusted, strict=True))
+    return Comparison(names, deltas, tuple(_points(first, second)), tuple(_notes(first, second, names)))
 
 
 def _check_same_sets(first: Json, second: Json) -> None:
@@ -123,6 +148,29 @@ def _check_same_sets(first: Json, second: Json) -> None:
                 f"{len(right_ids)} and {other['documents']} in the other, or others of the same number; evaluate both "
                 "on the same files"
             )
+        digests = [report.get("data", {}).get("qrels_digest") for report in (one, other)]
+        if all(digests) and digests[0] != digests[1]:
+            raise InputError(
+                f"the set {name!r} has other queries or judgements in one report (digest {digests[0]}) than in the "
+                f"other ({digests[1]}); evaluate both on the same files"
+            )
+
+
+def _check_same_teacher(first: Json, second: Json) -> None:
+    """Refuses scores of one teacher that differ, which come from other texts or judgements of the same names."""
+    if first["fingerprint"] != second["fingerprint"]:
+        return
+    precisions = [report.get("provenance", {}).get("teacher_precision") for report in (first, second)]
+    if precisions[0] != precisions[1]:  # bfloat16 and float32 rank a few documents differently
+        return
+    other = {one["name"]: one["per_query"]["teacher"] for one in second["sets"]}
+    for one in first["sets"]:
+        change = abs(float(np.mean(one["per_query"]["teacher"])) - float(np.mean(other[one["name"]])))
+        if change > SAME_TEACHER:
+            raise InputError(
+                f"the nDCG@10 of one teacher on {one['name']!r} differs by {change:.4f} between the reports: "
+                "the documents, the judgements or the way of encoding changed. Evaluate both again"
+            )
 
 
 def _deltas(first: Json, second: Json, mode: str) -> list[Delta]:
@@ -137,7 +185,8 @@ def _deltas(first: Json, second: Json, mode: str) -> list[Delta]:
 
 def _delta(name: str, mode: str, pairs: list[Pair]) -> Delta:
     first, second = (float(np.mean([pair[side].mean() for pair in pairs])) for side in (0, 1))
-    return Delta(name, mode, first, second, mean_difference(pairs))
+    found = mean_difference(pairs)
+    return Delta(name, mode, first, second, found, found.p)
 
 
 def _points(first: Json, second: Json) -> list[PointDelta]:
@@ -156,6 +205,8 @@ def _points(first: Json, second: Json) -> list[PointDelta]:
 
 def _notes(first: Json, second: Json, names: tuple[str, str]) -> list[str]:
     notes = []
+    if not all(one.get("data", {}).get("qrels_digest") for report in (first, second) for one in report["sets"]):
+        notes.append("A report of an earlier release does not say which judgements it used: they were not compared.")
     if first["fingerprint"] != second["fingerprint"]:
         notes.append(
             "The leaves have different teachers: differences are of the whole systems, not of the leaves alone."
@@ -172,5 +223,5 @@ def _notes(first: Json, second: Json, names: tuple[str, str]) -> list[str]:
 
 
 def _row(delta: Delta) -> tuple[str, ...]:
-    verdict = ("better" if delta.difference.value > 0 else "worse") if delta.difference.is_clear else "may be chance"
-    return (delta.name, delta.mode, f"{delta.first:.4f}", f"{delta.second:.4f}", str(delta.difference), verdict)
+    scores = (f"{delta.first:.4f}", f"{delta.second:.4f}")
+    return (delta.name, delta.mode, *scores, str(delta.difference), f"{delta.p:.2g}", delta.verdict)

@@ -9,6 +9,7 @@ by the teacher. Tasks with one kind of text (STS, classification, clustering) ar
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,12 +18,15 @@ from numpy.typing import NDArray
 
 from leaf_embed import vectors
 from leaf_embed._extras import require
+from leaf_embed.canaries import CANARY_TEXTS
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.leaf import LeafEncoder
 from leaf_embed.errors import InputError
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["MtebEncoder"]
+
+DIGITS = 4  # of a vector's values: less than training changes, more than threads do
 
 
 class MtebEncoder:
@@ -38,7 +42,8 @@ class MtebEncoder:
             encoder: A :class:`LeafEncoder` with a document side, a teacher, or a leaf alone.
             name: Under which mteb files the results, ``"organisation/model"``.
             revision: Of the model; mteb keeps results of different revisions apart. Default: the fingerprint of the
-                space, which two leaves of one teacher share.
+                space and a digest of what the encoder computes, so that a leaf that was trained again, or another
+                variant of it, is measured again.
 
         Raises:
             MissingExtraError: The extra ``mteb`` is not installed.
@@ -52,7 +57,7 @@ class MtebEncoder:
         self.mteb_model_meta: Any = meta.ModelMeta.create_empty(
             overwrites={
                 "name": name,
-                "revision": revision or space.fingerprint,
+                "revision": revision or f"{space.fingerprint}-{_digest(encoder)}",
                 "embed_dim": space.dim,
                 "max_tokens": space.max_tokens,
                 "similarity_fn_name": meta.ScoringFunction.COSINE,
@@ -96,3 +101,15 @@ class MtebEncoder:
         """Cosine of each row with the same row, shape ``(n,)``, as a torch tensor."""
         torch = require("torch", "mteb", "mteb's ranking")
         return torch.from_numpy(np.atleast_1d(vectors.cosine(np.asarray(embeddings1), np.asarray(embeddings2))))
+
+
+def _digest(encoder: Encoder) -> str:
+    """16 hexadecimal digits of an encoder's vectors of the canary texts, and of who encodes documents.
+
+    The teacher itself is not loaded for it: the fingerprint says which one it is.
+    """
+    rows = encoder.encode_query([text for _, text in CANARY_TEXTS])
+    found = hashlib.sha256(np.round(np.asarray(rows, dtype=np.float64), DIGITS).tobytes())
+    if isinstance(encoder, LeafEncoder):
+        found.update(b"leaf" if encoder.is_symmetric else b"teacher" if encoder.can_encode_documents else b"nobody")
+    return found.hexdigest()[:16]

@@ -17,6 +17,7 @@ from leaf_embed.errors import InputError
 from leaf_embed.evaluation import RetrievalSet, evaluate
 from leaf_embed.evaluation.compare import compare_reports
 from leaf_embed.evaluation.intervals import difference
+from leaf_embed.evaluation.randomisation import holm
 from leaf_embed.reports import read_report
 from tests.conftest import sentences
 from tests.evaluation.words import Words
@@ -68,7 +69,9 @@ def test_a_leaf_against_itself() -> None:
     found = compare_reports(value, value)
     assert all(delta.difference.value == 0 and not delta.difference.is_clear for delta in found.deltas)
     assert found.names == ("leaf (A)", "leaf (B)")
-    assert "may be chance" in str(found)
+    for delta in found.deltas:
+        assert delta.p == 1
+        assert delta.verdict == f"no difference larger than ±{delta.difference.high:.4f} shown"
 
 
 def test_different_sets_are_refused() -> None:
@@ -77,6 +80,38 @@ def test_different_sets_are_refused() -> None:
         compare_reports(whole, report(1, SETS[:1]))
     with pytest.raises(InputError, match="'one' has 40 queries and 90 documents in one report, 30 and 90"):
         compare_reports(report(1, SETS[:1]), report(1, [make_set("one", 0, 30)]))
+
+
+def test_p_values_are_adjusted_over_all_sets_and_modes() -> None:
+    found = compare_reports(report(2), report(3))
+    assert [delta.p for delta in found.deltas] == holm([delta.difference.p for delta in found.deltas])
+    assert all(("worse" in delta.verdict) == (delta.p <= 0.05) for delta in found.deltas)
+    text = json.dumps(found.to_dict(), allow_nan=False)
+    assert json.loads(text)["deltas"][0]["verdict"] == found.deltas[0].verdict
+
+
+def test_other_judgements_are_refused() -> None:
+    one = make_set("one", 0)
+    other = replace(one, qrels={query: {f"d{i + 1}": 1} for i, query in enumerate(one.query_ids)})
+    with pytest.raises(InputError, match="'one' has other queries or judgements"):
+        compare_reports(report(1, [one]), report(1, [other]))
+    asked = replace(one, queries=tuple(f"{text} x" for text in one.queries))
+    with pytest.raises(InputError, match="'one' has other queries or judgements"):
+        compare_reports(report(1, [one]), report(1, [asked]))
+
+
+def test_one_teacher_has_one_score() -> None:
+    first, second = report(1), report(1)
+    second["sets"][0]["per_query"]["teacher"] = [score * 0.9 for score in second["sets"][0]["per_query"]["teacher"]]
+    with pytest.raises(InputError, match=r"of one teacher on 'one' differs by 0"):
+        compare_reports(first, second)
+    compare_reports(first, {**second, "fingerprint": "another"})
+
+
+def test_reports_of_an_earlier_release_are_compared_with_a_note() -> None:
+    first = report(1)
+    old = {**first, "version": 2, "sets": [{k: v for k, v in one.items() if k != "data"} for one in first["sets"]]}
+    assert any("does not say which judgements" in note for note in compare_reports(old, first).notes)
 
 
 def test_reports_are_found_in_a_directory(tmp_path: Path) -> None:

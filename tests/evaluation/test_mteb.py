@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from leaf_embed import vectors
-from leaf_embed.encoders import LeafEncoder
+from leaf_embed.encoders import Encoder, LeafEncoder
 from leaf_embed.errors import InputError
 from leaf_embed.evaluation import RetrievalSet, evaluate
 from leaf_embed.evaluation.mteb import MtebEncoder
@@ -107,7 +108,7 @@ def test_retrieval_agrees_with_our_own_evaluation(mode: str) -> None:
 
 def test_queries_go_to_the_leaf_and_documents_to_the_teacher() -> None:
     student, teacher = Words(noise=2), Words()
-    run(MtebEncoder(LeafEncoder(student, teacher), "test/words"), retrieval_task())
+    run(MtebEncoder(LeafEncoder(student, teacher), "test/words", revision="1"), retrieval_task())
     assert student.seen == Counter(query=40)
     assert teacher.seen == Counter(document=120)
 
@@ -127,9 +128,28 @@ def test_it_is_what_mteb_calls_an_encoder() -> None:
     assert isinstance(model, mteb.EncoderProtocol)
     assert (model.mteb_model_meta.name, model.mteb_model_meta.revision) == ("test/words", "1")
     assert model.mteb_model_meta.embed_dim == DIM
-    assert MtebEncoder(Words(), "test/words").mteb_model_meta.revision == SPACE.fingerprint
     with pytest.raises(InputError, match="organisation/model"):
         MtebEncoder(Words(), "words")
     with pytest.raises(InputError, match="the task brought image"):
         model.encode([{"image": [b""]}])
     assert model.encode([]).shape == (0, DIM)
+
+
+def test_another_leaf_is_measured_again(tmp_path: Path) -> None:
+    """mteb's cache knows a model by name and revision, which the weights and the document side are part of."""
+    cache = mteb.ResultCache(tmp_path)
+
+    def score(model: Encoder) -> float:
+        wrapped = MtebEncoder(model, "test/words")
+        found = mteb.evaluate(wrapped, retrieval_task(), cache=cache, co2_tracker=False, show_progress_bar=False)
+        return float(found.task_results[0].scores["test"][0]["ndcg_at_10"])
+
+    teacher = Words()
+    models = [teacher, LeafEncoder(Words(noise=2), teacher), LeafEncoder(Words(noise=4), teacher)]
+    leaf = Words(noise=2)
+    scores = [score(model) for model in [*models, LeafEncoder(leaf, leaf)]]
+    assert len(set(scores)) == 4
+    seen = teacher.seen.copy()
+    assert [score(model) for model in models] == scores[:3]
+    assert teacher.seen["document"] == seen["document"]  # answered by the cache
+    assert MtebEncoder(models[1], "a/b").mteb_model_meta.revision.startswith(SPACE.fingerprint)

@@ -17,10 +17,12 @@ def command(
     second: Annotated[Path, typer.Argument(help="The report to compare with it.")],
     result: Annotated[Path | None, typer.Option("--output", help="Write the comparison as JSON.")] = None,
 ) -> None:
-    """Compare two leaves on the same sets: differences with 95 % intervals."""
-    from leaf_embed._files import write_json
+    """Compare two leaves on the same sets: differences, and which of them are beyond chance."""
+    from leaf_embed._files import check_writable, write_json
     from leaf_embed.evaluation import compare_reports, read_report
 
+    if result is not None:
+        check_writable(result)
     found = compare_reports(read_report(first), read_report(second))
     if result is not None:
         write_json(result, found.to_dict())
