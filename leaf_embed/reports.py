@@ -10,14 +10,15 @@ from typing import Any
 
 from leaf_embed.errors import InputError
 
-__all__ = ["CARD_VERSIONS", "FORMAT", "VERSION", "markdown", "read_report"]
+__all__ = ["CARD_VERSIONS", "FORMAT", "VERSION", "VERSIONS", "markdown", "read_report"]
 
 FORMAT = "leaf-embed/evaluation"
-VERSION = 2
-CARD_VERSIONS = (1, VERSION)  # those that hold what a model card shows
+VERSION = 3
+VERSIONS = (2, VERSION)  # those that hold scores per query; in 2 the retention over sets is the ratio of means
+CARD_VERSIONS = (1, *VERSIONS)  # those that hold what a model card shows
 
 
-def read_report(path: str | os.PathLike[str], versions: Sequence[int] = (VERSION,)) -> dict[str, Any]:
+def read_report(path: str | os.PathLike[str], versions: Sequence[int] = VERSIONS) -> dict[str, Any]:
     """Reads a report that ``leaf-embed evaluate --output`` wrote, in its JSON form.
 
     Args:

@@ -1,7 +1,8 @@
 """The command line: all commands, and their exit codes.
 
 Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 the work failed (the
-message says what came, what was expected and what to do), 2 the command line is wrong, 130 interrupted.
+message says what came, what was expected and what to do), 2 the command line is wrong, 3 the leaf is not shown to keep
+the share of ``evaluate --accept``, 130 interrupted.
 """
 
 from __future__ import annotations

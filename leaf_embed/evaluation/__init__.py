@@ -4,10 +4,11 @@
     encoding, alignment        the vectors of both encoders, and how near they are
     storage, retrieval         simulated storage and exhaustive search; one pair of encoders and its metrics
     pipeline                   a leaf against its teacher in three modes
-    bootstrap, compare         retention and differences with their intervals
+    intervals, randomisation   retention and differences with their intervals, and a test
+    verdict, compare           a leaf against what is asked of it, and against another leaf
     latency, size              cost of a query and of a model
     worst_queries              the queries that lose most
-    report/                    results, JSON and Markdown, the HTML page and its plots
+    report/                    results, JSON and Markdown, the HTML page and its plots, files for other tools
     mteb                       a leaf as a model of mteb 2 (extra ``mteb``)
 
 Needs the extra ``eval`` as soon as a metric is computed.
@@ -15,10 +16,10 @@ Needs the extra ``eval`` as soon as a metric is computed.
 
 from leaf_embed.evaluation.beir import RetrievalSet, load_beir
 from leaf_embed.evaluation.compare import compare_reports
-from leaf_embed.evaluation.intervals import Retention, mean_retention, retention
+from leaf_embed.evaluation.intervals import Retention, mean_retention, ratio_of_means, retention
 from leaf_embed.evaluation.latency import Latency, measure_latency
 from leaf_embed.evaluation.pipeline import evaluate
-from leaf_embed.evaluation.report.report import EvaluationReport
+from leaf_embed.evaluation.report.report import EvaluationReport, report_schema
 from leaf_embed.evaluation.retrieval import evaluate_retrieval
 from leaf_embed.evaluation.tasks import load_classification, load_sts
 from leaf_embed.reports import read_report
@@ -36,6 +37,8 @@ __all__ = [
     "load_sts",
     "mean_retention",
     "measure_latency",
+    "ratio_of_means",
     "read_report",
+    "report_schema",
     "retention",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 import numpy as np
@@ -19,9 +21,10 @@ from leaf_embed.evaluation.beir import RetrievalSet
 from leaf_embed.evaluation.encoding import EncodedSet, encode_set
 from leaf_embed.evaluation.intervals import Retention, retention
 from leaf_embed.evaluation.latency import measure_latency
+from leaf_embed.evaluation.report.exports import check_ids, run_name, write_run
 from leaf_embed.evaluation.report.report import EvaluationReport
 from leaf_embed.evaluation.report.results import GridPoint, Mode, SetReport
-from leaf_embed.evaluation.retrieval import DEPTH, RetrievalResult, score
+from leaf_embed.evaluation.retrieval import DEPTH, RetrievalResult, measure, rankings
 from leaf_embed.evaluation.storage import EngineSearch, Storage, StorageName
 from leaf_embed.evaluation.tasks import OtherSet, evaluate_task
 from leaf_embed.evaluation.verdict import ACCEPT, check_accept
@@ -49,6 +52,7 @@ class EvaluateKeywords(TypedDict, total=False):
     tasks: Sequence[OtherSet]
     engines: Mapping[str, EngineSearch] | None
     accept: float
+    runs: str | os.PathLike[str] | None
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class EvaluateOptions:
             :func:`leaf_embed.qdrant.backends.edge_quantization.search_quantized`. They are called with the reduced
             documents of a whole set.
         accept: The share of the teacher's quality that the report's verdict asks for.
+        runs: Directory for a TREC run file of each set, point and mode; ``None`` for none.
     """
 
     rotation: RotationOption = "none"
@@ -76,6 +81,7 @@ class EvaluateOptions:
     tasks: Sequence[OtherSet] = ()
     engines: Mapping[str, EngineSearch] | None = None
     accept: float = ACCEPT
+    runs: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         check_accept(self.accept)
@@ -145,6 +151,8 @@ def evaluate(
         vectors.rotate(np.zeros((1, leaf.space.dim)), chosen.rotation)  # refuses what is no rotation of this space
     require("ir_measures", "eval", "Measuring retrieval")  # before hours of encoding, not after
     reports = []
+    for one in sets if chosen.runs is not None else ():
+        check_ids(one.name, one.query_ids, one.document_ids)
     for one in sets:
         with encode_set(student, teacher, one, progress or no_progress) as encoded:
             reports.append(_measure_set(encoded, grid, chosen))
@@ -206,7 +214,7 @@ def _measure_set(encoded: EncodedSet, grid: Sequence[_Wanted], options: Evaluate
     points = []
     for wanted in grid:
         storage = options.storage(wanted.dim, wanted.quantization, matrix if wanted.rotated else None)
-        results = _results(encoded, storage)
+        results = _results(encoded, storage, options.runs)
         teacher = results["teacher"].per_query
         shares: dict[Mode, Retention | None] = {
             mode: retention(result.per_query, teacher) for mode, result in results.items() if mode != "teacher"
@@ -230,15 +238,21 @@ def _measure_set(encoded: EncodedSet, grid: Sequence[_Wanted], options: Evaluate
     )
 
 
-def _results(encoded: EncodedSet, storage: Storage) -> dict[Mode, RetrievalResult]:
+def _results(encoded: EncodedSet, storage: Storage, runs: str | os.PathLike[str] | None) -> dict[Mode, RetrievalResult]:
     """All modes at one point."""
     sides: dict[Mode, tuple[FloatArray, FloatArray]] = {
         "teacher": (encoded.teacher_queries, encoded.teacher_documents),
         "asymmetric": (encoded.leaf_queries, encoded.teacher_documents),
         "symmetric": (encoded.leaf_queries, encoded.leaf_documents),
     }
-    ids = encoded.dataset.document_ids
-    return {
-        mode: score(encoded.dataset, storage.search(queries, documents, DEPTH + 1, ids), DEPTH)
-        for mode, (queries, documents) in sides.items()
-    }
+    dataset = encoded.dataset
+    results: dict[Mode, RetrievalResult] = {}
+    for mode, (queries, documents) in sides.items():
+        rows = storage.search(queries, documents, DEPTH + 1, dataset.document_ids)
+        ranked = rankings(dataset, rows, DEPTH)
+        results[mode] = measure(dataset, ranked, DEPTH)
+        if runs is not None:
+            rotated = storage.rotation is not None
+            name = run_name(dataset.name, storage.dim, storage.quantization, rotated, mode)
+            write_run(Path(runs) / name, dataset.query_ids, dataset.document_ids, ranked)
+    return results

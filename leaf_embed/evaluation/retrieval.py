@@ -5,7 +5,7 @@ Metrics come from ir-measures (extra ``eval``), that is from trec_eval's own cod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from leaf_embed.evaluation.beir import RetrievalSet
 from leaf_embed.evaluation.storage import Storage, StorageName
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["DEPTH", "METRICS", "RetrievalResult", "evaluate_retrieval", "score"]
+__all__ = ["DEPTH", "METRICS", "RetrievalResult", "evaluate_retrieval", "measure", "rankings", "score"]
 
 DEPTH = 100  # of a ranking; Recall@100 needs it
 IR_MEASURES_NAMES = {"nDCG@10": "nDCG@10", "Recall@100": "R@100", "MRR@10": "RR@10", "MAP@100": "AP@100"}
@@ -58,24 +58,42 @@ class RetrievalResult:
 
 
 def score(dataset: RetrievalSet, rows: NDArray[np.intp], k: int) -> RetrievalResult:
-    """Returns the metrics of rankings.
+    """Returns the metrics of the rankings of :func:`rankings`, which has the same arguments.
+
+    Raises:
+        MissingExtraError: The extra ``eval`` is not installed.
+    """
+    return measure(dataset, rankings(dataset, rows, k), k)
+
+
+def rankings(dataset: RetrievalSet, rows: NDArray[np.intp], k: int) -> list[list[int]]:
+    """Returns the rows of the best k documents of each query, as they are judged.
 
     Args:
         dataset: The set; where :attr:`RetrievalSet.shares_ids` holds, a document that has the id of a query is dropped
             from that query's ranking, as in BEIR, unless it is judged.
         rows: Document rows of each query, best first, shape ``(queries, >= k)``, k + 1 of them if there are as many.
         k: Depth of a ranking.
+    """
+    names = {row: dataset.document_ids[row] for row in np.unique(rows).tolist()}
+    found = []
+    for query, ranking in zip(dataset.query_ids, rows.tolist(), strict=True):
+        dropped = dataset.shares_ids and query not in dataset.qrels[query]
+        found.append([row for row in ranking if not (dropped and names[row] == query)][:k])
+    return found
+
+
+def measure(dataset: RetrievalSet, ranked: Sequence[Sequence[int]], k: int) -> RetrievalResult:
+    """Returns the metrics of rankings, of at most k documents each.
 
     Raises:
         MissingExtraError: The extra ``eval`` is not installed.
     """
     ir_measures: Any = require("ir_measures", "eval", "Measuring retrieval")
     run = {}
-    top = np.full((len(rows), min(10, k, rows.shape[1])), -1, dtype=np.intp)
-    names = {row: dataset.document_ids[row] for row in np.unique(rows).tolist()}
-    for number, (query, ranking) in enumerate(zip(dataset.query_ids, rows.tolist(), strict=True)):
-        dropped = dataset.shares_ids and query not in dataset.qrels[query]
-        kept = [row for row in ranking if not (dropped and names[row] == query)][:k]
+    top = np.full((len(ranked), min(10, k, len(dataset.document_ids))), -1, dtype=np.intp)
+    names = {row: dataset.document_ids[row] for row in {row for ranking in ranked for row in ranking}}
+    for number, (query, kept) in enumerate(zip(dataset.query_ids, ranked, strict=True)):
         run[query] = {names[row]: float(k - rank) for rank, row in enumerate(kept)}  # our order also among equals
         top[number, : len(kept)] = kept[: top.shape[1]]
     qrels = {query: dict(dataset.qrels[query]) for query in dataset.query_ids}

@@ -151,8 +151,10 @@ def _retention_table(report: Mapping[str, Any]) -> str:
 
 def _score(mode: Mapping[str, Any]) -> str:
     share = mode.get("retention")
-    part = "" if share is None else f" = {share['value']:.1%} ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
-    return f"{mode['nDCG@10']:.4f}{part}"
+    if share is None:
+        return f"{mode['nDCG@10']:.4f}"
+    limits = "no interval" if share["low"] is None else f"{100 * share['low']:.1f} to {100 * share['high']:.1f}"
+    return f"{mode['nDCG@10']:.4f} = {share['value']:.1%} ({limits})"
 
 
 def _recipe(info: LeafInfo) -> str:

@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from leaf_embed.cli.app import run
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+from leaf_embed.evaluation import report_schema
+from leaf_embed.evaluation.verdict import Verdict
 from tests.conftest import sentences
 
 
@@ -65,7 +69,7 @@ def test_the_second_evaluation_costs_no_teacher_pass(
         assert sum(several) == (80 if number == 0 else 0)
         assert asked.count(1) > 20
     for report in reports:
-        del report["latency"]
+        del report["latency"], report["provenance"]["date"]
     assert reports[0] == reports[1]
     assert [(point["dim"], point["rotated"]) for point in reports[0]["mean"]] == [
         (32, False),
@@ -84,7 +88,7 @@ def test_the_second_evaluation_costs_no_teacher_pass(
     capsys.readouterr()
 
     assert call("compare", tmp_path / "report0.json", tmp_path / "report1.json", "--output", tmp_path / "c.json") == 0
-    assert "may be chance" in capsys.readouterr().out
+    assert "too few queries to tell" in capsys.readouterr().out
     assert [delta["difference"]["value"] for delta in json.loads((tmp_path / "c.json").read_text())["deltas"]] == [0, 0]
 
 
@@ -121,6 +125,11 @@ def test_options_are_refused_before_the_work(
         (["--rotation", tmp_path / "bad.npy"], "cannot read the rotation"),
         (["--rotation", matrix, "--rotate"], "give one of the two"),
         (["--output", tmp_path / "report.html"], "--output names the JSON file"),
+        (["--output", tmp_path / "bad.npy" / "report.json"], "cannot write"),
+        (["--runs", tmp_path / "bad.npy"], "cannot write"),
+        (["--scores", tmp_path], "cannot write"),
+        (["--accept", "97"], "must be above 0 and at most 1"),
+        (["--split", "dev"], "qrels/ holds the splits test: choose one with --split"),
     ):
         assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options) == 1
         shown = capsys.readouterr()
@@ -151,3 +160,32 @@ def test_the_engines_own_quantization(leaf_path: Path, beir: Path, tmp_path: Pat
     ]
     teacher = [point["modes"]["teacher"]["nDCG@10"] for point in points]
     assert teacher[2] < teacher[1] <= teacher[0] + 0.02
+
+
+def test_the_verdict_is_an_exit_code(
+    leaf_path: Path,
+    beir: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (beir / "qrels" / "test.tsv").rename(beir / "qrels" / "dev.tsv")
+    files = ["--output", tmp_path / "r.json", "--runs", tmp_path / "runs", "--scores", tmp_path / "scores.parquet"]
+    options = ["--split", "dev", "--max-queries", "15", *files]
+    assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options, "--accept", "0.9") == 3
+    assert "no verdict on 90 %: an interval needs at least 30 queries" in capsys.readouterr().out.splitlines()[0]
+    assert call("evaluate", "--leaf", leaf_path, "--data", beir, "--split", "dev", "--max-queries", "2") == 0
+    monkeypatch.setattr(Verdict, "is_shown", True)
+    assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options, "--accept", "0.9") == 0
+    found = json.loads((tmp_path / "r.json").read_text())
+    jsonschema.validate(found, report_schema())
+    assert (found["verdict"]["accept"], found["verdict"]["status"]) == (0.9, "unknown")
+    assert found["sets"][0]["data"]["split"] == found["provenance"]["options"]["split"] == "dev"
+    assert found["provenance"]["teacher_precision"] in ("float32", "bfloat16")
+    assert found["sets"][0]["queries"] == 15
+    assert found["sets"][0]["data"]["counts"]["queries beyond the limit"] == 5
+    table = pq.read_table(tmp_path / "scores.parquet").to_pylist()
+    assert len(table) == 15 * 3
+    scores = [row["nDCG@10"] for row in table if row["mode"] == "asymmetric"]
+    assert scores == pytest.approx(found["sets"][0]["per_query"]["asymmetric"], abs=1e-5)
+    assert len(list((tmp_path / "runs").iterdir())) == 3

@@ -125,7 +125,7 @@ def test_reports_are_found_in_a_directory(tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text(json.dumps({**value, "version": 1}))
     with pytest.raises(InputError, match=r"2 reports \(old.json, report.json\)"):
         read_report(tmp_path)
-    with pytest.raises(InputError, match="version 1; this release reads 2"):
+    with pytest.raises(InputError, match="version 1; this release reads 2 and 3"):
         read_report(tmp_path / "old.json")
 
 

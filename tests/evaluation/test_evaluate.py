@@ -113,7 +113,7 @@ def test_progress_is_reported() -> None:
 def test_the_report_as_json(report: EvaluationReport, tmp_path: Path) -> None:
     report.save(tmp_path / "report.json")
     value = json.loads((tmp_path / "report.json").read_text())
-    assert (value["format"], value["version"], value["dim"]) == ("leaf-embed/evaluation", 2, 4)
+    assert (value["format"], value["version"], value["dim"]) == ("leaf-embed/evaluation", 3, 4)
     assert value["fingerprint"] == SPACE.fingerprint
     first, second = value["sets"]
     assert (first["name"], first["queries"], first["documents"], first["unknown_documents"]) == ("letters", 3, 5, 0)

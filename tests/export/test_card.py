@@ -69,10 +69,10 @@ def test_a_card_shows_a_report_of_the_version_before(copy):
     (copy / "evaluation.json").write_text(json.dumps(old))
     assert write_card(copy) == copy / "README.md"
     assert "0.5000 = 90.0% (85.0 to 95.0)" in shown(copy)
-    with pytest.raises(InputError, match="version 1; this release reads 2 here"):
+    with pytest.raises(InputError, match="version 1; this release reads 2 and 3 here"):
         read_report(copy / "evaluation.json")
-    (copy / "evaluation.json").write_text(json.dumps(old | {"version": 3}))
-    with pytest.raises(InputError, match="version 3; this release reads 1 and 2 here"):
+    (copy / "evaluation.json").write_text(json.dumps(old | {"version": 9}))
+    with pytest.raises(InputError, match="version 9; this release reads 1 and 2 and 3 here"):
         write_card(copy)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leaf_embed._extras import require
+from leaf_embed._files import check_writable
 from leaf_embed.cli.console import errors, many_integers, output, progress_bar, quiet_transformers
 from leaf_embed.cli.options import Cache, Leaf, TeacherOfLeaf, output_option, panel, texts_option
 from leaf_embed.errors import InputError
@@ -25,12 +26,19 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 vectors_option = panel("Vectors")
+NOT_SHOWN = 3  # exit code
 
 
 def command(
     leaf: Leaf,
     variant: Annotated[Variant, typer.Option(help="Which form of the leaf to measure.")] = "auto",
     data: Annotated[list[Path] | None, texts_option(help="Retrieval sets in BEIR layout; several may follow.")] = None,
+    split: Annotated[
+        str, texts_option(help="Which judgements of the sets: qrels/SPLIT.tsv. MS MARCO is judged on dev.")
+    ] = "test",
+    max_queries: Annotated[
+        int | None, texts_option("--max-queries", min=1, help="Take the first so many judged queries of each set.")
+    ] = None,
     sts: Annotated[
         list[Path] | None, texts_option(help="Similarity set: .jsonl or .csv with sentence1, sentence2, score.")
     ] = None,
@@ -52,18 +60,40 @@ def command(
     rotation: Annotated[
         Path | None, vectors_option(help="Measure also with this rotation: .npy, shape (dimensions, dimensions).")
     ] = None,
+    accept: Annotated[
+        float | None,
+        output_option(
+            help="Ask whether leaf queries keep this share of the teacher's nDCG@10, 0.97 by default; if it is given, "
+            "exit with 3 unless the lower bound of the 95 % interval reaches it."
+        ),
+    ] = None,
     report_file: Annotated[
         Path | None, output_option("--output", help="Write the report as JSON, and as .md and .html beside it.")
     ] = None,
+    scores: Annotated[
+        Path | None, output_option(help="Write the scores of each query, point and metric: a .parquet file.")
+    ] = None,
+    runs: Annotated[Path | None, output_option(help="Write a TREC run file of each set, point and mode here.")] = None,
 ) -> None:
     """Measure nDCG@10 of the teacher, of leaf queries on teacher documents, and of the leaf alone."""
+    from leaf_embed.evaluation.verdict import ACCEPT, check_accept
+
+    asked = ACCEPT if accept is None else accept
+    check_accept(asked)
+    for file in (report_file, scores, None if runs is None else runs / "run.trec"):
+        if file is not None:
+            check_writable(file)
     if report_file is not None and report_file.suffix in (".md", ".html"):
         raise InputError(f"--output names the JSON file, beside which .md and .html are written; got {report_file}")
     import leaf_embed
     from leaf_embed.encoders.loading import load_teacher
     from leaf_embed.evaluation import evaluate, load_beir
+    from leaf_embed.evaluation.report.exports import write_scores
 
-    sets = [load_beir(directory, stream=True) for directory in data or ()]
+    if scores is not None:
+        require("pyarrow", "train", "Writing parquet")
+    sets = [load_beir(directory, split, stream=True) for directory in data or ()]
+    sets = sets if max_queries is None else [one.head(max_queries) for one in sets]
     tasks = _tasks(sts or [], classification or [])
     student = leaf_embed.load(leaf, variant=variant)
     quiet_transformers()
@@ -82,13 +112,22 @@ def command(
             timed_teacher=encoder,
             tasks=tasks,
             engines=engines,
+            accept=asked,
+            runs=runs,
         )
     sizes = _sizes(leaf, variant, teacher or student.space.teacher)
-    report = replace(report, name=leaf.resolve().name, sizes=sizes)
+    chosen = {"variant": variant, "split": split, "max_queries": max_queries}
+    provenance = {**report.provenance, "options": {**report.provenance["options"], **chosen}}
+    report = replace(report, name=leaf.resolve().name, sizes=sizes, provenance=provenance)
     output.print(str(report), markup=False, highlight=False, soft_wrap=True)
     if report_file is not None:
         files = report.save_all(report_file)
         errors.print(f"report      {', '.join(map(str, files))}", highlight=False, soft_wrap=True)
+    if scores is not None:
+        write_scores(scores, report.sets)
+    verdict = report.verdict()
+    if accept is not None and (verdict is None or not verdict.is_shown):
+        raise typer.Exit(NOT_SHOWN)
 
 
 def _rotation(fitted: bool, file: Path | None) -> RotationOption:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,17 @@ from leaf_embed.evaluation.verdict import ACCEPT, Verdict, judge
 from leaf_embed.reports import FORMAT, VERSION, markdown
 from leaf_embed.space import EmbeddingSpace
 
-__all__ = ["EvaluationReport"]
+__all__ = ["EvaluationReport", "report_schema"]
 
 LONG = 24  # rows a person reads through
 HEADER = ("set", "dims", "stored as", "teacher", "asymmetric", "retention (95 %)", "symmetric", "retention (95 %)")
+
+
+def report_schema() -> dict[str, Any]:
+    """Returns the JSON Schema (draft 2020-12) of the report's JSON form, of this version of the format."""
+    file = resources.files("leaf_embed.evaluation.report").joinpath(f"report-{VERSION}.schema.json")
+    schema: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return schema
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ class EvaluationReport:
         return [(result[mode].per_query, result["teacher"].per_query) for result in results]
 
     def to_dict(self) -> dict[str, Any]:
-        """The versioned JSON form, described by :func:`leaf_embed.reports.schema`."""
+        """The versioned JSON form, described by :func:`report_schema`."""
         verdict = self.verdict()
         return {
             "format": FORMAT,
