@@ -73,7 +73,7 @@ class Bench:
         """Share of the teacher's nDCG@10, mean of the sets, with its interval."""
         share = ratio_of_means(list(zip(scores, self.reference, strict=True)))
         assert share is not None
-        return [share.value, share.low, share.high]
+        return list(share.to_dict().values())
 
     def texts(self, student: TransformerStudent, config: DistillConfig) -> tuple[TokenizedTexts, TokenizedTexts]:
         """Texts to learn from, as many as the steps take, and held-out ones."""

@@ -124,8 +124,11 @@ def summary(result: dict[str, Any]) -> str:
     )
 
 
-def _share(retention: dict[str, float] | None) -> str:
-    return "-" if retention is None else f"{retention['value']:.1%} ({retention['low']:.1%} to {retention['high']:.1%})"
+def _share(retention: dict[str, Any] | None) -> str:
+    if retention is None:
+        return "-"
+    limits = "no interval" if retention["low"] is None else f"{retention['low']:.1%} to {retention['high']:.1%}"
+    return f"{retention['value']:.1%} ({limits})"
 
 
 def _digest(directory: Path) -> str:

@@ -74,7 +74,8 @@ class RetrievalSet:
                 raise CorpusError(f"the set {self.name!r} has {len(ids)} ids for {len(texts)} {what}")
             distinct = len(np.unique(np.fromiter(map(hash, ids), dtype=np.int64, count=len(ids))))  # 8 bytes per id
             if distinct != len(ids):
-                raise CorpusError(f"the set {self.name!r} has {len(ids) - distinct} repeated ids of {what}")
+                first = _first_repeated(ids)
+                raise CorpusError(f"the set {self.name!r} has {len(ids) - distinct} repeated ids of {what}: {first!r}")
         bad = [q for q in self.query_ids if not any(grade > 0 for grade in self.qrels.get(q, {}).values())]
         if bad:
             raise CorpusError(f"the set {self.name!r} has {len(bad)} queries without a positive judgement: {bad[0]!r}")
@@ -85,6 +86,13 @@ class RetrievalSet:
         judged = [document for query in self.query_ids for document in self.qrels[query]]
         known = set(judged).intersection(self.document_ids)
         return sum(document not in known for document in judged)
+
+    @property
+    def own_documents(self) -> int:
+        """Number of queries that have the id of a document, which is left out of their rankings."""
+        if not self.shares_ids:
+            return 0
+        return len({q for q in self.query_ids if q not in self.qrels[q]}.intersection(self.document_ids))
 
     @cached_property
     def shares_ids(self) -> bool:
@@ -152,6 +160,11 @@ def load_beir(directory: str | os.PathLike[str], split: str = "test", *, stream:
     left_out = {reason: count for reason, count in counts.items() if count}
     names = (path.resolve().name, document_ids, documents, tuple(chosen), tuple(chosen.values()))
     return RetrievalSet(*names, qrels, split, left_out)
+
+
+def _first_repeated(ids: Sequence[str]) -> str:
+    seen: set[str] = set()
+    return next(one for one in ids if one in seen or seen.add(one))  # type: ignore[func-returns-value]
 
 
 def _files(path: Path, split: str) -> list[Path]:

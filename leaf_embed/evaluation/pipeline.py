@@ -39,6 +39,7 @@ __all__ = ["EvaluateKeywords", "EvaluateOptions", "RotationOption", "evaluate"]
 
 RotationOption: TypeAlias = Literal["none", "fitted"] | FloatArray
 
+OWN = "queries without the document that has their id, as in BEIR"
 ROTATION_SAMPLE = 16384  # documents to fit a rotation on
 
 
@@ -230,12 +231,18 @@ def _measure_set(encoded: EncodedSet, grid: Sequence[_Wanted], options: Evaluate
         tuple(points),
         split=dataset.split,
         digest=dataset.digest,
-        left_out={**dataset.left_out, **encoded.zeros},
+        left_out=_counts(encoded),
         overlap={mode: top_overlap(first[mode].top, first["teacher"].top) for mode in modes},
         cosines=tuple(row for counter in encoded.cosines for row in counter.rows()),
         histograms={counter.role: counter.histogram() for counter in encoded.cosines},
         worst=worst_queries(dataset, first["asymmetric"], first["teacher"], options.worst),
     )
+
+
+def _counts(encoded: EncodedSet) -> dict[str, int]:
+    """What was odd or not evaluated, by reason."""
+    own = encoded.dataset.own_documents
+    return {**encoded.dataset.left_out, **({OWN: own} if own else {}), **encoded.zeros}
 
 
 def _results(encoded: EncodedSet, storage: Storage, runs: str | os.PathLike[str] | None) -> dict[Mode, RetrievalResult]:

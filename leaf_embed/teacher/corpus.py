@@ -13,7 +13,7 @@ from leaf_embed.errors import CorpusError
 from leaf_embed.teacher.hub_dataset import PREFIX, HubSet
 from leaf_embed.texts import Role, Text, clean
 
-__all__ = ["Corpus", "Counted", "as_text"]
+__all__ = ["Corpus", "Counted", "as_text", "evaluation_files"]
 
 T = TypeVar("T")
 FORMATS = (".txt", ".jsonl", ".csv", ".parquet")
@@ -83,6 +83,22 @@ class Counted(Iterable[T]):
         for item in self._items:
             self.count += 1
             yield item
+
+
+def evaluation_files(paths: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
+    """Returns what to read of evaluation sets: of a directory in BEIR layout its corpus and its queries alone.
+
+    Other files of such a directory, as the training queries of the same benchmark, are no evaluation texts.
+    """
+    found: list[str | os.PathLike[str]] = []
+    for path in paths:
+        parts = [_present(Path(path) / name) for name in ("corpus.jsonl", "queries.jsonl")]
+        found += [part for part in parts if part is not None] if None not in parts else [path]
+    return found
+
+
+def _present(file: Path) -> Path | None:
+    return next((one for one in (file, file.with_name(f"{file.name}.gz")) if one.is_file()), None)
 
 
 def _sources(path: str | os.PathLike[str]) -> list[Path | HubSet]:

@@ -15,7 +15,7 @@ from leaf_embed.errors import CorpusError, InputError
 from leaf_embed.progress import Progress, no_progress
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
-from leaf_embed.teacher.corpus import Corpus, Counted
+from leaf_embed.teacher.corpus import Corpus, Counted, evaluation_files
 from leaf_embed.teacher.filtering import Exclusion, Without
 from leaf_embed.teacher.stored_vectors import StoredVectors
 from leaf_embed.texts import Text
@@ -42,10 +42,14 @@ def as_texts(corpus: Any) -> Iterable[Text]:
 
 
 def as_exclusion(exclude: Sequence[str | os.PathLike[str]] | Exclusion) -> Exclusion:
-    """Returns what to exclude: the texts of files, with their titles and without, since training on either leaks."""
+    """Returns what to exclude: the texts of files, with their titles and without, since training on either leaks.
+
+    Of a directory in BEIR layout these are its corpus and its queries, see :func:`evaluation_files`.
+    """
     if isinstance(exclude, Exclusion):
         return exclude
-    return Exclusion(chain(Corpus(exclude), Corpus(exclude, titles=False)) if exclude else ())
+    files = evaluation_files(exclude)
+    return Exclusion(chain(Corpus(files), Corpus(files, titles=False)) if files else ())
 
 
 def gather(

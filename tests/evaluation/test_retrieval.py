@@ -220,6 +220,7 @@ def test_a_judged_document_with_the_id_of_the_query_stays() -> None:
 def test_a_query_that_is_a_document_does_not_find_itself() -> None:
     dataset = RetrievalSet("copies", ("a", "b", "c"), ("x", "y", "z"), ("a",), ("x",), {"a": {"c": 1}})
     assert dataset.shares_ids
+    assert dataset.own_documents == 1
     documents = np.array([[1, 0], [0, 1], [0.8, 0.6]], dtype=np.float32)
     assert evaluate_retrieval(dataset, documents[:1], documents).ndcg == 1
     judged = RetrievalSet("judged", ("a", "b", "c"), ("x", "y", "z"), ("a",), ("x",), {"a": {"c": 1, "a": 0}})

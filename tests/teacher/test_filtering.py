@@ -12,6 +12,7 @@ from leaf_embed.distill import DistillConfig, Exclusion, StoredVectors, TeacherC
 from leaf_embed.distill.dataset import weigh_roles
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.errors import CorpusError, InputError
+from leaf_embed.teacher.fill import as_exclusion
 from leaf_embed.teacher.filtering import normalized
 from tests.conftest import sentences, texts
 
@@ -120,3 +121,15 @@ def test_the_cache_knows_the_roles(teacher_path, tmp_path):
     cache = TeacherCache(tmp_path, SPACE, shard_rows=3)
     rows = cache.fill([Text(f"text {i}", "query" if i % 3 else "document") for i in range(10)], Counting())
     assert cache.are_queries(rows[::-1]).tolist() == [bool(i % 3) for i in range(10)][::-1]
+
+
+def test_training_queries_of_a_benchmark_are_no_evaluation_texts(tmp_path):
+    """The directory of a benchmark often holds queries_train.jsonl, which may be learned from."""
+    for name in ("corpus", "queries", "queries_train"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"_id": "1", "text": f"text of {name}"}) + "\n")
+    found = as_exclusion([tmp_path])
+    assert "text of corpus" in found
+    assert "Text of queries!" in found
+    assert "text of queries_train" not in found
+    (tmp_path / "corpus.jsonl").unlink()
+    assert "text of queries_train" in as_exclusion([tmp_path])  # no BEIR set: every file counts

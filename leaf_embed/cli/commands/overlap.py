@@ -26,8 +26,13 @@ def command(
     from leaf_embed._files import write_json
     from leaf_embed.distill import Corpus, EvaluationIndex, count_overlap
     from leaf_embed.reports import markdown
+    from leaf_embed.teacher.corpus import evaluation_files
 
-    sets = [EvaluationIndex(path.resolve().name, (text.text for text in Corpus([path]))) for path in data]
+    texts = [Corpus(evaluation_files([path])) for path in data]
+    sets = [
+        EvaluationIndex(path.resolve().name, (text.text for text in of_set))
+        for path, of_set in zip(data, texts, strict=True)
+    ]
     found = []
     with progress_bar() as progress:
         for number, file in enumerate(train):
