@@ -69,7 +69,7 @@ class Bench:
         pairs = zip(self.sets, self.documents, strict=True)
         return [evaluate_retrieval(one, encode_query(one.queries), rows).per_query for one, rows in pairs]
 
-    def retention(self, scores: Sequence[Any]) -> list[float]:
+    def retention(self, scores: Sequence[Any]) -> list[float | None]:
         """Share of the teacher's nDCG@10, mean of the sets, with its interval."""
         share = ratio_of_means(list(zip(scores, self.reference, strict=True)))
         assert share is not None

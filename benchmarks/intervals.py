@@ -169,8 +169,8 @@ def main() -> None:
         "draws": options.draws,
         "one set": rows,
         "three sets": list(several_sets(options.draws)),
-        "false differences": false_differences(options.draws // 10),
-        "false verdicts": false_verdicts(options.draws // 10),
+        "false differences": false_differences(options.draws // 4),
+        "false verdicts": false_verdicts(options.draws // 4),
     }
     for name in ("three sets", "false differences", "false verdicts"):
         print(f"{name}: {found[name]}")

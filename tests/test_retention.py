@@ -47,9 +47,11 @@ def test_every_point_of_every_set(retention, leaf_path, data, tmp_path, capsys, 
     every = {(dim, kind, rotated) for dim in (32, 16, 8) for kind in kinds for rotated in (False, True)}
     assert points == every - {(32, "float32", True)}
     modes = result["mean"][0]["modes"]
-    assert modes["asymmetric"]["retention"]["value"] == pytest.approx(
+    assert modes["asymmetric"]["ratio_of_means"]["value"] == pytest.approx(
         modes["asymmetric"]["nDCG@10"] / modes["teacher"]["nDCG@10"], abs=1e-3
     )
+    shares = [one["points"][0]["modes"]["asymmetric"]["retention"]["value"] for one in result["sets"]]
+    assert modes["asymmetric"]["retention"]["value"] == pytest.approx(sum(shares) / 2, abs=1e-4)
     printed = capsys.readouterr().out
     assert printed.count(f"| {leaf_path.name} |") == len(points) + 1  # the column is called so too
     assert "Furthest below the teacher's curve" in printed
