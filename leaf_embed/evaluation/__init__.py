@@ -2,6 +2,7 @@
 
     beir, streaming, tasks     the sets that a leaf is evaluated on
     encoding, alignment        the vectors of both encoders, and how near they are
+    agreement                  rankings of leaf and teacher on questions without judgements
     storage, retrieval         simulated storage and exhaustive search; one pair of encoders and its metrics
     pipeline                   a leaf against its teacher in three modes
     intervals, randomisation   retention and differences with their intervals, and a test
@@ -14,6 +15,7 @@
 Needs the extra ``eval`` as soon as a metric is computed.
 """
 
+from leaf_embed.evaluation.agreement import AgreementReport, load_own_texts, measure_agreement
 from leaf_embed.evaluation.beir import RetrievalSet, load_beir
 from leaf_embed.evaluation.compare import compare_reports
 from leaf_embed.evaluation.intervals import Retention, mean_retention, ratio_of_means, retention
@@ -25,6 +27,7 @@ from leaf_embed.evaluation.tasks import load_classification, load_sts
 from leaf_embed.reports import read_report
 
 __all__ = [
+    "AgreementReport",
     "EvaluationReport",
     "Latency",
     "Retention",
@@ -34,8 +37,10 @@ __all__ = [
     "evaluate_retrieval",
     "load_beir",
     "load_classification",
+    "load_own_texts",
     "load_sts",
     "mean_retention",
+    "measure_agreement",
     "measure_latency",
     "ratio_of_means",
     "read_report",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -16,9 +17,10 @@ from leaf_embed.errors import VectorError
 from leaf_embed.evaluation.alignment import CosineCounter
 from leaf_embed.evaluation.beir import RetrievalSet
 from leaf_embed.progress import Progress, no_progress
+from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["EncodedSet", "encode_set"]
+__all__ = ["EncodedSet", "encode_set", "encode_texts"]
 
 ENCODE_BLOCK = 1024  # texts between two progress reports; also bounds what an encoder tokenizes at a time
 
@@ -116,6 +118,36 @@ def _encode(
     if len(texts) and _zeros(matrix) == len(texts):
         raise VectorError(f"vectors from {label} hold only zeros for all {len(texts)} texts; is the model whole?")
     return matrix
+
+
+class _Texts(Protocol):
+    @property
+    def ids(self) -> Sequence[str]: ...
+    @property
+    def texts(self) -> Sequence[str]: ...
+
+
+def encode_texts(
+    encoder: Encoder, role: Role, given: _Texts, path: Path, label: str, progress: Progress = no_progress
+) -> FloatArray:
+    """Encodes texts of one role into a file, a block at a time.
+
+    Args:
+        encoder: Encodes them.
+        role: ``"query"`` or ``"document"``.
+        given: The texts, with their ids for messages.
+        path: Of the file, a .npy.
+        label: Names encoder and texts, in progress and messages.
+        progress: Called after each block.
+
+    Returns:
+        Shape ``(texts, dim)``, float32, memory-mapped.
+
+    Raises:
+        VectorError: The encoder returned something that is no vector.
+    """
+    encode = encoder.encode_query if role == "query" else encoder.encode_document
+    return _encode(_File(path, (len(given.texts), encoder.space.dim)), encode, given.texts, given.ids, label, progress)
 
 
 def _zeros(matrix: FloatArray) -> int:

@@ -16,6 +16,7 @@ from leaf_embed._extras import require
 from leaf_embed.encoders.base import Encoder, precision_of
 from leaf_embed.encoders.leaf import LeafEncoder
 from leaf_embed.errors import InputError
+from leaf_embed.evaluation.agreement import OwnTexts, measure_agreement
 from leaf_embed.evaluation.alignment import top_overlap
 from leaf_embed.evaluation.beir import RetrievalSet
 from leaf_embed.evaluation.encoding import EncodedSet, encode_set
@@ -54,6 +55,7 @@ class EvaluateKeywords(TypedDict, total=False):
     engines: Mapping[str, EngineSearch] | None
     accept: float
     runs: str | os.PathLike[str] | None
+    own: tuple[OwnTexts, OwnTexts] | None
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class EvaluateOptions:
             documents of a whole set.
         accept: The share of the teacher's quality that the report's verdict asks for.
         runs: Directory for a TREC run file of each set, point and mode; ``None`` for none.
+        own: Questions and documents without judgements, see :mod:`leaf_embed.evaluation.agreement`; ``None`` for none.
     """
 
     rotation: RotationOption = "none"
@@ -83,6 +86,7 @@ class EvaluateOptions:
     engines: Mapping[str, EngineSearch] | None = None
     accept: float = ACCEPT
     runs: str | os.PathLike[str] | None = None
+    own: tuple[OwnTexts, OwnTexts] | None = None
 
     def __post_init__(self) -> None:
         check_accept(self.accept)
@@ -147,7 +151,7 @@ def evaluate(
     )
     student = leaf.query_encoder if isinstance(leaf, LeafEncoder) else leaf
     grid = _grid(leaf.space.dim, dims, quantization, chosen)
-    _check_sets(sets, chosen.tasks)
+    _check_sets(sets, [*sets, *chosen.tasks, *(chosen.own or ())])
     if not isinstance(chosen.rotation, str):
         vectors.rotate(np.zeros((1, leaf.space.dim)), chosen.rotation)  # refuses what is no rotation of this space
     require("ir_measures", "eval", "Measuring retrieval")  # before hours of encoding, not after
@@ -157,7 +161,9 @@ def evaluate(
     for one in sets:
         with encode_set(student, teacher, one, progress or no_progress) as encoded:
             reports.append(_measure_set(encoded, grid, chosen))
-    texts = (sets[0].queries if sets else chosen.tasks[0].texts)[: chosen.latency_queries]
+    agreement = measure_agreement(student, teacher, *chosen.own, progress or no_progress) if chosen.own else None
+    first = sets[0].queries if sets else chosen.own[0].texts if chosen.own else chosen.tasks[0].texts
+    texts = first[: chosen.latency_queries]
     latency = measure_latency(student, chosen.timed_teacher or teacher, texts) if texts else None
     known = leaf.space.canaries
     return EvaluationReport(
@@ -166,6 +172,7 @@ def evaluate(
         latency,
         canaries=None if known is None else known.check(student, known.leaf_floor(student)),
         tasks=tuple(evaluate_task(student, teacher, one) for one in chosen.tasks),
+        agreement=agreement,
         accept=chosen.accept,
         provenance={
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -202,9 +209,9 @@ def _grid(full: int, dims: Sequence[int], quantization: Sequence[str], options: 
     return list(dict.fromkeys([_Wanted(full, "float32", False), *wanted]))
 
 
-def _check_sets(sets: Sequence[RetrievalSet], tasks: Sequence[OtherSet]) -> None:
+def _check_sets(sets: Sequence[RetrievalSet], everything: Sequence[object]) -> None:
     names = [one.name for one in sets]
-    if not names and not tasks:
+    if not everything:
         raise InputError("evaluation needs at least one retrieval set; got none")
     if len(set(names)) != len(names):
         raise InputError(f"two retrieval sets have the same name ({', '.join(names)}); rename one directory")

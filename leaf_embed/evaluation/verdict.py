@@ -75,7 +75,7 @@ class Verdict:
         parts = [_claim(self.retention, self.status, self.accept)]
         if self.worst is not None:
             name, share, queries = self.worst
-            parts.append(f"worst set {name}, {share.value:.1%} on {queries:,} queries")
+            parts.append(f"worst set {name}, {_percent(share.value)} on {queries:,} queries")
         if self.queries_needed is not None:
             parts.append(f"about {_rounded(self.queries_needed):,} judged queries would show ±1 point")
         return "; ".join(parts)
@@ -149,10 +149,14 @@ def _claim(share: Retention | None, status: Status, accept: float) -> str:
         return f"no verdict on {asked}: the teacher finds nothing"
     if status == "unknown":
         least = f"an interval needs at least {LEAST_QUERIES} queries, and more where the teacher finds little"
-        return f"retention {share.value:.1%}, no verdict on {asked}: {least}"
+        return f"retention {_percent(share.value)}, no verdict on {asked}: {least}"
     if status == "below":
-        return f"upper bound {share.high:.1%}: shown to keep less than {asked}"
-    return f"lower bound {share.low:.1%}: {'' if status == 'shown' else 'not '}shown to keep {asked}"
+        return f"upper bound {_percent(share.high)}: shown to keep less than {asked}"
+    return f"lower bound {_percent(share.low)}: {'' if status == 'shown' else 'not '}shown to keep {asked}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _rounded(number: int) -> int:

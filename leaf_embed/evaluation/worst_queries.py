@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from leaf_embed.evaluation.beir import RetrievalSet
 from leaf_embed.evaluation.retrieval import RetrievalResult
 
-__all__ = ["RankedDocument", "QueryLoss", "worst_queries"]
+__all__ = ["QueryLoss", "RankedDocument", "beginning", "worst_queries"]
 
 SHOWN_HITS = 5
 SHOWN_CHARACTERS = 120
@@ -112,11 +112,12 @@ def _hits(dataset: RetrievalSet, query: int, rows: NDArray[np.intp]) -> tuple[Ra
     shown: Sequence[int] = [int(row) for row in rows[:SHOWN_HITS] if row >= 0]
     names = [dataset.document_ids[row] for row in shown]
     return tuple(
-        RankedDocument(name, grades.get(name, 0), _beginning(dataset.documents[row]))
+        RankedDocument(name, grades.get(name, 0), beginning(dataset.documents[row]))
         for name, row in zip(names, shown, strict=True)
     )
 
 
-def _beginning(text: str) -> str:
+def beginning(text: str) -> str:
+    """Returns the first 120 characters of a text on one line."""
     flat = " ".join(text.split())
     return flat if len(flat) <= SHOWN_CHARACTERS else f"{flat[: SHOWN_CHARACTERS - 1]}…"

@@ -189,3 +189,19 @@ def test_the_verdict_is_an_exit_code(
     scores = [row["nDCG@10"] for row in table if row["mode"] == "asymmetric"]
     assert scores == pytest.approx(found["sets"][0]["per_query"]["asymmetric"], abs=1e-5)
     assert len(list((tmp_path / "runs").iterdir())) == 3
+
+
+def test_questions_without_judgements(leaf_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = sentences(50, seed=4)
+    (tmp_path / "log.txt").write_text("\n".join(" ".join(text.split()[:3]) for text in texts))
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    files = ["--questions", tmp_path / "log.txt", "--documents", tmp_path / "docs.jsonl"]
+    assert call("evaluate", "--leaf", leaf_path, *files, "--output", tmp_path / "r.json") == 0
+    assert "the teacher's ten best among the leaf's ten best:" in capsys.readouterr().out
+    found = json.loads((tmp_path / "r.json").read_text())
+    jsonschema.validate(found, report_schema())
+    assert found["verdict"] is None
+    assert found["agreement"]["documents"] == len(set(texts))
+    assert found["agreement"]["changes"][0]["text"] in (tmp_path / "r.md").read_text()
+    assert call("evaluate", "--leaf", leaf_path, *files[:2]) == 1
+    assert "--questions and --documents belong together" in capsys.readouterr().err

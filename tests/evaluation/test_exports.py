@@ -12,13 +12,15 @@ import pytest
 
 from leaf_embed.errors import InputError
 from leaf_embed.evaluation import EvaluationReport, evaluate, report_schema
+from leaf_embed.evaluation.agreement import OwnTexts
 from leaf_embed.evaluation.tasks import SimilaritySet
-from tests.evaluation.test_compare import SETS, make_set
+from tests.evaluation.test_compare import DOCUMENTS, SETS, make_set
 from tests.evaluation.words import Words
 
 pytrec_eval = pytest.importorskip("pytrec_eval")
 
 NAMES = {"ndcg_cut_10": "nDCG@10", "recall_100": "Recall@100", "map_cut_100": "MAP@100"}
+OWN = OwnTexts(tuple("abcdef"), tuple(DOCUMENTS[:6]))
 TASK = SimilaritySet("pairs", ("a", "a b", "c"), ("a", "b", "d"), (1.0, 0.5, 0.0))
 
 
@@ -29,7 +31,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(runs: Path) -> EvaluationReport:
-    found = evaluate(Words(noise=2), Words(), SETS, [16], ["int8"], runs=runs, rotation="fitted", tasks=[TASK])
+    found = evaluate(
+        Words(noise=2), Words(), SETS, [16], ["int8"], runs=runs, rotation="fitted", tasks=[TASK], own=(OWN, OWN)
+    )
     return replace(found, name="leaf")
 
 

@@ -32,7 +32,7 @@ def test_the_sentence_says_it_first(share: float, queries: int, accept: float, s
     assert words in str(found).split(";")[0]
     assert found.to_dict()["sentence"] == str(found)
     assert found.worst is not None
-    assert f"worst set one, {found.worst[1].value:.1%} on {queries:,} queries" in str(found)
+    assert f"worst set one, {100 * found.worst[1].value:.1f} % on {queries:,} queries" in str(found)
 
 
 def test_it_is_non_inferiority_and_not_difference() -> None:

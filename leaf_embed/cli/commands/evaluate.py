@@ -18,6 +18,7 @@ from leaf_embed.format import Variant
 
 if TYPE_CHECKING:
     from leaf_embed.encoders.base import Encoder
+    from leaf_embed.evaluation.agreement import OwnTexts
     from leaf_embed.evaluation.pipeline import RotationOption
     from leaf_embed.evaluation.size import ModelSize
     from leaf_embed.evaluation.storage import EngineSearch
@@ -44,6 +45,15 @@ def command(
     ] = None,
     classification: Annotated[
         list[Path] | None, texts_option(help="Classification set: .jsonl or .csv with text, label, optional split.")
+    ] = None,
+    questions: Annotated[
+        Path | None,
+        texts_option(
+            help="Questions without judgements, such as a log: .txt, .jsonl, .csv or .parquet; with --documents."
+        ),
+    ] = None,
+    documents: Annotated[
+        Path | None, texts_option(help="Documents to rank for --questions, in one of the same formats.")
     ] = None,
     teacher: TeacherOfLeaf = None,
     cache: Cache = None,
@@ -94,6 +104,7 @@ def command(
         require("pyarrow", "train", "Writing parquet")
     sets = [load_beir(directory, split, stream=True) for directory in data or ()]
     sets = sets if max_queries is None else [one.head(max_queries) for one in sets]
+    own = _own(questions, documents)
     tasks = _tasks(sts or [], classification or [])
     student = leaf_embed.load(leaf, variant=variant)
     quiet_transformers()
@@ -114,6 +125,7 @@ def command(
             engines=engines,
             accept=asked,
             runs=runs,
+            own=own,
         )
     sizes = _sizes(leaf, variant, teacher or student.space.teacher)
     chosen = {"variant": variant, "split": split, "max_queries": max_queries}
@@ -128,6 +140,16 @@ def command(
     verdict = report.verdict()
     if accept is not None and (verdict is None or not verdict.is_shown):
         raise typer.Exit(NOT_SHOWN)
+
+
+def _own(questions: Path | None, documents: Path | None) -> tuple[OwnTexts, OwnTexts] | None:
+    from leaf_embed.evaluation import load_own_texts
+
+    if questions is None and documents is None:
+        return None
+    if questions is None or documents is None:
+        raise InputError("--questions and --documents belong together: the agreement is of rankings of the documents")
+    return load_own_texts(questions), load_own_texts(documents)
 
 
 def _rotation(fitted: bool, file: Path | None) -> RotationOption:

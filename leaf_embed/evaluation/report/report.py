@@ -16,6 +16,7 @@ import numpy as np
 from leaf_embed import __version__
 from leaf_embed._files import write_json, write_text
 from leaf_embed.canaries import CanaryReport
+from leaf_embed.evaluation.agreement import AgreementReport
 from leaf_embed.evaluation.intervals import Pair, Retention, mean_retention, ratio_of_means
 from leaf_embed.evaluation.latency import Latency
 from leaf_embed.evaluation.report.page import grid_row, html_page
@@ -52,6 +53,7 @@ class EvaluationReport:
         sizes: Of ``"leaf"`` and ``"teacher"`` on disk, as far as known.
         name: Of the leaf.
         tasks: Similarity and classification sets.
+        agreement: With the teacher on questions without judgements; ``None`` if there were none.
         accept: The share of the teacher's quality that the verdict asks for.
         provenance: When and how it was measured: ``date``, ``leaf_precision``, ``teacher_precision``, ``options``.
     """
@@ -63,6 +65,7 @@ class EvaluationReport:
     sizes: Mapping[str, ModelSize] = field(default_factory=dict)
     name: str = ""
     tasks: tuple[TaskReport, ...] = ()
+    agreement: AgreementReport | None = None
     accept: float = ACCEPT
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -104,6 +107,7 @@ class EvaluationReport:
             "sets": [one.to_dict() for one in self.sets],
             "mean": [self._mean_dict(number) for number in range(len(self.sets[0].points) if self.sets else 0)],
             "tasks": [one.to_dict() for one in self.tasks],
+            "agreement": None if self.agreement is None else self.agreement.to_dict(),
             "latency": None if self.latency is None else self.latency.to_dict(),
             "sizes": {who: size.to_dict() for who, size in self.sizes.items()},
             "canaries": None if self.canaries is None else _canaries(self.canaries),
@@ -148,6 +152,7 @@ class EvaluationReport:
         found = [f"# {self.name or 'A leaf'} against its teacher", str(self)]
         found += ["## Every set at every point", self.table()] if self._is_long else []
         found += [one.details() for one in self.sets]
+        found += [] if self.agreement is None else [self.agreement.details()]
         return "\n\n".join(found) + "\n"
 
     def table(self, *, whole: bool = True) -> str:
@@ -188,7 +193,9 @@ class EvaluationReport:
         lines = [*self._summary(), *lines]
         lines += [line for one in self.sets for line in _oddities(one)]
         lines += ["", *(line for one in self.sets if (line := _alignment(one)))]
-        lines += [str(found) for found in (*self.tasks, self.canaries, self.latency) if found is not None]
+        lines += [
+            str(found) for found in (*self.tasks, self.agreement, self.canaries, self.latency) if found is not None
+        ]
         lines += [f"{who}: {size}" for who, size in self.sizes.items()]
         return "\n".join(lines)
 
