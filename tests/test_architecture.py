@@ -66,7 +66,7 @@ DOWN = {  # modules beside a folder that lie below it
     },
     "evaluation.report": {
         f"leaf_embed.evaluation.{name}"
-        for name in "agreement alignment intervals latency retrieval size tasks verdict worst_queries".split()
+        for name in "agreement alignment groups intervals latency retrieval size tasks verdict worst_queries".split()
     },
 }
 ENGINES = ("qdrant_client", "qdrant_edge")

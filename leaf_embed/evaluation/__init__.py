@@ -8,7 +8,7 @@
     intervals, randomisation   retention and differences with their intervals, and a test
     verdict, compare           a leaf against what is asked of it, and against another leaf
     latency, size              cost of a query and of a model
-    worst_queries              the queries that lose most
+    worst_queries, groups      the queries that lose most, and where a leaf loses; routing
     report/                    results, JSON and Markdown, the HTML page and its plots, files for other tools
     mteb                       a leaf as a model of mteb 2 (extra ``mteb``)
 

@@ -20,6 +20,7 @@ from leaf_embed.evaluation.agreement import OwnTexts, measure_agreement
 from leaf_embed.evaluation.alignment import top_overlap
 from leaf_embed.evaluation.beir import RetrievalSet
 from leaf_embed.evaluation.encoding import EncodedSet, encode_set
+from leaf_embed.evaluation.groups import query_groups, routing
 from leaf_embed.evaluation.intervals import Retention, retention
 from leaf_embed.evaluation.latency import measure_latency
 from leaf_embed.evaluation.report.exports import check_ids, run_name, write_run
@@ -230,6 +231,7 @@ def _measure_set(encoded: EncodedSet, grid: Sequence[_Wanted], options: Evaluate
         points.append(GridPoint(wanted.dim, wanted.quantization, results, shares, wanted.rotated))
     first = points[0].results
     modes: tuple[Mode, ...] = ("asymmetric", "symmetric")
+    scores = first["asymmetric"].per_query, first["teacher"].per_query
     return SetReport(
         dataset.name,
         dataset.query_ids,
@@ -242,6 +244,8 @@ def _measure_set(encoded: EncodedSet, grid: Sequence[_Wanted], options: Evaluate
         overlap={mode: top_overlap(first[mode].top, first["teacher"].top) for mode in modes},
         cosines=tuple(row for counter in encoded.cosines for row in counter.rows()),
         histograms={counter.role: counter.histogram() for counter in encoded.cosines},
+        groups=query_groups(dataset, *scores),
+        routing=routing(dataset, *scores),
         worst=worst_queries(dataset, first["asymmetric"], first["teacher"], options.worst),
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaf_embed.evaluation.alignment import CosineRow
+from leaf_embed.evaluation.groups import QueryGroup
 from leaf_embed.evaluation.intervals import Retention
 from leaf_embed.evaluation.retrieval import METRICS, RetrievalResult
 from leaf_embed.evaluation.worst_queries import QueryLoss
@@ -75,6 +76,8 @@ class SetReport:
         cosines: Leaf against teacher, by role and by length of the text.
         histograms: By role: shares of the texts in bars of 0.02 of the cosine, from 0 to 1, shape ``(50,)``.
         worst: The queries that lose most, at the first point.
+        groups: Where leaf queries on teacher documents lose, at the first point.
+        routing: By order of routing: share of queries sent to the teacher, and the retention then reached.
     """
 
     name: str
@@ -89,6 +92,8 @@ class SetReport:
     cosines: tuple[CosineRow, ...] = ()
     histograms: Mapping[Role, Sequence[float]] = field(default_factory=dict)
     worst: tuple[QueryLoss, ...] = ()
+    groups: tuple[QueryGroup, ...] = ()
+    routing: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; nDCG@10 of each query at the first point."""
@@ -104,6 +109,10 @@ class SetReport:
             "cosines": [row.to_dict() for row in self.cosines],
             "cosine_histograms": {role: list(bars) for role, bars in self.histograms.items()},
             "worst_queries": [query.to_dict() for query in self.worst],
+            "groups": [group.to_dict() for group in self.groups],
+            "routing": {
+                name: [[share, round(kept, 5)] for share, kept in curve] for name, curve in self.routing.items()
+            },
             "per_query": {
                 "query_ids": list(self.query_ids),
                 **{mode: _rounded(result.per_query) for mode, result in first.items()},
@@ -113,6 +122,10 @@ class SetReport:
     def details(self) -> str:
         """Cosines by role and length, and the queries that lose most with both rankings, in Markdown."""
         parts = [f"## {self.name}", "Cosine of leaf and teacher:", _cosines(self.cosines)]
+        if self.groups:
+            parts += ["Where leaf queries on teacher documents lose:", _groups(self.groups)]
+        if self.routing:
+            parts += ["Retention if some queries are sent to the teacher:", _routes(self.routing)]
         return "\n\n".join([*parts, *map(str, self.worst)])
 
 
@@ -120,6 +133,19 @@ def _cosines(rows: Sequence[CosineRow]) -> str:
     numbers = [(f"{r.texts:,}", *(f"{value:.3f}" for value in (r.mean, r.p50, r.p5, r.lowest))) for r in rows]
     head = ("role", "words", "texts", "mean", "median", "p5", "lowest")
     return markdown([head, *((r.role, r.words, *cells) for r, cells in zip(rows, numbers, strict=True))], left=(0, 1))
+
+
+def _groups(groups: Sequence[QueryGroup]) -> str:
+    rows = [
+        (g.by, g.group, f"{g.queries:,}", f"{g.teacher:.4f}", f"{g.leaf:.4f}", str(g.retention or "-")) for g in groups
+    ]
+    return markdown([("by", "group", "queries", "teacher", "leaf", "retention (95 %)"), *rows], left=(0, 1))
+
+
+def _routes(routing: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    shares = [f"{share:.0%}" for share, _ in next(iter(routing.values()))]
+    rows = [(name, *(f"{kept:.1%}" for _, kept in curve)) for name, curve in routing.items()]
+    return markdown([("sent to the teacher", *shares), *rows])
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float]:
