@@ -1,7 +1,7 @@
 """What each option of the recipe is worth: the same student, texts and number of texts, one thing changed at a time.
 
 Prints, for each change, the held-out loss and the nDCG@10 of leaf queries over teacher documents as a share of the
-teacher's, with the difference from the unchanged recipe and its 95 % interval (paired bootstrap over the queries).
+teacher's, with the difference from the unchanged recipe and its 95 % interval over the queries.
 
     python benchmarks/ablation.py --cache CACHE --data EVAL --eval-cache EVAL_CACHE \\
         --output benchmarks/results/ablation.json

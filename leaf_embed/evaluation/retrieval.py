@@ -5,6 +5,7 @@ Metrics come from ir-measures (extra ``eval``), that is from trec_eval's own cod
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,6 +87,8 @@ def rankings(dataset: RetrievalSet, rows: NDArray[np.intp], k: int) -> list[list
 def measure(dataset: RetrievalSet, ranked: Sequence[Sequence[int]], k: int) -> RetrievalResult:
     """Returns the metrics of rankings, of at most k documents each.
 
+    trec_eval gets numbers for ids: its C code reads an id up to a NUL, and crashes on half an emoji.
+
     Raises:
         MissingExtraError: The extra ``eval`` is not installed.
     """
@@ -93,15 +96,16 @@ def measure(dataset: RetrievalSet, ranked: Sequence[Sequence[int]], k: int) -> R
     run = {}
     top = np.full((len(ranked), min(10, k, len(dataset.document_ids))), -1, dtype=np.intp)
     names = {row: dataset.document_ids[row] for row in {row for ranking in ranked for row in ranking}}
-    for number, (query, kept) in enumerate(zip(dataset.query_ids, ranked, strict=True)):
-        run[query] = {names[row]: float(k - rank) for rank, row in enumerate(kept)}  # our order also among equals
+    codes: defaultdict[str, str] = defaultdict(lambda: str(len(codes)))
+    for number, kept in enumerate(ranked):
+        run[str(number)] = {codes[names[row]]: float(k - rank) for rank, row in enumerate(kept)}  # also among equals
         top[number, : len(kept)] = kept[: top.shape[1]]
-    qrels = {query: dict(dataset.qrels[query]) for query in dataset.query_ids}
+    judged = (dataset.qrels[query] for query in dataset.query_ids)
+    qrels = {str(number): {codes[one]: grade for one, grade in of.items()} for number, of in enumerate(judged)}
     measures = {ir_measures.parse_measure(name): ours for ours, name in IR_MEASURES_NAMES.items()}
-    row_of = {query: number for number, query in enumerate(dataset.query_ids)}
-    values = {ours: np.zeros(len(row_of)) for ours in METRICS}
+    values = {ours: np.zeros(len(dataset.query_ids)) for ours in METRICS}
     for metric in ir_measures.iter_calc(list(measures), qrels, run):
-        values[measures[metric.measure]][row_of[metric.query_id]] = metric.value
+        values[measures[metric.measure]][int(metric.query_id)] = metric.value
     means = {name: float(column.mean()) for name, column in values.items()}
     return RetrievalResult(means, values["nDCG@10"], top, values)
 

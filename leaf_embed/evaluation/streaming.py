@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 
 __all__ = ["FileTexts", "PackedStrings"]
+
+BLOCK = 4096  # strings at a time in a pass over all
 
 
 class PackedStrings(Sequence[str]):
@@ -26,6 +29,12 @@ class PackedStrings(Sequence[str]):
 
     def __len__(self) -> int:
         return len(self._ends) - 1
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), BLOCK):
+            ends = self._ends[start : start + BLOCK + 1].tolist()
+            for first, last in pairwise(ends):
+                yield self._bytes[first:last].decode("utf-8", "surrogatepass")
 
     @overload
     def __getitem__(self, index: int) -> str: ...

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import jsonschema
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from leaf_embed.errors import InputError
 from leaf_embed.evaluation import EvaluationReport, evaluate, report_schema
 from leaf_embed.evaluation.agreement import OwnTexts
+from leaf_embed.evaluation.report.exports import write_scores
 from leaf_embed.evaluation.tasks import SimilaritySet
 from tests.evaluation.test_compare import DOCUMENTS, SETS, make_set
 from tests.evaluation.words import Words
@@ -71,3 +73,18 @@ def test_ids_that_a_run_cannot_name_are_refused_before_the_work(tmp_path: Path) 
     with pytest.raises(InputError, match="id 'd 0' of the set 'one' is empty or holds a blank"):
         evaluate(leaf, Words(), [blank], runs=tmp_path)
     assert not leaf.seen
+
+
+def test_half_an_emoji_in_an_id_or_a_text_loses_no_report(tmp_path: Path) -> None:
+    one = make_set("one", 0)
+    odd = replace(
+        one,
+        query_ids=("q\ud83d", *one.query_ids[1:]),
+        queries=("\ud83d", *one.queries[1:]),
+        qrels={"q\ud83d": one.qrels["q0"], **one.qrels},
+    )
+    found = evaluate(Words(noise=6), Words(), [odd], latency_queries=0, runs=tmp_path / "runs", worst=40)
+    report, _, _ = found.save_all(tmp_path / "report.json")
+    assert json.loads(report.read_text())["sets"][0]["per_query"]["query_ids"][0] == "q\ud83d"
+    table = pq.read_table(write_scores(tmp_path / "s.parquet", found.sets)).to_pylist()
+    assert table[0]["query_id"] == "q\ufffd"

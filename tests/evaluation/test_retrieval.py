@@ -217,6 +217,13 @@ def test_a_judged_document_with_the_id_of_the_query_stays() -> None:
     assert all(len(set(row)) == 10 for row in result.top.tolist())
 
 
+def test_ids_that_the_c_code_of_trec_eval_cannot_read() -> None:
+    ids = ("a\0b", "a\0c", "\ud83d", "d")
+    dataset = RetrievalSet("odd", ids, ids, ("q\0", "q\0r"), ("x", "y"), {"q\0": {"a\0c": 1}, "q\0r": {"\ud83d": 1}})
+    result = evaluate_retrieval(dataset, np.eye(4, dtype=np.float32)[:2], np.eye(4, dtype=np.float32))
+    assert result.per_query == pytest.approx([1 / math.log2(5), 1 / math.log2(3)])
+
+
 def test_a_query_that_is_a_document_does_not_find_itself() -> None:
     dataset = RetrievalSet("copies", ("a", "b", "c"), ("x", "y", "z"), ("a",), ("x",), {"a": {"c": 1}})
     assert dataset.shares_ids

@@ -123,6 +123,8 @@ def test_packed_strings() -> None:
     strings = ["a", "", "né", "東京", "\ud800"]
     packed = PackedStrings(iter(strings))
     assert list(packed) == strings
+    assert list(PackedStrings(map(str, range(9000)))) == [*map(str, range(9000))]
+    assert list(packed) == strings
     assert packed[1:3] == strings[1:3]
     assert packed[-2] == "東京"
     assert [packed[i] for i in (0, 4)] == ["a", "\ud800"]

@@ -13,6 +13,7 @@ from leaf_embed._files import replacing_file, write_text
 from leaf_embed.errors import InputError
 from leaf_embed.evaluation.report.results import GridPoint, Mode, SetReport
 from leaf_embed.evaluation.retrieval import METRICS
+from leaf_embed.texts import clean
 
 __all__ = ["check_ids", "run_name", "write_run", "write_scores"]
 
@@ -82,5 +83,5 @@ def _columns(one: SetReport) -> Iterator[dict[str, Any]]:
 def _labels(one: SetReport, point: GridPoint, mode: Mode) -> dict[str, list[Any]]:
     same = {"dim": point.dim, "quantization": point.quantization, "rotated": point.rotated, "mode": mode}
     count = len(one.query_ids)
-    names: dict[str, list[Any]] = {"set": [one.name] * count, "query_id": list(one.query_ids)}
+    names: dict[str, list[Any]] = {"set": [one.name] * count, "query_id": list(map(clean, one.query_ids))}
     return {**names, **{name: [value] * count for name, value in same.items()}}
