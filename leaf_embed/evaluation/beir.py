@@ -108,7 +108,7 @@ class RetrievalSet:
         """16 hexadecimal digits of the queries and judgements evaluated, whatever their order; two reports compare."""
         rows = [
             [query, text, sorted(self.qrels[query].items())]
-            for query, text in zip(self.query_ids, self.queries, strict=False)
+            for query, text in zip(self.query_ids, self.queries, strict=True)
         ]
         return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
 
