@@ -145,8 +145,25 @@ def _lines(file: str | os.PathLike[str], error: type[LeafEmbedError], newline: s
     try:
         with _open(Path(file), newline) as stream:
             yield from enumerate(stream, 1)
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as reason:
-        raise error(f"cannot read {os.fspath(file)}: {reason}. Is it whole, and UTF-8?") from reason
+    except UnicodeDecodeError as reason:
+        raise error(f"cannot read {os.fspath(file)}:{_first_bad_line(file)}: {reason}. Is it UTF-8?") from reason
+    except (OSError, EOFError, zlib.error) as reason:
+        raise error(f"cannot read {os.fspath(file)}: {reason}. Is it whole?") from reason
+
+
+def _first_bad_line(file: str | os.PathLike[str]) -> int:
+    """The number of the first line that is no UTF-8; a text is decoded in larger parts than lines."""
+    path = Path(file)
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        return next((number for number, line in enumerate(stream, 1) if not _is_utf8(line)), 1)
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _open(file: Path, newline: str) -> IO[str]:

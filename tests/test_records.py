@@ -41,7 +41,8 @@ def test_columns_of_parquet(tmp_path):
     ("name", "content", "message"),
     [
         ("a.jsonl", b'{"a": 1}\n{', r"a\.jsonl:2 is no JSON: .*; expected one JSON value per line"),
-        ("a.txt", b"\xff", r"cannot read .*a\.txt: .*Is it whole, and UTF-8"),
+        ("a.txt", b"a\nb\n\xff\n", r"cannot read .*a\.txt:3: .*Is it UTF-8"),
+        ("a.tsv.gz", gzip.compress(b"a\n\xed\xa0\xbd\n"), r"a\.tsv\.gz:2: .*Is it UTF-8"),  # half an emoji
         ("a.csv.gz", gzip.compress(b"a,b\n1,2\n")[:-4], "Is it whole"),
         ("a.txt.gz", b"no gzip", "Is it whole"),
         ("a.csv", b'a,b\n"open,1\nx,2\n', r"a\.csv:2 as .csv: .*every quotation to be closed"),
