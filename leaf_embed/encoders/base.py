@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Protocol, overload, runtime_checkable
+from typing import Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Role, TextEncoder, clean
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["BaseEncoder", "Counting", "Encoder", "Metered", "check_texts", "count_tokens"]
+__all__ = ["BaseEncoder", "Counting", "CountingEncoder", "Encoder", "Metered", "check_texts", "count_tokens"]
 
 
 @runtime_checkable
@@ -130,6 +130,35 @@ class BaseEncoder(ABC):
         if not checked:
             return np.empty((0, self.dim), dtype=np.float32)
         return self._encode(checked, role)
+
+
+class CountingEncoder(BaseEncoder):
+    """An encoder with a tokenizer; see :class:`Counting`."""
+
+    @abstractmethod
+    def _count(self, texts: list[str], role: Role) -> list[int]:
+        """Tokens read of each clean text, prompts not yet added."""
+
+    def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
+        """Returns the number of tokens read of each text, prompt and special tokens included, after truncation.
+
+        Raises:
+            InputError: An item that is no text.
+        """
+        checked = check_texts([texts] if isinstance(texts, str) else texts)
+        return self._count(checked, check_role(role)) if checked else []
+
+
+def check_role(role: Any) -> Role:
+    """Returns a role.
+
+    Raises:
+        InputError: Neither ``"query"`` nor ``"document"``.
+    """
+    if role not in ("query", "document"):
+        raise InputError(f"expected the role 'query' or 'document'; got {role!r}")
+    found: Role = role
+    return found
 
 
 async def _in_thread(encode: Callable[[str | Sequence[str]], FloatArray], texts: str | Sequence[str]) -> FloatArray:

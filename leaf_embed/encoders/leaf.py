@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 from leaf_embed.canaries import TEACHER_FLOOR, CanaryReport
-from leaf_embed.encoders.base import BaseEncoder, Counting, Encoder, count_tokens
+from leaf_embed.encoders.base import Counting, CountingEncoder, Encoder, count_tokens
 from leaf_embed.encoders.rotation import RotatedEncoder, Rotation
 from leaf_embed.errors import InputError
 from leaf_embed.space import EmbeddingSpace
@@ -20,7 +20,7 @@ DocumentMaker: TypeAlias = Callable[[EmbeddingSpace], Encoder]
 """Makes the document encoder from the teacher's own space, when the first document comes."""
 
 
-class LeafEncoder(BaseEncoder):
+class LeafEncoder(CountingEncoder):
     """Pairs an encoder of queries with an encoder of documents.
 
     The document encoder is made on first use, so that a process that only encodes queries never loads the teacher.
@@ -123,8 +123,8 @@ class LeafEncoder(BaseEncoder):
         """
         return self.space.verify_leaf(self._query)
 
-    def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
-        """Returns the number of tokens read of each text; by the leaf's tokenizer if the teacher is not Counting."""
+    def _count(self, texts: list[str], role: Role) -> list[int]:
+        """By the leaf's tokenizer, if the teacher is not loaded or has none."""
         document = self._document if role == "document" else None
         return count_tokens(document if isinstance(document, Counting) else self._query, texts, role)
 

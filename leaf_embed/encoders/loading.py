@@ -98,9 +98,9 @@ def _open_query(
 
         return open_published(directory, info.space, variant, threads, info)
     if variant == "torch":
-        from leaf_embed.encoders.transformer import Declared, SentenceTransformerEncoder
+        from leaf_embed.encoders.transformer import Loading, SentenceTransformerEncoder
 
-        encoder = SentenceTransformerEncoder(directory, declared=Declared(space=info.space))
+        encoder = SentenceTransformerEncoder(directory, loading=Loading(space=info.space))
         encoder.canary_cosines = info.canary_cosines
         return encoder
     if not info.needs_graph:
@@ -126,7 +126,7 @@ def load_teacher(source: str, space: EmbeddingSpace) -> SentenceTransformerEncod
         MissingExtraError: The extra ``train`` is not installed.
         InputError: It cannot be loaded from ``source``, or its vectors are not those of the declared space.
     """
-    from leaf_embed.encoders.transformer import Declared, SentenceTransformerEncoder
+    from leaf_embed.encoders.transformer import Loading, SentenceTransformerEncoder
 
     by_digest = (space.revision or "").startswith("sha256:")  # of local files, so no hub commit
     revision = None if by_digest else space.revision
@@ -136,7 +136,7 @@ def load_teacher(source: str, space: EmbeddingSpace) -> SentenceTransformerEncod
             query_prompt=space.query_prompt,
             document_prompt=space.document_prompt,
             max_tokens=space.max_tokens,
-            declared=Declared(revision, space.dim, space if space.canaries is None else None),
+            loading=Loading(revision, space.dim, space if space.canaries is None else None),
         )
     except InputError as error:
         raise InputError(

@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
-from leaf_embed.encoders.base import BaseEncoder
+from leaf_embed.encoders.base import CountingEncoder
 from leaf_embed.encoders.batching import TokenBudget, token_batches
 from leaf_embed.encoders.st_modules import read_tokenizer
 from leaf_embed.errors import InputError, NotALeafError
@@ -28,7 +28,7 @@ SLOWER_WHEN_FUSED = ["SkipLayerNormFusion"]  # on a CPU its kernel costs a fifth
 MAX_CHARACTERS_PER_TOKEN = 512  # far above any real text; keeps a text of many megabytes from being tokenized whole
 
 
-class OnnxEncoder(BaseEncoder):
+class OnnxEncoder(CountingEncoder):
     """A leaf's fused ONNX graph, from token ids to finished vectors.
 
     Safe to share between threads: ONNX Runtime sessions and tokenizers are, and nothing else is changed after
@@ -90,8 +90,7 @@ class OnnxEncoder(BaseEncoder):
                 result[start + rows] = self._run([tokens[row] for row in rows])
         return result
 
-    def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
-        """Returns the tokens that the graph reads of each text; see :class:`~leaf_embed.encoders.base.Counting`."""
+    def _count(self, texts: list[str], role: Role) -> list[int]:
         prompt, limit = self.space.prompt(role), self.info.max_tokens * MAX_CHARACTERS_PER_TOKEN
         return [len(t) for t in self._tokenizer.encode_batch_fast([(prompt + text)[:limit] for text in texts])]
 

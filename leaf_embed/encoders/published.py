@@ -191,12 +191,12 @@ def _dense(folder: Path) -> tuple[FloatArray, FloatArray]:
 def _torch(directory: Path, modules: Modules, info: LeafInfo) -> BaseEncoder:
     """The query side through torch; the weights of a Router's document route are never read."""
     from leaf_embed._extras import require
-    from leaf_embed.encoders.transformer import Declared, SentenceTransformerEncoder, load_modules
+    from leaf_embed.encoders.transformer import Loading, SentenceTransformerEncoder, load_modules
 
     require("sentence_transformers", "train", f"The model in {directory} has no ONNX graph, and running it with torch")
     model = load_modules(directory, [(part.kind, part.folder) for part in modules.items])
-    declared = Declared(dim=info.space.dim, space=info.space)
-    return SentenceTransformerEncoder(model, max_tokens=info.max_tokens, declared=declared)
+    loading = Loading(dim=info.space.dim, space=info.space)
+    return SentenceTransformerEncoder(model, max_tokens=info.max_tokens, loading=loading)
 
 
 def _graph(directory: Path, modules: Modules, variant: str) -> Path | None:

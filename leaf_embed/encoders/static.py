@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from leaf_embed import vectors
-from leaf_embed.encoders.base import BaseEncoder
+from leaf_embed.encoders.base import CountingEncoder
 from leaf_embed.encoders.st_modules import read_tokenizer
 from leaf_embed.errors import NotALeafError
 from leaf_embed.format import LeafInfo, read_leaf
@@ -22,7 +22,7 @@ __all__ = ["StaticEncoder"]
 TABLE_KEY = "embedding.weight"  # as sentence-transformers' StaticEmbedding names it
 
 
-class StaticEncoder(BaseEncoder):
+class StaticEncoder(CountingEncoder):
     """A static leaf: the mean of its tokens' vectors, normalised if the space is.
 
     The directory is an ordinary sentence-transformers model (StaticEmbedding), and the vectors are the same. One
@@ -55,8 +55,7 @@ class StaticEncoder(BaseEncoder):
         rows = np.array([self._mean(ids) for ids in self._tokens(texts, role)])
         return vectors.normalize(rows) if self.space.unit_norm else rows
 
-    def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
-        """Returns the tokens of each text; see :class:`~leaf_embed.encoders.base.Counting`."""
+    def _count(self, texts: list[str], role: Role) -> list[int]:
         return [len(ids) for ids in self._tokens(texts, role)]
 
     def _tokens(self, texts: Sequence[str], role: Role) -> list[list[int]]:
