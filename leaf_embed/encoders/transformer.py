@@ -160,7 +160,7 @@ class SentenceTransformerEncoder(CountingEncoder):
         """The space of this model as a teacher."""
         saved = self.model.prompts or {}
         usual = saved.get(getattr(self.model, "default_prompt_name", None) or "") or ""
-        queries = saved["query"] if "query" in saved else usual
+        queries = saved.get("query", usual)
         documents = next((saved[key] for key in DOCUMENT_PROMPTS if key in saved), usual)
         return EmbeddingSpace(
             teacher=name,
