@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from leaf_embed.canaries import TEACHER_FLOOR, CanaryReport
 from leaf_embed.encoders.base import Counting, CountingEncoder, Encoder, count_tokens
+from leaf_embed.encoders.habits import EncodeOptions, role_of
 from leaf_embed.encoders.rotation import RotatedEncoder, Rotation
 from leaf_embed.errors import InputError
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["DocumentMaker", "LeafEncoder"]
 
@@ -122,6 +126,25 @@ class LeafEncoder(CountingEncoder):
             InputError: The space has no canaries.
         """
         return self.space.verify_leaf(self._query)
+
+    @property
+    def device(self) -> str:
+        """The device of the student."""
+        return str(getattr(self._query, "device", "cpu"))
+
+    def encode(
+        self, texts: str | Sequence[str], prompt_name: str | None = None, **options: Unpack[EncodeOptions]
+    ) -> FloatArray:
+        """Returns vectors as ``SentenceTransformer(directory).encode`` does; see :meth:`BaseEncoder.encode`.
+
+        Without a prompt name the leaf itself encodes, whatever the texts are, as a ``SentenceTransformer`` of its
+        directory would; ``"document"`` is :meth:`encode_document`, by the document encoder.
+        """
+        if prompt_name is not None:
+            return super().encode(texts, prompt_name, **options)
+        role = role_of(None, self.space.query_prompt, self.space.document_prompt)
+        encode = self._query.encode_query if role == "query" else self._query.encode_document
+        return self._encode_any(texts, encode, options)
 
     def _count(self, texts: list[str], role: Role) -> list[int]:
         """By the leaf's tokenizer, if the teacher is not loaded or has none."""
