@@ -84,6 +84,15 @@ class Endpoint:
         self._sleep = sleep
         self._client: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the modules and the connection, which a copy in another process opens for itself."""
+        return {**self.__dict__, "_client": None, "_httpx": None, "_tenacity": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._httpx = require("httpx", "api", PURPOSE)
+        self._tenacity = require("tenacity", "api", PURPOSE)
+
     def __repr__(self) -> str:
         return f"Endpoint({self.url!r}, {self.options})"
 

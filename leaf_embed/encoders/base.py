@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -83,6 +83,9 @@ def count_tokens(encoder: Encoder, texts: Sequence[str], role: Role) -> list[int
 class BaseEncoder(ABC):
     """An encoder that checks texts and handles one or many; a subclass encodes clean texts of one role.
 
+    Encoders can be pickled and copied, so that a worker process gets one as an argument: those that were opened from a
+    directory are opened there again, from the same path.
+
     Attributes:
         canary_cosines: Of a leaf, what it reached on the canaries when it was made, by role; empty if unknown.
     """
@@ -107,6 +110,16 @@ class BaseEncoder(ABC):
     def device(self) -> str:
         """The device that computes, as torch names it."""
         return "cpu"
+
+    def _opening(self) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Arguments that open this encoder again; ``None`` if it travels by its attributes."""
+        return None
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        opening = self._opening()
+        if opening is None:
+            return super().__reduce_ex__(protocol)
+        return open_again, (type(self), *opening, dict(self.canary_cosines))
 
     def encode_query(self, texts: str | Sequence[str], **options: Unpack[EncodeOptions]) -> FloatArray:
         """Returns vectors of queries.
@@ -186,6 +199,15 @@ class BaseEncoder(ABC):
             found = encode(checked) if checked else np.empty((0, self.dim), dtype=np.float32)
         result: FloatArray = found[0] if single else found
         return result
+
+
+def open_again(
+    kind: type[BaseEncoder], arguments: tuple[Any, ...], options: Mapping[str, Any], cosines: Mapping[Role, float]
+) -> BaseEncoder:
+    """Opens an encoder that was pickled or copied."""
+    encoder = kind(*arguments, **options)
+    encoder.canary_cosines = cosines
+    return encoder
 
 
 def _pair(left: ArrayLike, right: ArrayLike) -> tuple[FloatArray, FloatArray]:

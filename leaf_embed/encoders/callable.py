@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -63,7 +64,11 @@ class FunctionEncoder(BaseEncoder):
 
 def one_by_one(encode: Callable[[str], Sequence[float]]) -> VectorFunction:
     """Returns a function of many texts from a function of one text."""
-    return lambda texts: np.asarray([encode(text) for text in texts], dtype=np.float32)
+    return partial(_each, encode)
+
+
+def _each(encode: Callable[[str], Sequence[float]], texts: Sequence[str]) -> FloatArray:
+    return np.asarray([encode(text) for text in texts], dtype=np.float32)
 
 
 class CallableEncoder(BaseEncoder):
@@ -203,7 +208,5 @@ def langchain_encoder(embeddings: _Embeddings, name: str | None = None, **declar
     if not isinstance(found, str) or not found:
         raise InputError(f"{type(embeddings).__name__} has neither model nor model_name; give name=...")
 
-    def queries(texts: list[str]) -> Sequence[Sequence[float]]:
-        return [embeddings.embed_query(text) for text in texts]
-
+    queries = one_by_one(embeddings.embed_query)
     return CallableEncoder(embeddings.embed_documents, found, query_function=queries, **declared)

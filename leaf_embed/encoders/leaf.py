@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from leaf_embed.canaries import TEACHER_FLOOR, CanaryReport
 from leaf_embed.encoders.base import Counting, CountingEncoder, Encoder, count_tokens
@@ -59,6 +59,18 @@ class LeafEncoder(CountingEncoder):
             self._document = None if document is None else self._checked(document)
         else:
             self._make_document = document
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the lock; a document encoder that was made on first use is made again on first use."""
+        state = self.__dict__.copy()
+        del state["_lock"]
+        if self._make_document is not None:
+            state["_document"] = None
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
 
     @property
     def space(self) -> EmbeddingSpace:

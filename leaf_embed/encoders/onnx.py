@@ -25,6 +25,7 @@ __all__ = ["OnnxEncoder"]
 
 BLOCK = 2048  # texts tokenized at a time: a tokenized text takes some kilobytes until it was encoded
 SLOWER_WHEN_FUSED = ["SkipLayerNormFusion"]  # on a CPU its kernel costs a fifth of a query (examples/LOG.md)
+KNOWN_INPUTS = {"input_ids", "attention_mask", "token_type_ids", "position_ids"}
 MAX_CHARACTERS_PER_TOKEN = 512  # far above any real text; keeps a text of many megabytes from being tokenized whole
 
 
@@ -34,6 +35,8 @@ class OnnxEncoder(CountingEncoder):
     Safe to share between threads: ONNX Runtime sessions and tokenizers are, and nothing else is changed after
     construction.
     """
+
+    _first_position = 0  # of a graph with position_ids: the first token's
 
     def __init__(
         self,
@@ -72,7 +75,12 @@ class OnnxEncoder(CountingEncoder):
         self._tokenizer, self._pad_id = read_tokenizer(self.path)
         self._tokenizer.enable_truncation(self.info.max_tokens)
         self._session = _open_session(graph, threads)
-        self._inputs = [node.name for node in self._session.get_inputs()]
+        self._graph, self._threads = graph, threads
+        self._inputs = _inputs(self._session, graph)
+
+    def _opening(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        options = {"threads": self._threads, "batch_tokens": self._budget.tokens}
+        return (self.path.absolute(),), {**options, "graph": self._graph.absolute(), "info": self.info}
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -112,8 +120,21 @@ class OnnxEncoder(CountingEncoder):
         for row, token in enumerate(tokens):
             ids[row, : len(token)] = token.ids
             mask[row, : len(token)] = 1
-        values = {"input_ids": ids, "attention_mask": mask}
-        return {name: values[name] if name in values else np.zeros_like(ids) for name in self._inputs}
+        values = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        if "position_ids" in self._inputs:
+            values["position_ids"] = (np.arange(length) + self._first_position) * mask
+        return {name: values[name].astype(dtype, copy=False) for name, dtype in self._inputs.items()}
+
+
+def _inputs(session: onnxruntime.InferenceSession, graph: Path) -> dict[str, Any]:
+    """The dtype of each of a graph's inputs."""
+    nodes = {node.name: node.type for node in session.get_inputs()}
+    if unknown := sorted(set(nodes) - KNOWN_INPUTS):
+        raise NotALeafError(
+            f"{graph} wants the inputs {', '.join(unknown)}, which are not known here; expected some of "
+            f"{', '.join(sorted(KNOWN_INPUTS))}. Run the model itself with variant='torch'"
+        )
+    return {name: np.int32 if kind == "tensor(int32)" else np.int64 for name, kind in nodes.items()}
 
 
 def _find_graph(path: Path, variant: GraphVariant) -> Path:

@@ -49,6 +49,7 @@ KNOWN_SPACES: Mapping[str, EmbeddingSpace] = {
 }
 """Spaces of published leaves by hub id; a local directory of the same last name counts as its copy."""
 
+AFTER_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer", "data2vec-text")
 PROBE = "The quick brown fox"
 
 
@@ -110,6 +111,8 @@ class PublishedGraph(OnnxEncoder):
     def __init__(self, directory: Path, modules: Modules, info: LeafInfo, graph: Path, threads: int) -> None:
         """Opens the graph; see :func:`open_published`."""
         self._tail: Tail | None = None
+        self._parts = directory, modules, graph
+        self._first_position = _first_position(directory / modules.items[0].folder)
         super().__init__(directory / modules.items[0].folder, threads=threads, graph=graph, info=info)
         outputs = [node.name for node in self._session.get_outputs()]
         if GRAPH_OUTPUT in outputs and modules.first("Dense") is None:
@@ -122,12 +125,25 @@ class PublishedGraph(OnnxEncoder):
             self._tail = tail
             self._tokens = next((name for name in outputs if name != GRAPH_OUTPUT), outputs[0])
 
+    def _opening(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        directory, modules, graph = self._parts
+        return (directory.absolute(), modules, self.info, graph.absolute(), self._threads), {}
+
     def _run(self, tokens: Sequence[Any]) -> FloatArray:
         if self._tail is None:
             return super()._run(tokens)
         feeds = self._feeds(tokens)
         states: Any = self._session.run([self._tokens], feeds)[0]
         return self._tail(np.asarray(states, dtype=np.float32), feeds["attention_mask"])
+
+
+def _first_position(folder: Path) -> int:
+    """Number of the first token's position: of models of RoBERTa's family the one after the padding token's."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
+    return int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in AFTER_PADDING else 0
 
 
 class Tail:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,9 @@ class StaticEncoder(CountingEncoder):
         self._tokenizer, _ = read_tokenizer(self.path)
         self._table = _load_table(self.path, self._tokenizer.get_vocab_size(), self.info.space.dim)
         self._nothing: FloatArray = self._table.mean(axis=0, dtype=np.float32)
+
+    def _opening(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return (self.path.absolute(),), {"info": self.info}
 
     @property
     def space(self) -> EmbeddingSpace:

@@ -126,6 +126,10 @@ class SentenceTransformerEncoder(CountingEncoder):
     def space(self) -> EmbeddingSpace:
         return self._space
 
+    def rename(self, space: EmbeddingSpace) -> None:
+        """Declares another space that this model is known to write into, by its weights; prompts are the space's."""
+        self._space = replace(space, canaries=None)
+
     @property
     def device(self) -> str:
         """The device that the model is on, as torch names it."""
@@ -244,10 +248,23 @@ class SentenceTransformerEncoder(CountingEncoder):
             output = self.model(features, task=role)["sentence_embedding"].float()
         return np.asarray(output.cpu().numpy(), dtype=np.float32)
 
+    def _opening(self) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """A model that was loaded here is loaded again; one that came as an object travels with its weights."""
+        if self._name is None:
+            return None
+        pinned = None if (self._space.revision or "").startswith("sha256:") else self._space.revision
+        loading = replace(self._loading, space=self._space, revision=self._loading.revision or pinned)
+        options = {"precision": self._precision, "device": self.device, "batch_tokens": self._budget.tokens}
+        return (self._name,), {**options, "max_tokens": self._limit, "loading": loading}
+
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         del state["_lock"]
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
 
 
 def _open(
