@@ -172,9 +172,9 @@ def test_adapters_travel_with_their_encoder(leaf_path):
     made = adapters(leaf_path)
     if not made:
         pytest.skip("no framework is installed")
-    for adapter, embed in made:
+    for adapter, embedded in made:
         for travel in (lambda one: pickle.loads(pickle.dumps(one)), copy.deepcopy):
-            np.testing.assert_allclose(embed(travel(adapter)), embed(adapter), atol=1e-6)
+            np.testing.assert_allclose(embedded(travel(adapter)), embedded(adapter), atol=1e-6)
 
 
 def test_a_spawned_process_gets_an_encoder_as_an_argument(leaf_path):
