@@ -49,7 +49,10 @@ class Loading:
         dim: Leading dimensions to keep of each vector, renormalised; ``None``, or more than there are, keeps all.
         space: The space that it writes into; dimensions and norm are checked, and prompts are the space's. ``None``
             measures the model instead.
-        dtype: Of the weights in memory: ``"float32"``, ``"float16"``, ``"bfloat16"``; ``None`` or ``"auto"`` as saved.
+        device: As in torch; ``None`` takes a GPU if there is one.
+        dtype: Of weights and arithmetic: ``"float32"``, ``"float16"`` or ``"bfloat16"``; ``"auto"`` keeps weights as
+            they were saved, and runs float32 in bfloat16 where the machine has units for it.
+        batch_tokens: Maximal number of tokens in a batch, padding included.
         attention: Attention implementation of transformers, such as ``"sdpa"`` or ``"flash_attention_2"``.
         trust_remote_code: Whether to run Python code that comes with the model. Only for models that you trust.
         options: Further keyword arguments of ``SentenceTransformer``, such as ``token`` or ``cache_folder``.
@@ -61,16 +64,18 @@ class Loading:
     revision: str | None = None
     dim: int | None = None
     space: EmbeddingSpace | None = None
-    dtype: str | None = None
+    device: str | None = None
+    dtype: str = "auto"
+    batch_tokens: int = 4096
     attention: str | None = None
     trust_remote_code: bool = False
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        if self.dtype is not None and self.dtype not in DTYPES:
+        if self.dtype not in DTYPES:
             raise InputError(f"unknown dtype {self.dtype!r}; expected one of {', '.join(DTYPES)}")
-        if self.dim is not None and self.dim < 1:
-            raise InputError(f"dim must be at least 1; got {self.dim}")
+        if min(self.batch_tokens, 1 if self.dim is None else self.dim) < 1:
+            raise InputError(f"batch_tokens and dim must be at least 1; got {self.batch_tokens} and {self.dim}")
         object.__setattr__(self, "options", dict(self.options))
         if taken := sorted(set(self.options) & set(SET_HERE)):
             raise InputError(f"{', '.join(taken)} cannot be among the further options; it has an argument of its own")
@@ -88,7 +93,7 @@ class Loading:
             raise InputError(
                 f"SentenceTransformer has no option {', '.join(unknown)}; it has {', '.join(list(known)[1:])}"
             )
-        set_here = {"dtype": self.dtype, "attn_implementation": self.attention}
+        set_here = {"dtype": None if self.dtype == "auto" else self.dtype, "attn_implementation": self.attention}
         model = {name: value for name, value in set_here.items() if value is not None}
         model.update(self.options.get("model_kwargs") or {})
         found = {**self.options, "trust_remote_code": self.trust_remote_code}

@@ -75,7 +75,7 @@ class SentenceTransformerEncoder(CountingEncoder):
         max_tokens: int | None = None,
         precision: Precision = "auto",
         device: str | None = None,
-        batch_tokens: int = 4096,
+        batch_tokens: int | None = None,
         loading: Loading | None = None,
     ) -> None:
         """Loads a model, or takes one that is loaded.
@@ -87,8 +87,8 @@ class SentenceTransformerEncoder(CountingEncoder):
             max_tokens: Maximal number of tokens to read, if fewer than the model does.
             precision: ``"auto"`` runs float32 weights in bfloat16 on a GPU and on a CPU with bfloat16 units, and other
                 weights as they are where the device has units for them.
-            device: As in torch; ``None`` takes a GPU if there is one.
-            batch_tokens: Maximal number of tokens in a batch, padding included.
+            device: As in torch; ``None`` takes that of ``loading``, or a GPU if there is one.
+            batch_tokens: Maximal number of tokens in a batch, padding included; ``None`` takes that of ``loading``.
             loading: How to load the model, and what is known of it: its hub revision, the dimensions to keep, its
                 space.
 
@@ -100,9 +100,12 @@ class SentenceTransformerEncoder(CountingEncoder):
         require("sentence_transformers", "train", "A torch encoder")
         if max_tokens is not None and max_tokens < 1:
             raise InputError(f"max_tokens must be at least 1; got {max_tokens}")
-        self._budget = TokenBudget(batch_tokens, multiple=PAD_MULTIPLE)
         self._loading = loading or Loading()
-        loaded, name, owned = _open(model, device, self._loading)
+        if precision == "auto" and self._loading.dtype == "float32":
+            precision = "float32"
+        tokens = self._loading.batch_tokens if batch_tokens is None else batch_tokens
+        self._budget = TokenBudget(tokens, multiple=PAD_MULTIPLE)
+        loaded, name, owned = _open(model, device or self._loading.device, self._loading)
         loaded = readable_copy(loaded, max_tokens, owned=owned)
         self.model, self._autocast = settle_precision(loaded, precision, owned=owned)
         self._precision: Precision = precision

@@ -144,7 +144,7 @@ def test_a_model_that_was_changed_in_memory_is_known_by_its_weights(in_memory_le
     with torch.no_grad():
         model[0].auto_model.embeddings.word_embeddings.weight.mul_(-1)
     path = in_memory_leaf(model)
-    with pytest.raises(InputError, match="was a model in memory.*save_pretrained"):
+    with pytest.raises(InputError, match=r"was a model in memory.*save_pretrained"):
         load(path, document="teacher", variant="torch").encode_document("red stone")
     model.save_pretrained(str(tmp_path / "saved"), create_model_card=False)
     for source in (model, str(tmp_path / "saved"), tmp_path / "saved"):
