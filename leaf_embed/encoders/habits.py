@@ -13,6 +13,7 @@ import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed._extras import require
+from leaf_embed.encoders.checks import check_whole, is_one_of
 from leaf_embed.errors import InputError
 from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
@@ -63,9 +64,11 @@ def check_options(options: EncodeOptions, dim: int) -> None:
         if name not in known:
             hint = f"; {HINTS[name]}" if name in HINTS else ""
             raise InputError(f"there is no option {name!r} here{hint}. There are {', '.join(known)}")
-    size, short = options.get("batch_size", 1), options.get("truncate_dim")
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise InputError(f"batch_size must be a whole number of at least 1; got {size!r}")
+    check_whole("batch_size", options.get("batch_size", 1))
+    for name in set(options) - {"batch_size", "truncate_dim"}:
+        if not isinstance(options[name], bool | None):  # type: ignore[literal-required]
+            raise InputError(f"{name} is True or False; got {options[name]!r:.80}")  # type: ignore[literal-required]
+    short = options.get("truncate_dim")
     if short is not None and (isinstance(short, bool) or not isinstance(short, int) or not 1 <= short <= dim):
         raise InputError(f"truncate_dim must be 1 to {dim}, the dimensions of the vectors; got {short!r}")
 
@@ -132,7 +135,7 @@ def check_role(role: Any) -> Role:
     Raises:
         InputError: Neither ``"query"`` nor ``"document"``.
     """
-    if role not in ("query", "document"):
-        raise InputError(f"expected 'query' or 'document'; got {role!r}")
+    if not is_one_of(role, ("query", "document")):
+        raise InputError(f"expected 'query' or 'document'; got {role!r:.80}")
     found: Role = role
     return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from leaf_embed.canaries import TEACHER_FLOOR, CanaryReport
 from leaf_embed.encoders.base import Counting, CountingEncoder, Encoder, count_tokens
+from leaf_embed.encoders.checks import check_callable, check_kind
 from leaf_embed.encoders.habits import EncodeOptions, role_of
 from leaf_embed.encoders.rotation import RotatedEncoder, Rotation
 from leaf_embed.errors import InputError
@@ -49,6 +50,10 @@ class LeafEncoder(CountingEncoder):
         Raises:
             SpaceMismatchError: ``document`` is an encoder of another space.
         """
+        check_kind("the student", query, Encoder)
+        check_kind("rotation", rotation, Rotation, optional=True)
+        if not isinstance(document, Encoder):
+            check_callable("the document encoder, or what makes it,", document, optional=True)
         self._query = query
         self.canary_cosines = getattr(query, "canary_cosines", {})
         self.rotation = rotation

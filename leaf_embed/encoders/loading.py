@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from leaf_embed.encoders.base import Encoder
+from leaf_embed.encoders.checks import check_callable, check_kind, check_path, check_text, check_whole, is_one_of
 from leaf_embed.encoders.hub import find_leaf
 from leaf_embed.encoders.leaf import DocumentMaker, LeafEncoder
 from leaf_embed.encoders.rotation import Rotation
+from leaf_embed.encoders.torch_models import IN_MEMORY, Loading, weights_digest
 from leaf_embed.errors import InputError
 from leaf_embed.format import ROUTER_FILE, LeafInfo, Variant, graphs_for, read_leaf
 from leaf_embed.space import EmbeddingSpace
@@ -22,7 +24,7 @@ from leaf_embed.vectors import FloatArray
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from leaf_embed.encoders.transformer import Loading, SentenceTransformerEncoder
+    from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 
 __all__ = ["DocumentSource", "LeafSource", "Variant", "encode_lists", "load", "load_teacher", "open_leaf"]
 
@@ -68,20 +70,34 @@ def load(
         InputError: An option that cannot be used, or vectors that do not fit the declared space.
         SpaceMismatchError: The document encoder is not the teacher of the leaf's space.
     """
-    if variant != "torch":
+    check_path("a leaf", path)
+    check_whole("threads", threads)
+    check_text("revision", revision, optional=True)
+    check_kind("space", space, EmbeddingSpace, optional=True)
+    check_kind("loading", loading, Loading, optional=True)
+    document = _checked_source(document)
+    if not is_one_of(variant, ("torch",)):
         graphs_for(variant)  # refuses an unknown one before anything is fetched
     directory, info = find_leaf(path, revision, variant)
     query = _open_query(directory, info, os.fspath(path), space, variant, threads, loading)
     rotation = Rotation.load(directory, query.space)
-    if document == "leaf":
+    if is_one_of(document, ("leaf",)):
         return LeafEncoder(query, query, rotation=rotation)
     if document is None or isinstance(document, Encoder):
         return LeafEncoder(query, document, rotation=rotation)
     own = query.space if rotation is None else rotation.plain(query.space)
     if callable(document) and not is_model(document):
         return LeafEncoder(query, partial(document, own), rotation=rotation)
-    source: Any = own.teacher if document == "teacher" else document
+    source: Any = own.teacher if is_one_of(document, ("teacher",)) else document
     return LeafEncoder(query, partial(load_teacher, source, own, loading), rotation=rotation)
+
+
+def _checked_source(document: Any) -> DocumentSource:
+    """Returns where documents' vectors come from, if it is anything that can say that."""
+    if document is not None and not isinstance(document, Encoder) and not callable(document):
+        check_path("document", document)
+    found: DocumentSource = document
+    return found
 
 
 def is_model(value: object) -> bool:
@@ -114,7 +130,7 @@ def _open_query(
 
         return open_published(directory, info.space, variant, threads, info)
     if variant == "torch":
-        from leaf_embed.encoders.transformer import Loading, SentenceTransformerEncoder
+        from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 
         encoder = SentenceTransformerEncoder(directory, loading=replace(loading or Loading(), space=info.space))
         encoder.canary_cosines = info.canary_cosines
@@ -145,10 +161,13 @@ def load_teacher(
         MissingExtraError: The extra ``train`` is not installed.
         InputError: It cannot be loaded from ``source``, or its vectors are not those of the declared space.
     """
-    from leaf_embed.encoders.torch_models import IN_MEMORY, Loading, weights_digest
     from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 
-    if source == IN_MEMORY:
+    check_kind("space", space, EmbeddingSpace)
+    check_kind("loading", loading, Loading, optional=True)
+    if not is_model(source):
+        check_path("a teacher", source)
+    if is_one_of(source, (IN_MEMORY,)):
         raise InputError(
             "the teacher of this leaf was a model in memory that came from no directory, so it cannot be loaded by its "
             "name. Give the model itself, load(..., document=model); or save it, model.save_pretrained('teacher'), and "
@@ -202,10 +221,11 @@ def open_leaf(
         SpaceMismatchError: ``document`` does not belong to the leaf's space.
     """
     if not isinstance(leaf, Encoder):
-        given: dict[str, Any] = {"variant": variant, "threads": threads, "revision": revision, "loading": loading}
-        return load(leaf, document=document, **given)
+        more: dict[str, Any] = {} if loading is None else {"loading": loading}
+        return load(leaf, document=document, variant=variant, threads=threads, revision=revision, **more)
     made_here = callable(document) and not isinstance(document, Encoder) and not is_model(document)
-    if (variant, threads, revision, loading) != ("auto", 1, None, None) or not (made_here or document == "teacher"):
+    given_here = is_one_of(variant, ("auto",)) and threads == 1 and revision is None and loading is None
+    if not given_here or not (made_here or is_one_of(document, ("teacher",))):
         raise InputError(
             "document, variant, threads, revision and loading say how to load a leaf, but an encoder came that is "
             "loaded. Give the leaf's path, or give them to leaf_embed.load(...) and its result here."
@@ -234,8 +254,10 @@ def encode_lists(
     """
     if isinstance(texts, str):
         raise InputError("expected a list of texts; got one text. Use [text], or the method for a query")
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise InputError(f"batch_size must be a whole number of at least 1; got {batch_size!r}")
+    if not isinstance(texts, Sequence):
+        raise InputError(f"expected a list of texts; got {type(texts).__name__}")
+    check_callable("encode", encode)
+    check_whole("batch_size", batch_size)
     from rich.console import Console
     from rich.progress import track
 

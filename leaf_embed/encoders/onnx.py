@@ -14,8 +14,9 @@ from tokenizers import Encoding
 
 from leaf_embed.encoders.base import CountingEncoder
 from leaf_embed.encoders.batching import TokenBudget, token_batches
+from leaf_embed.encoders.checks import check_path, check_whole
 from leaf_embed.encoders.st_modules import read_tokenizer
-from leaf_embed.errors import InputError, NotALeafError
+from leaf_embed.errors import NotALeafError
 from leaf_embed.format import GRAPH_OUTPUT, GraphVariant, LeafInfo, graphs_for, read_leaf
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Role, clean
@@ -64,8 +65,8 @@ class OnnxEncoder(CountingEncoder):
             NotALeafError: There is no leaf, or the graph was not exported.
             InputError: An option that is out of range.
         """
-        if threads < 1:
-            raise InputError(f"threads must be at least 1; got {threads}")
+        check_whole("threads", threads)
+        check_path("a leaf", path)
         self.path = Path(path)
         self.info: LeafInfo = info or read_leaf(self.path)
         self.canary_cosines = self.info.canary_cosines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from leaf_embed.encoders.checks import is_one_of
 from leaf_embed.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def wants_bfloat16(precision: Precision, device: torch.device) -> bool:
     Raises:
         InputError: An unknown precision.
     """
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise InputError(f"unknown precision {precision!r}; expected auto, float32 or bfloat16")
+    if not is_one_of(precision, ("auto", "float32", "bfloat16")):
+        raise InputError(f"unknown precision {precision!r:.80}; expected auto, float32 or bfloat16")
     return precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
 
 

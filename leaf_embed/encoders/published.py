@@ -16,6 +16,7 @@ import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed.encoders.base import BaseEncoder
+from leaf_embed.encoders.checks import check_path
 from leaf_embed.encoders.onnx import OnnxEncoder
 from leaf_embed.encoders.st_modules import Modules, read_modules
 from leaf_embed.errors import InputError, NotALeafError
@@ -55,6 +56,7 @@ PROBE = "The quick brown fox"
 
 def known_space(name: str) -> EmbeddingSpace | None:
     """Returns the space of a published leaf, by hub id or by the last part of a path; ``None`` for an unknown one."""
+    check_path("a leaf", name)
     last = Path(name).name
     return next((space for known, space in KNOWN_SPACES.items() if known.rsplit("/", 1)[1] == last), None)
 

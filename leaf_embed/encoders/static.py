@@ -11,6 +11,7 @@ import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed.encoders.base import CountingEncoder
+from leaf_embed.encoders.checks import check_path
 from leaf_embed.encoders.st_modules import read_tokenizer
 from leaf_embed.errors import NotALeafError
 from leaf_embed.format import LeafInfo, read_leaf
@@ -41,6 +42,7 @@ class StaticEncoder(CountingEncoder):
         Raises:
             NotALeafError: There is no leaf, it is not a static one, or its files are damaged.
         """
+        check_path("a leaf", path)
         self.path = Path(path)
         self.info: LeafInfo = info or read_leaf(self.path)
         self.canary_cosines = self.info.canary_cosines

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from leaf_embed.encoders.checks import check_kind, check_path, check_text, check_whole, is_one_of
 from leaf_embed.errors import InputError
 from leaf_embed.space import EmbeddingSpace
 
@@ -72,10 +73,14 @@ class Loading:
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        if self.dtype not in DTYPES:
-            raise InputError(f"unknown dtype {self.dtype!r}; expected one of {', '.join(DTYPES)}")
-        if min(self.batch_tokens, 1 if self.dim is None else self.dim) < 1:
-            raise InputError(f"batch_tokens and dim must be at least 1; got {self.batch_tokens} and {self.dim}")
+        if not is_one_of(self.dtype, DTYPES):
+            raise InputError(f"unknown dtype {self.dtype!r:.80}; expected one of {', '.join(DTYPES)}")
+        check_whole("batch_tokens", self.batch_tokens)
+        check_whole("dim", self.dim, optional=True)
+        check_kind("space", self.space, EmbeddingSpace, optional=True)
+        check_kind("the further options", self.options, Mapping)
+        for name in ("revision", "device", "attention"):
+            check_text(name, getattr(self, name), optional=True)
         object.__setattr__(self, "options", dict(self.options))
         if taken := sorted(set(self.options) & set(SET_HERE)):
             raise InputError(f"{', '.join(taken)} cannot be among the further options; it has an argument of its own")
@@ -106,6 +111,7 @@ def load_model(name: str | os.PathLike[str], device: str | None, loading: Loadin
     Raises:
         InputError: There is no such model, or it cannot be loaded.
     """
+    check_path("a model", name)
     name = os.fspath(name)
     local = Path(name)
     if not local.exists() and not re.fullmatch(r"[\w.-]+/[\w.-]+|[\w.-]+", name):

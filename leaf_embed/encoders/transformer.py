@@ -17,6 +17,7 @@ from leaf_embed._extras import require
 from leaf_embed.canaries import CANARY_TEXTS
 from leaf_embed.encoders.base import CountingEncoder
 from leaf_embed.encoders.batching import TokenBudget
+from leaf_embed.encoders.checks import check_kind, check_text, check_whole, is_one_of
 from leaf_embed.encoders.precision import Precision, settle_precision, wants_bfloat16
 from leaf_embed.encoders.reading import Features, Reader, TextWindow, ahead, batches, readable_copy, windows
 from leaf_embed.encoders.torch_models import (
@@ -98,10 +99,13 @@ class SentenceTransformerEncoder(CountingEncoder):
             TeacherError: The model fails on texts.
         """
         require("sentence_transformers", "train", "A torch encoder")
-        if max_tokens is not None and max_tokens < 1:
-            raise InputError(f"max_tokens must be at least 1; got {max_tokens}")
+        check_whole("max_tokens", max_tokens, optional=True)
+        check_whole("batch_tokens", batch_tokens, optional=True)
+        check_kind("loading", loading, Loading, optional=True)
+        for prompt in (query_prompt, document_prompt, device):
+            check_text("a prompt or device", prompt, optional=True)
         self._loading = loading or Loading()
-        if precision == "auto" and self._loading.dtype == "float32":
+        if is_one_of(precision, ("auto",)) and self._loading.dtype == "float32":
             precision = "float32"
         tokens = self._loading.batch_tokens if batch_tokens is None else batch_tokens
         self._budget = TokenBudget(tokens, multiple=PAD_MULTIPLE)
