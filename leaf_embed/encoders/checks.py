@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from leaf_embed.errors import InputError
@@ -11,7 +10,7 @@ from leaf_embed.errors import InputError
 __all__ = ["check_callable", "check_kind", "check_path", "check_text", "check_whole", "is_one_of"]
 
 
-LONGEST = 255  # characters of a name, by the limit of common file systems
+LONGEST = 255  # bytes of a name, by the limit of common file systems
 
 
 def check_whole(name: str, value: Any, *, optional: bool = False) -> None:
@@ -44,14 +43,12 @@ def check_path(name: str, value: Any) -> None:
     """
     if not isinstance(value, str | os.PathLike):
         raise InputError(f"{name} must be a path or a hub id; got {type(value).__name__}")
-    text = os.fspath(value)
-    if (
-        not isinstance(text, str)
-        or not text
-        or not text.isprintable()
-        or max(map(len, Path(text).parts), default=0) > LONGEST
-    ):
-        raise InputError(f"{name} is no path or hub id: {text[:80]!r}")
+    try:
+        text = os.fsencode(value)
+    except UnicodeEncodeError:  # half a surrogate pair
+        text = b""
+    if not text or b"\0" in text or max(map(len, text.split(os.fsencode(os.sep)))) > LONGEST:
+        raise InputError(f"{name} is no path or hub id: {os.fspath(value)[:80]!r}")
 
 
 def check_kind(name: str, value: Any, kind: type, *, optional: bool = False) -> None:
