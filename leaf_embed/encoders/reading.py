@@ -137,7 +137,7 @@ def _positions(module: Any) -> Iterator[int]:
 
 
 def readable_copy(model: SentenceTransformer, max_tokens: int | None, *, owned: bool) -> SentenceTransformer:
-    """Returns a model that cuts texts where it can read them, and whose tokenizer can pad.
+    """Returns a model that cuts texts where it can read them, and whose tokenizer pads them.
 
     Weights are shared with ``model``, whose own tokenizer is not changed unless it is ``owned``.
     """
@@ -166,9 +166,18 @@ def _needed(module: Any, max_tokens: int | None) -> Iterator[Callable[[], None]]
         limit = min(max_tokens, limit or max_tokens)
     if limit is not None and limit != declared:
         yield partial(setattr, module, "max_seq_length", limit)
+    if getattr(module, "can_flatten_inputs", False):  # with flash attention: batches are made here, by length
+        yield partial(setattr, module, "unpad_inputs", False)
     if hasattr(tokenizer, "pad_token") and tokenizer.pad_token is None:
-        spare = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
-        yield partial(setattr, tokenizer, "pad_token", spare)  # padding is masked: any token does
+        yield partial(setattr, tokenizer, "pad_token", _spare_token(module, tokenizer))
+
+
+def _spare_token(module: Any, tokenizer: Any) -> str:
+    """A token to pad with: that of the model, which may count positions by it, or any, since padding is masked."""
+    pad_id = getattr(getattr(getattr(module, "auto_model", None), "config", None), "pad_token_id", None)
+    if isinstance(pad_id, int) and 0 <= pad_id < len(tokenizer):
+        return str(tokenizer.convert_ids_to_tokens(pad_id))
+    return str(tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0))
 
 
 @dataclass(frozen=True)

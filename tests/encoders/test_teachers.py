@@ -32,6 +32,7 @@ CASES = [  # every architecture, and every pair of a limit, a dtype, a pooling, 
     Case("roberta", limit=POSITIONS + 2, tail=()),
     Case("roberta", "cls", dtype=HALF, prompt=ASK, include_prompt=False),
     Case("roberta", "mean_sqrt_len_tokens", limit=17, tokenizer=LEFT),
+    Case("roberta", "lasttoken", tokenizer=LEFT | NO_PAD, tail=("dense",)),
     Case("xlm-roberta", prompt=ASK, tail=("dense", "layernorm")),
     Case("xlm-roberta", ("mean", "lasttoken"), limit=POSITIONS + 1, dtype=BRAIN),
     Case("camembert", "max", limit=7),
@@ -143,6 +144,17 @@ def test_a_model_in_memory_is_not_changed(teacher_path):
     assert encoder.space.max_tokens == 20
     assert (model.max_seq_length, model.tokenizer.pad_token) == (before, None)
     assert next(model.parameters()) is next(encoder.model.parameters()), "the weights are shared"
+
+
+def test_texts_that_a_module_would_put_side_by_side_are_padded(teacher_path):
+    """With flash attention sentence-transformers concatenates the texts of a batch; here they are sorted instead."""
+    model, texts = SentenceTransformer(str(teacher_path), device="cpu"), sentences(30, seed=11)
+    expected = model.encode(texts)
+    model[0].can_flatten_inputs, model[0].data_collator = True, None
+    np.testing.assert_allclose(
+        SentenceTransformerEncoder(model, precision="float32").encode_document(texts), expected, atol=1e-5
+    )
+    assert model[0].can_flatten_inputs, "a model in memory is not changed"
 
 
 def test_tokens_that_were_added_without_embeddings(teacher_path):
