@@ -192,8 +192,19 @@ def test_code_that_comes_with_a_teacher_runs_when_it_is_trusted(leaf_path, teach
     space = EmbeddingSpace(str(path), 32, max_tokens=64)
     with pytest.raises(InputError, match="third-party code"):
         load_teacher(str(path), space)
+    expected = -plain_model(teacher_path).encode(["red stone"])
     found = load_teacher(str(path), space, Loading(trust_remote_code=True)).encode_document(["red stone"])
-    np.testing.assert_allclose(found, -plain_model(teacher_path).encode(["red stone"]), atol=0.02)
+    np.testing.assert_allclose(found, expected, atol=0.02)
+    from leaf_embed.distill import DistillConfig, TeacherCache, Text, distill
+
+    config = DistillConfig.quick(max_steps=2, precision="float32", holdout=0)
+    more = {"layers": 1, "export_graphs": False, "loading": Loading(trust_remote_code=True)}
+    corpus = [Text("red stone"), Text("cold river")]
+    distill(path, corpus, teacher_path, tmp_path / "leaf", config, cache=tmp_path / "cache", **more)
+    with pytest.raises(InputError, match="an encoder came, which is loaded"):
+        distill(load(leaf_path, document="leaf"), corpus, teacher_path, tmp_path / "refused", config, **more)
+    stored = TeacherCache.stored(tmp_path / "cache").document_vectors(["red stone"])
+    np.testing.assert_allclose(stored, expected, atol=0.02)
 
 
 @pytest.mark.parametrize("name", ["a/b..c", "a/b--c", "-a/b", "a/" + "b" * 200, "a/b.git", "./x/y", "a/..", "no/leaf"])
