@@ -106,7 +106,7 @@ def leaks(function, given):
     return None
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_bad_values_raise_our_errors_only(known_targets, seed):
     generator = random.Random(seed)
     found = []
