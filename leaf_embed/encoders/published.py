@@ -141,11 +141,23 @@ class PublishedGraph(OnnxEncoder):
 
 def _first_position(folder: Path) -> int:
     """Number of the first token's position: of models of RoBERTa's family the one after the padding token's."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return 0
+    config = _config(folder)
     return int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in AFTER_PADDING else 0
+
+
+def _positions(folder: Path) -> int | None:
+    """Number of tokens that there are positions for; ``None`` if the model does not say it."""
+    rows = _config(folder).get("max_position_embeddings")
+    return rows - _first_position(folder) if isinstance(rows, int) and rows > _first_position(folder) else None
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The transformer's ``config.json``; empty if it cannot be read."""
+    try:
+        value = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 class Tail:
@@ -231,8 +243,8 @@ def _max_tokens(directory: Path, modules: Modules, space: EmbeddingSpace) -> int
         if (folder / name).is_file():
             found = json.loads((folder / name).read_text(encoding="utf-8")).get(key)
             if isinstance(found, int) and 0 < found < 1 << 20:  # some tokenizers have 10**30 for "no limit"
-                return found
-    return space.max_tokens or 512
+                return min(found, _positions(folder) or found)
+    return min(space.max_tokens or 512, _positions(folder) or space.max_tokens or 512)
 
 
 def _check(found: FloatArray, space: EmbeddingSpace, directory: Path) -> None:

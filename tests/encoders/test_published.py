@@ -305,6 +305,20 @@ def test_positions_that_a_graph_asks_for_are_given(leaf_ir, tmp_path, config, fi
     np.testing.assert_allclose(leaf.encode_query(texts), expected, atol=1e-6)
 
 
+def test_a_graph_reads_no_more_than_it_has_positions_for(leaf_ir, tmp_path):
+    path = shutil.copytree(leaf_ir, tmp_path / "graph")
+    (path / "config.json").write_text(
+        json.dumps({"model_type": "roberta", "pad_token_id": 1, "max_position_embeddings": 42})
+    )
+    (path / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 42}))
+    parts = json.loads((path / "modules.json").read_text())
+    (path / "modules.json").write_text(json.dumps([p for p in parts if not p["type"].endswith(("Dense", "Normalize"))]))
+    positions_graph(path / "onnx" / "model.onnx")
+    leaf = leaf_embed.load(path, space=EmbeddingSpace("someone", 64, unit_norm=False, max_tokens=512))
+    assert leaf.count_tokens([" ".join(sentences(20))], "query") == [40]
+    assert np.flatnonzero(leaf.encode_query(" ".join(sentences(20)))).tolist() == list(range(2, 42))
+
+
 def test_a_graph_with_an_input_that_nobody_knows_is_refused(leaf_ir, tmp_path):
     path = shutil.copytree(leaf_ir, tmp_path / "graph")
     positions_graph(path / "onnx" / "model.onnx", extra=["task_id"])
