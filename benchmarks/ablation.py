@@ -22,7 +22,7 @@ import numpy as np
 import typer
 
 from leaf_embed._files import write_json
-from leaf_embed.cli.console import load_torch_encoder
+from leaf_embed.cli.torch_options import load_torch_encoder
 from leaf_embed.distill import CachedEncoder, DistillConfig, TeacherCache
 from leaf_embed.distill.dataset import TokenizedTexts, weigh_roles
 from leaf_embed.distill.students.transformer import TransformerStudent

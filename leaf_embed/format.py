@@ -100,6 +100,8 @@ def graphs_for(variant: str) -> list[str]:
     Raises:
         InputError: An unknown variant.
     """
+    if not isinstance(variant, str):
+        raise InputError(f"expected the name of a graph variant; got {type(variant).__name__}")
     names = ("int8", "float32") if variant == "auto" else (variant,)
     if not set(names) <= set(GRAPHS):
         old = "; graphs of float16 weights are no longer read, take int8 or float32" if variant == "float16" else ""

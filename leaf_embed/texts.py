@@ -39,7 +39,15 @@ class TextEncoder(Protocol):
 
 
 def clean(text: str) -> str:
-    """Replaces lone surrogates, which no tokenizer can read, by the replacement character."""
+    """Replaces what no tokenizer, file or server can be trusted with by the replacement character, U+FFFD.
+
+    That is lone surrogates, which have no UTF-8 form, and NUL, which ends a text in C and which databases refuse.
+    Every encoder and every reader of texts calls this function, so a text has one form everywhere.
+    """
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -33,6 +33,7 @@ from leaf_embed.cli.commands import (
     tune,
 )
 from leaf_embed.cli.console import errors
+from leaf_embed.cli.torch_options import with_torch_options
 from leaf_embed.errors import LeafEmbedError
 
 __all__ = ["app", "main", "run", "spread"]
@@ -84,8 +85,11 @@ def ending_well(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+LOAD_TEACHERS = (distill, cache, evaluate, index, serve)
+
 for module in (distill, cache, export, evaluate, compare, overlap, index, search, inspect, tune, push, serve, demo):
-    app.command(name=module.__name__.rsplit(".", 1)[-1])(ending_well(module.command))
+    command = with_torch_options(module.command) if module in LOAD_TEACHERS else module.command
+    app.command(name=module.__name__.rsplit(".", 1)[-1])(ending_well(command))
 
 
 @app.callback(invoke_without_command=True)

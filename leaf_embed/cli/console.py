@@ -7,20 +7,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from leaf_embed.errors import InputError
 
-if TYPE_CHECKING:
-    from leaf_embed.encoders.transformer import SentenceTransformerEncoder
-
 __all__ = [
     "errors",
     "kilobytes",
-    "load_torch_encoder",
     "many_integers",
     "integers",
     "output",
@@ -79,14 +74,6 @@ def progress_bar() -> Iterator[ProgressBar | ProgressLines]:
     )
     with Progress(*columns, console=errors) as progress:
         yield ProgressBar(progress)
-
-
-def load_torch_encoder(model: str) -> SentenceTransformerEncoder:
-    """Loads a teacher, without the libraries' own bars and advice on the terminal."""
-    quiet_transformers()
-    from leaf_embed.encoders.transformer import SentenceTransformerEncoder
-
-    return SentenceTransformerEncoder(model)
 
 
 def quiet_transformers() -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leaf_embed.cli.console import load_torch_encoder, output
+from leaf_embed.cli.console import output
 from leaf_embed.cli.options import conditions
+from leaf_embed.cli.torch_options import load_torch_encoder
 from leaf_embed.encoders.api_http import ApiOptions
 from leaf_embed.errors import InputError
 

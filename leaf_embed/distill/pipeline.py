@@ -26,6 +26,7 @@ from leaf_embed.distill.tracking import tracking
 from leaf_embed.distill.train import TrainingResult, align
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.rotation import Rotation
+from leaf_embed.encoders.torch_models import Loading
 from leaf_embed.export.onnx import Parity
 from leaf_embed.format import LeafInfo
 from leaf_embed.progress import Progress, no_progress
@@ -86,6 +87,7 @@ def distill(
     space_of: str | os.PathLike[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
     exclude: Sequence[str | os.PathLike[str]] | Exclusion = (),
+    loading: Loading | None = None,
     export_graphs: bool = True,
     track: Sequence[Any] = (),
     progress: Progress | None = None,
@@ -116,6 +118,7 @@ def distill(
             serve both; by default that of a leaf as student, and for every other student the one that ``mrl`` asks for.
         cache: Directory of the teacher cache; ``<output>.work/cache`` by default.
         exclude: Corpus files, or BEIR directories, whose texts must not be learned from: evaluation sets.
+        loading: How torch loads a teacher that is named: device, dtype, attention, code that comes with the model.
         export_graphs: Whether to export ONNX graphs, which :func:`leaf_embed.load` needs.
         track: Trackers for the training curve: names that accelerate knows, such as ``"tensorboard"``.
         progress: Called as the work goes on.
@@ -135,7 +138,7 @@ def distill(
     progress = progress if progress and not group.rank else no_progress
     out = Output(Path(output), export_graphs)
     group.wait()
-    side = TeacherSide.of(teacher, corpus, exclude, cache or out.work / "cache")
+    side = TeacherSide.of(teacher, corpus, exclude, cache or out.work / "cache", loading)
     shared = None if space_of is None else rotation_of(space_of, side.space)
     built = kind.build(options, side.encoder, side.space, config)
     limit = min(config.max_tokens, built.max_tokens)

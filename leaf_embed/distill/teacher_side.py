@@ -10,7 +10,8 @@ from pathlib import Path
 from leaf_embed.canaries import Canaries
 from leaf_embed.distill.students.base import Student
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+from leaf_embed.encoders.transformer import Loading, SentenceTransformerEncoder
+from leaf_embed.errors import InputError
 from leaf_embed.progress import Progress
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
@@ -46,13 +47,16 @@ class TeacherSide:
         corpus: Iterable[Text] | Sequence[str | os.PathLike[str]] | None,
         exclude: Sequence[str | os.PathLike[str]] | Exclusion,
         cache: str | os.PathLike[str],
+        loading: Loading | None = None,
     ) -> TeacherSide:
         """Loads the teacher, if it is a name, and has it embed the canaries, if its space has none.
 
         Raises:
-            InputError: The teacher cannot be loaded.
+            InputError: The teacher cannot be loaded, or an encoder came together with options of loading.
         """
-        encoder = teacher if isinstance(teacher, Encoder) else SentenceTransformerEncoder(teacher)
+        if loading is not None and isinstance(teacher, Encoder):
+            raise InputError("loading says how to load a teacher that is named, but an encoder came, which is loaded")
+        encoder = teacher if isinstance(teacher, Encoder) else SentenceTransformerEncoder(teacher, loading=loading)
         space = encoder.space.with_canaries(encoder.space.canaries or Canaries.of(encoder))
         return cls(encoder, space, corpus, exclude, Path(cache))
 

@@ -8,6 +8,7 @@ from leaf_embed.encoders.base import BaseEncoder, Encoder, Metered
 from leaf_embed.encoders.callable import CallableEncoder, FunctionEncoder, langchain_encoder, one_by_one
 from leaf_embed.encoders.leaf import LeafEncoder
 from leaf_embed.encoders.loading import DocumentSource, LeafSource, Variant, encode_lists, load, open_leaf
+from leaf_embed.encoders.torch_models import Loading
 
 __all__ = [
     "BaseEncoder",
@@ -17,6 +18,7 @@ __all__ = [
     "FunctionEncoder",
     "LeafEncoder",
     "LeafSource",
+    "Loading",
     "Metered",
     "Variant",
     "encode_lists",

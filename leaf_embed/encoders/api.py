@@ -17,6 +17,7 @@ from leaf_embed import vectors
 from leaf_embed.canaries import CANARY_TEXTS, Canaries
 from leaf_embed.encoders.api_http import ApiOptions, Endpoint
 from leaf_embed.encoders.base import BaseEncoder
+from leaf_embed.encoders.checks import check_kind, check_text, check_whole
 from leaf_embed.errors import BudgetError, InputError, VectorError
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Role, Text
@@ -63,10 +64,13 @@ class ApiEncoder(BaseEncoder):
             MissingExtraError: The extra ``api`` is not installed.
             InputError: A value that cannot be used.
         """
-        if not model:
+        if not isinstance(model, str) or not model:
             raise InputError("which model of the API? Give its name as model=...")
-        if (dimensions is not None and dimensions < 1) or (budget is not None and budget < 1):
-            raise InputError(f"dimensions and budget must be at least 1; got {dimensions} and {budget}")
+        for name, value in (("dimensions", dimensions), ("budget", budget), ("max_tokens", max_tokens)):
+            check_whole(name, value, optional=True)
+        check_text("query_prompt", query_prompt)
+        check_text("document_prompt", document_prompt)
+        check_kind("options", options, ApiOptions, optional=True)
         self._endpoint = Endpoint(base_url, options or ApiOptions())
         self._model, self._dimensions = model, dimensions
         self._prompts: dict[Role, str] = {"query": query_prompt, "document": document_prompt}

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from leaf_embed._extras import require
+from leaf_embed.encoders.checks import check_text
 from leaf_embed.errors import InputError, TeacherError
 
 __all__ = ["ApiOptions", "EmbeddingResponse", "Endpoint"]
@@ -71,7 +72,8 @@ class Endpoint:
         """
         self._httpx: Any = require("httpx", "api", PURPOSE)
         self._tenacity: Any = require("tenacity", "api", PURPOSE)
-        parts = urlsplit(base_url)
+        check_text("the API's address", base_url)
+        parts = _parts(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError("the API's address must be like https://api.openai.com/v1; got none of http or https")
         if parts.username or parts.password or parts.query or parts.fragment:
@@ -83,6 +85,15 @@ class Endpoint:
         self.options = options
         self._sleep = sleep
         self._client: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the modules and the connection, which a copy in another process opens for itself."""
+        return {**self.__dict__, "_client": None, "_httpx": None, "_tenacity": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._httpx = require("httpx", "api", PURPOSE)
+        self._tenacity = require("tenacity", "api", PURPOSE)
 
     def __repr__(self) -> str:
         return f"Endpoint({self.url!r}, {self.options})"
@@ -167,6 +178,18 @@ class Endpoint:
         """A message of the server without the key, as one short line."""
         key = self._key()
         return " ".join((text.replace(key, "***") if key else text).split())[:200]
+
+
+def _parts(base_url: str) -> SplitResult:
+    """The parts of an address.
+
+    Raises:
+        InputError: It is none.
+    """
+    try:
+        return urlsplit(base_url)
+    except ValueError as error:
+        raise InputError(f"the API's address must be like https://api.openai.com/v1; {error}") from None
 
 
 class _AgainError(Exception):

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
-from typing import Protocol, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, overload, runtime_checkable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from leaf_embed import vectors
+from leaf_embed.encoders.habits import EncodeOptions, check_role, encode_with, role_of
 from leaf_embed.errors import InputError
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Role, TextEncoder, clean
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["BaseEncoder", "Counting", "Encoder", "Metered", "check_texts", "count_tokens", "precision_of"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = [
+    "BaseEncoder",
+    "Counting",
+    "CountingEncoder",
+    "Encoder",
+    "Metered",
+    "check_texts",
+    "count_tokens",
+    "precision_of",
+]
 
 
 @runtime_checkable
@@ -82,6 +98,9 @@ def precision_of(encoder: object) -> str | None:
 class BaseEncoder(ABC):
     """An encoder that checks texts and handles one or many; a subclass encodes clean texts of one role.
 
+    Encoders can be pickled and copied, so that a worker process gets one as an argument: those that were opened from a
+    directory are opened there again, from the same path.
+
     Attributes:
         canary_cosines: Of a leaf, what it reached on the canaries when it was made, by role; empty if unknown.
     """
@@ -102,23 +121,79 @@ class BaseEncoder(ABC):
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         """Vectors of at least one clean text, prompts not yet added, shape ``(n, dim)``, float32."""
 
-    def encode_query(self, texts: str | Sequence[str]) -> FloatArray:
+    @property
+    def device(self) -> str:
+        """The device that computes, as torch names it."""
+        return "cpu"
+
+    def _opening(self) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Arguments that open this encoder again; ``None`` if it travels by its attributes."""
+        return None
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        opening = self._opening()
+        if opening is None:
+            return super().__reduce_ex__(protocol)
+        return open_again, (type(self), *opening, dict(self.canary_cosines))
+
+    def encode_query(self, texts: str | Sequence[str], **options: Unpack[EncodeOptions]) -> FloatArray:
         """Returns vectors of queries.
 
         Args:
             texts: One text, or a sequence of n texts. An empty text is allowed.
+            options: Those of sentence-transformers; see :class:`~leaf_embed.encoders.habits.EncodeOptions`.
 
         Returns:
-            Shape ``(dim,)`` for one text, ``(n, dim)`` for a sequence; float32, unit norm if the space has it.
+            Shape ``(dim,)`` for one text, ``(n, dim)`` for a sequence; float32, unit norm if the space has it. A torch
+            tensor of the same with ``convert_to_tensor=True``.
 
         Raises:
-            InputError: An item that is no text.
+            InputError: An item that is no text, or an option that does not exist.
         """
-        return self._encode_any(texts, "query")
+        return self._encode_any(texts, partial(self._encode, role="query"), options)
 
-    def encode_document(self, texts: str | Sequence[str]) -> FloatArray:
-        """Returns vectors of documents; see :meth:`encode_query` for shapes and errors."""
-        return self._encode_any(texts, "document")
+    def encode_document(self, texts: str | Sequence[str], **options: Unpack[EncodeOptions]) -> FloatArray:
+        """Returns vectors of documents; see :meth:`encode_query` for shapes, options and errors."""
+        return self._encode_any(texts, partial(self._encode, role="document"), options)
+
+    def encode(
+        self, texts: str | Sequence[str], prompt_name: str | None = None, **options: Unpack[EncodeOptions]
+    ) -> FloatArray:
+        """Returns vectors as ``SentenceTransformer.encode`` does, for code that was written for one.
+
+        Args:
+            texts: One text, or a sequence of n texts.
+            prompt_name: ``"query"`` is :meth:`encode_query`, ``"document"`` is :meth:`encode_document`; ``None`` puts
+                no prompt before the texts.
+            options: As for :meth:`encode_query`, which also names shapes.
+
+        Raises:
+            InputError: An item that is no text, an option that does not exist, or no prompt name in a space that has a
+                prompt for either role.
+        """
+        role = role_of(prompt_name, self.space.query_prompt, self.space.document_prompt)
+        return self._encode_any(texts, partial(self._encode, role=role), options)
+
+    def similarity(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> FloatArray:
+        """Returns the cosine of every vector of the one with every vector of the other, shape ``(n, m)``, float32.
+
+        Raises:
+            InputError: No numbers, or vectors of different sizes.
+        """
+        left, right = (vectors.normalize(rows) for rows in _pair(embeddings1, embeddings2))
+        product: FloatArray = left @ right.T
+        return product
+
+    def similarity_pairwise(self, embeddings1: ArrayLike, embeddings2: ArrayLike) -> FloatArray:
+        """Returns the cosine of each vector of the one with the same row of the other, shape ``(n,)``, float32.
+
+        Raises:
+            InputError: No numbers, vectors of different sizes, or another number of rows.
+        """
+        left, right = _pair(embeddings1, embeddings2)
+        if len(left) != len(right):
+            raise InputError(f"expected as many vectors on both sides; got {len(left)} and {len(right)}")
+        return vectors.cosine(left, right)
 
     async def aencode_query(self, texts: str | Sequence[str]) -> FloatArray:
         """:meth:`encode_query` in a thread of its own, so that the event loop is not blocked."""
@@ -128,14 +203,54 @@ class BaseEncoder(ABC):
         """:meth:`encode_document` in a thread of its own; see :meth:`aencode_query`."""
         return await _in_thread(self.encode_document, texts)
 
-    def _encode_any(self, texts: str | Sequence[str], role: Role) -> FloatArray:
-        if isinstance(texts, str):
-            row: FloatArray = self._encode([clean(texts)], role)[0]
-            return row
-        checked = check_texts(texts)
-        if not checked:
-            return np.empty((0, self.dim), dtype=np.float32)
-        return self._encode(checked, role)
+    def _encode_any(
+        self, texts: str | Sequence[str], encode: Callable[[list[str]], FloatArray], options: EncodeOptions
+    ) -> FloatArray:
+        single = isinstance(texts, str)
+        checked = [clean(texts)] if isinstance(texts, str) else check_texts(texts)
+        if options:
+            found: Any = encode_with(encode, checked, self.dim, options)
+        else:
+            found = encode(checked) if checked else np.empty((0, self.dim), dtype=np.float32)
+        result: FloatArray = found[0] if single else found
+        return result
+
+
+def open_again(
+    kind: type[BaseEncoder], arguments: tuple[Any, ...], options: Mapping[str, Any], cosines: Mapping[Role, float]
+) -> BaseEncoder:
+    """Opens an encoder that was pickled or copied."""
+    encoder = kind(*arguments, **options)
+    encoder.canary_cosines = cosines
+    return encoder
+
+
+def _pair(left: ArrayLike, right: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Two matrices of vectors of one size; a single vector is a matrix of one row."""
+    try:
+        one, other = (np.atleast_2d(np.asarray(rows, dtype=np.float32)) for rows in (left, right))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"expected vectors, as NumPy reads them; got something else ({error})") from error
+    if one.ndim != 2 or one.shape[1:] != other.shape[1:]:
+        raise InputError(f"expected vectors of one size on both sides; got shapes {one.shape} and {other.shape}")
+    return one, other
+
+
+class CountingEncoder(BaseEncoder):
+    """An encoder with a tokenizer; see :class:`Counting`."""
+
+    @abstractmethod
+    def _count(self, texts: list[str], role: Role) -> list[int]:
+        """Tokens read of each clean text, prompts not yet added."""
+
+    def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
+        """Returns the number of tokens read of each text, prompt and special tokens included, after truncation.
+
+        Raises:
+            InputError: An item that is no text.
+        """
+        checked = check_texts([texts] if isinstance(texts, str) else texts)
+        return self._count(checked, check_role(role)) if checked else []
 
 
 async def _in_thread(encode: Callable[[str | Sequence[str]], FloatArray], texts: str | Sequence[str]) -> FloatArray:

@@ -28,8 +28,9 @@ class TokenBudget:
     multiple: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.tokens, self.rows, self.multiple) < 1:
-            raise InputError(f"a token budget needs positive numbers; got {self}")
+        numbers = (self.tokens, self.rows, self.multiple)
+        if not all(isinstance(one, int) and not isinstance(one, bool) and one > 0 for one in numbers):
+            raise InputError(f"a token budget needs positive whole numbers; got {numbers!r:.80}")
 
 
 def round_up(value: int, multiple: int) -> int:
@@ -47,11 +48,18 @@ def token_batches(lengths: Sequence[int], budget: TokenBudget) -> Iterator[NDArr
     Yields:
         Row numbers of one batch, longest texts first, so that a lack of memory shows at once, not at the end.
         Every row occurs exactly once; the order of equal lengths is kept.
+
+    Raises:
+        InputError: Lengths that are no whole numbers.
     """
-    order = np.argsort(-np.asarray(lengths, dtype=np.intp), kind="stable")
+    try:
+        known = np.asarray(lengths, dtype=np.intp).reshape(-1)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"expected the number of tokens of each text; got {lengths!r:.80} ({error})") from error
+    order = np.argsort(-known, kind="stable")
     start = 0
     while start < len(order):
-        longest = max(1, round_up(int(lengths[order[start]]), budget.multiple))
+        longest = max(1, round_up(int(known[order[start]]), budget.multiple))
         rows = min(budget.rows, max(1, budget.tokens // longest))
         yield order[start : start + rows]
         start += rows

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike
 from leaf_embed import vectors
 from leaf_embed.canaries import CANARY_TEXTS, Canaries
 from leaf_embed.encoders.base import BaseEncoder
+from leaf_embed.encoders.checks import check_callable, check_kind, check_text, check_whole
 from leaf_embed.errors import InputError, LeafEmbedError, TeacherError
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Role
@@ -46,6 +48,9 @@ class FunctionEncoder(BaseEncoder):
             document: Returns vectors of documents, ``(n, dim)`` for n texts.
             query: Returns vectors of queries; ``document`` by default.
         """
+        check_kind("space", space, EmbeddingSpace)
+        check_callable("document", document)
+        check_callable("query", query, optional=True)
         self._space = space
         self._functions: dict[Role, VectorFunction] = {"document": document, "query": query or document}
 
@@ -55,7 +60,13 @@ class FunctionEncoder(BaseEncoder):
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         source = f"the function that encodes a {role}"
-        matrix = vectors.as_vectors(self._functions[role](texts), self.dim, source=source)
+        try:
+            answer = self._functions[role](texts)
+        except LeafEmbedError:
+            raise
+        except Exception as error:
+            raise TeacherError(f"{source} failed on {len(texts)} texts: {type(error).__name__}: {error}") from error
+        matrix = vectors.as_vectors(answer, self.dim, source=source)
         if len(matrix) != len(texts):
             raise InputError(f"{source} returned {len(matrix)} vectors for {len(texts)} texts; expected one per text")
         return vectors.normalize(matrix) if self._space.unit_norm else matrix
@@ -63,7 +74,11 @@ class FunctionEncoder(BaseEncoder):
 
 def one_by_one(encode: Callable[[str], Sequence[float]]) -> VectorFunction:
     """Returns a function of many texts from a function of one text."""
-    return lambda texts: np.asarray([encode(text) for text in texts], dtype=np.float32)
+    return partial(_each, encode)
+
+
+def _each(encode: Callable[[str], Sequence[float]], texts: Sequence[str]) -> FloatArray:
+    return np.asarray([encode(text) for text in texts], dtype=np.float32)
 
 
 class CallableEncoder(BaseEncoder):
@@ -103,8 +118,12 @@ class CallableEncoder(BaseEncoder):
         """
         if not callable(function) or not (query_function is None or callable(query_function)):
             raise InputError(f"expected a function from texts to vectors; got {type(function).__name__}")
-        if texts_per_call < 1:
-            raise InputError(f"texts_per_call must be at least 1; got {texts_per_call}")
+        check_whole("texts_per_call", texts_per_call)
+        check_whole("max_tokens", max_tokens, optional=True)
+        check_text("name", name)
+        check_text("document_prompt", document_prompt)
+        check_text("query_prompt", query_prompt, optional=True)
+        check_text("revision", revision, optional=True)
         self._per_call = texts_per_call
         self._functions: dict[Role, VectorFunction] = {"query": query_function or function, "document": function}
         self._adds_prompts = query_function is None
@@ -203,7 +222,5 @@ def langchain_encoder(embeddings: _Embeddings, name: str | None = None, **declar
     if not isinstance(found, str) or not found:
         raise InputError(f"{type(embeddings).__name__} has neither model nor model_name; give name=...")
 
-    def queries(texts: list[str]) -> Sequence[Sequence[float]]:
-        return [embeddings.embed_query(text) for text in texts]
-
+    queries = one_by_one(embeddings.embed_query)
     return CallableEncoder(embeddings.embed_documents, found, query_function=queries, **declared)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from leaf_embed.encoders.rotation import ROTATION_FILE
 from leaf_embed.encoders.st_modules import MODULE_FILES, Modules, read_modules
-from leaf_embed.errors import NotALeafError
+from leaf_embed.errors import LeafEmbedError, NotALeafError
 from leaf_embed.format import LEAF_FILE, ROUTER_FILE, LeafInfo, graphs_for, read_leaf
 
 __all__ = ["find_leaf"]
@@ -36,11 +36,11 @@ def find_leaf(path: str | os.PathLike[str], revision: str | None, variant: str) 
         return local, _info(local)
     if not isinstance(path, str) or not re.fullmatch(r"[\w.-]+/[\w.-]+", path):
         raise NotALeafError(f"there is no leaf at {path}; expected a leaf directory, or a hub id such as 'org/leaf'")
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     try:
         return _fetch(path, revision, variant)
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except LeafEmbedError:
+        raise
+    except Exception as error:  # the hub's client has errors of its own for names, networks, access and disks
         raise NotALeafError(
             f"there is no directory {path}, and the hub did not deliver a leaf of this name ({error})"
         ) from error

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from leaf_embed.canaries import TEACHER_FLOOR, CanaryReport
-from leaf_embed.encoders.base import BaseEncoder, Counting, Encoder, count_tokens
+from leaf_embed.encoders.base import Counting, CountingEncoder, Encoder, count_tokens
+from leaf_embed.encoders.checks import check_callable, check_kind
+from leaf_embed.encoders.habits import EncodeOptions, role_of
 from leaf_embed.encoders.rotation import RotatedEncoder, Rotation
 from leaf_embed.errors import InputError
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["DocumentMaker", "LeafEncoder"]
 
@@ -20,7 +25,7 @@ DocumentMaker: TypeAlias = Callable[[EmbeddingSpace], Encoder]
 """Makes the document encoder from the teacher's own space, when the first document comes."""
 
 
-class LeafEncoder(BaseEncoder):
+class LeafEncoder(CountingEncoder):
     """Pairs an encoder of queries with an encoder of documents.
 
     The document encoder is made on first use, so that a process that only encodes queries never loads the teacher.
@@ -45,6 +50,10 @@ class LeafEncoder(BaseEncoder):
         Raises:
             SpaceMismatchError: ``document`` is an encoder of another space.
         """
+        check_kind("the student", query, Encoder)
+        check_kind("rotation", rotation, Rotation, optional=True)
+        if not isinstance(document, Encoder):
+            check_callable("the document encoder, or what makes it,", document, optional=True)
         self._query = query
         self.canary_cosines = getattr(query, "canary_cosines", {})
         self.rotation = rotation
@@ -55,6 +64,18 @@ class LeafEncoder(BaseEncoder):
             self._document = None if document is None else self._checked(document)
         else:
             self._make_document = document
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the lock; a document encoder that was made on first use is made again on first use."""
+        state = self.__dict__.copy()
+        del state["_lock"]
+        if self._make_document is not None:
+            state["_document"] = None
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -128,8 +149,27 @@ class LeafEncoder(BaseEncoder):
         """
         return self.space.verify_leaf(self._query)
 
-    def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
-        """Returns the number of tokens read of each text; by the leaf's tokenizer if the teacher is not Counting."""
+    @property
+    def device(self) -> str:
+        """The device of the student."""
+        return str(getattr(self._query, "device", "cpu"))
+
+    def encode(
+        self, texts: str | Sequence[str], prompt_name: str | None = None, **options: Unpack[EncodeOptions]
+    ) -> FloatArray:
+        """Returns vectors as ``SentenceTransformer(directory).encode`` does; see :meth:`BaseEncoder.encode`.
+
+        Without a prompt name the leaf itself encodes, whatever the texts are, as a ``SentenceTransformer`` of its
+        directory would; ``"document"`` is :meth:`encode_document`, by the document encoder.
+        """
+        if prompt_name is not None:
+            return super().encode(texts, prompt_name, **options)
+        role = role_of(None, self.space.query_prompt, self.space.document_prompt)
+        encode = self._query.encode_query if role == "query" else self._query.encode_document
+        return self._encode_any(texts, encode, options)
+
+    def _count(self, texts: list[str], role: Role) -> list[int]:
+        """By the leaf's tokenizer, if the teacher is not loaded or has none."""
         document = self._document if role == "document" else None
         return count_tokens(document if isinstance(document, Counting) else self._query, texts, role)
 

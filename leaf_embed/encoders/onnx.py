@@ -12,10 +12,11 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
-from leaf_embed.encoders.base import BaseEncoder
+from leaf_embed.encoders.base import CountingEncoder
 from leaf_embed.encoders.batching import TokenBudget, token_batches
+from leaf_embed.encoders.checks import check_path, check_whole
 from leaf_embed.encoders.st_modules import read_tokenizer
-from leaf_embed.errors import InputError, NotALeafError
+from leaf_embed.errors import NotALeafError
 from leaf_embed.format import GRAPH_OUTPUT, GraphVariant, LeafInfo, graphs_for, read_leaf
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Role, clean
@@ -25,15 +26,18 @@ __all__ = ["OnnxEncoder"]
 
 BLOCK = 2048  # texts tokenized at a time: a tokenized text takes some kilobytes until it was encoded
 SLOWER_WHEN_FUSED = ["SkipLayerNormFusion"]  # on a CPU its kernel costs a fifth of a query (examples/LOG.md)
+KNOWN_INPUTS = {"input_ids", "attention_mask", "token_type_ids", "position_ids"}
 MAX_CHARACTERS_PER_TOKEN = 512  # far above any real text; keeps a text of many megabytes from being tokenized whole
 
 
-class OnnxEncoder(BaseEncoder):
+class OnnxEncoder(CountingEncoder):
     """A leaf's fused ONNX graph, from token ids to finished vectors.
 
     Safe to share between threads: ONNX Runtime sessions and tokenizers are, and nothing else is changed after
     construction.
     """
+
+    _first_position = 0  # of a graph with position_ids: the first token's
 
     def __init__(
         self,
@@ -61,8 +65,8 @@ class OnnxEncoder(BaseEncoder):
             NotALeafError: There is no leaf, or the graph was not exported.
             InputError: An option that is out of range.
         """
-        if threads < 1:
-            raise InputError(f"threads must be at least 1; got {threads}")
+        check_whole("threads", threads)
+        check_path("a leaf", path)
         self.path = Path(path)
         self.info: LeafInfo = info or read_leaf(self.path)
         self.canary_cosines = self.info.canary_cosines
@@ -73,7 +77,12 @@ class OnnxEncoder(BaseEncoder):
         self._tokenizer.enable_truncation(self.info.max_tokens)
         self.precision = "int8" if "int8" in graph.stem else "float32"
         self._session = _open_session(graph, threads)
-        self._inputs = [node.name for node in self._session.get_inputs()]
+        self._graph, self._threads = graph, threads
+        self._inputs = _inputs(self._session, graph)
+
+    def _opening(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        options = {"threads": self._threads, "batch_tokens": self._budget.tokens}
+        return (self.path.absolute(),), {**options, "graph": self._graph.absolute(), "info": self.info}
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -91,8 +100,7 @@ class OnnxEncoder(BaseEncoder):
                 result[start + rows] = self._run([tokens[row] for row in rows])
         return result
 
-    def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
-        """Returns the tokens that the graph reads of each text; see :class:`~leaf_embed.encoders.base.Counting`."""
+    def _count(self, texts: list[str], role: Role) -> list[int]:
         prompt, limit = self.space.prompt(role), self.info.max_tokens * MAX_CHARACTERS_PER_TOKEN
         return [len(t) for t in self._tokenizer.encode_batch_fast([(prompt + text)[:limit] for text in texts])]
 
@@ -114,8 +122,21 @@ class OnnxEncoder(BaseEncoder):
         for row, token in enumerate(tokens):
             ids[row, : len(token)] = token.ids
             mask[row, : len(token)] = 1
-        values = {"input_ids": ids, "attention_mask": mask}
-        return {name: values[name] if name in values else np.zeros_like(ids) for name in self._inputs}
+        values = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        if "position_ids" in self._inputs:
+            values["position_ids"] = (np.arange(length) + self._first_position) * mask
+        return {name: values[name].astype(dtype, copy=False) for name, dtype in self._inputs.items()}
+
+
+def _inputs(session: onnxruntime.InferenceSession, graph: Path) -> dict[str, Any]:
+    """The dtype of each of a graph's inputs."""
+    nodes = {node.name: node.type for node in session.get_inputs()}
+    if unknown := sorted(set(nodes) - KNOWN_INPUTS):
+        raise NotALeafError(
+            f"{graph} wants the inputs {', '.join(unknown)}, which are not known here; expected some of "
+            f"{', '.join(sorted(KNOWN_INPUTS))}. Run the model itself with variant='torch'"
+        )
+    return {name: np.int32 if kind == "tensor(int32)" else np.int64 for name, kind in nodes.items()}
 
 
 def _find_graph(path: Path, variant: GraphVariant) -> Path:

@@ -16,6 +16,7 @@ import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed.encoders.base import BaseEncoder
+from leaf_embed.encoders.checks import check_path
 from leaf_embed.encoders.onnx import OnnxEncoder
 from leaf_embed.encoders.st_modules import Modules, read_modules
 from leaf_embed.errors import InputError, NotALeafError
@@ -49,11 +50,13 @@ KNOWN_SPACES: Mapping[str, EmbeddingSpace] = {
 }
 """Spaces of published leaves by hub id; a local directory of the same last name counts as its copy."""
 
+AFTER_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer", "data2vec-text")
 PROBE = "The quick brown fox"
 
 
 def known_space(name: str) -> EmbeddingSpace | None:
     """Returns the space of a published leaf, by hub id or by the last part of a path; ``None`` for an unknown one."""
+    check_path("a leaf", name)
     last = Path(name).name
     return next((space for known, space in KNOWN_SPACES.items() if known.rsplit("/", 1)[1] == last), None)
 
@@ -110,6 +113,8 @@ class PublishedGraph(OnnxEncoder):
     def __init__(self, directory: Path, modules: Modules, info: LeafInfo, graph: Path, threads: int) -> None:
         """Opens the graph; see :func:`open_published`."""
         self._tail: Tail | None = None
+        self._parts = directory, modules, graph
+        self._first_position = _first_position(directory / modules.items[0].folder)
         super().__init__(directory / modules.items[0].folder, threads=threads, graph=graph, info=info)
         outputs = [node.name for node in self._session.get_outputs()]
         if GRAPH_OUTPUT in outputs and modules.first("Dense") is None:
@@ -122,12 +127,37 @@ class PublishedGraph(OnnxEncoder):
             self._tail = tail
             self._tokens = next((name for name in outputs if name != GRAPH_OUTPUT), outputs[0])
 
+    def _opening(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        directory, modules, graph = self._parts
+        return (directory.absolute(), modules, self.info, graph.absolute(), self._threads), {}
+
     def _run(self, tokens: Sequence[Any]) -> FloatArray:
         if self._tail is None:
             return super()._run(tokens)
         feeds = self._feeds(tokens)
         states: Any = self._session.run([self._tokens], feeds)[0]
         return self._tail(np.asarray(states, dtype=np.float32), feeds["attention_mask"])
+
+
+def _first_position(folder: Path) -> int:
+    """Number of the first token's position: of models of RoBERTa's family the one after the padding token's."""
+    config = _config(folder)
+    return int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in AFTER_PADDING else 0
+
+
+def _positions(folder: Path) -> int | None:
+    """Number of tokens that there are positions for; ``None`` if the model does not say it."""
+    rows = _config(folder).get("max_position_embeddings")
+    return rows - _first_position(folder) if isinstance(rows, int) and rows > _first_position(folder) else None
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The transformer's ``config.json``; empty if it cannot be read."""
+    try:
+        value = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 class Tail:
@@ -191,12 +221,12 @@ def _dense(folder: Path) -> tuple[FloatArray, FloatArray]:
 def _torch(directory: Path, modules: Modules, info: LeafInfo) -> BaseEncoder:
     """The query side through torch; the weights of a Router's document route are never read."""
     from leaf_embed._extras import require
-    from leaf_embed.encoders.transformer import Declared, SentenceTransformerEncoder, load_modules
+    from leaf_embed.encoders.transformer import Loading, SentenceTransformerEncoder, load_modules
 
     require("sentence_transformers", "train", f"The model in {directory} has no ONNX graph, and running it with torch")
     model = load_modules(directory, [(part.kind, part.folder) for part in modules.items])
-    declared = Declared(dim=info.space.dim, space=info.space)
-    return SentenceTransformerEncoder(model, max_tokens=info.max_tokens, declared=declared)
+    loading = Loading(dim=info.space.dim, space=info.space)
+    return SentenceTransformerEncoder(model, max_tokens=info.max_tokens, loading=loading)
 
 
 def _graph(directory: Path, modules: Modules, variant: str) -> Path | None:
@@ -213,8 +243,8 @@ def _max_tokens(directory: Path, modules: Modules, space: EmbeddingSpace) -> int
         if (folder / name).is_file():
             found = json.loads((folder / name).read_text(encoding="utf-8")).get(key)
             if isinstance(found, int) and 0 < found < 1 << 20:  # some tokenizers have 10**30 for "no limit"
-                return found
-    return space.max_tokens or 512
+                return min(found, _positions(folder) or found)
+    return min(space.max_tokens or 512, _positions(folder) or space.max_tokens or 512)
 
 
 def _check(found: FloatArray, space: EmbeddingSpace, directory: Path) -> None:

@@ -18,7 +18,8 @@ from leaf_embed import vectors
 from leaf_embed._files import replacing_file
 from leaf_embed.canaries import Canaries
 from leaf_embed.encoders.base import BaseEncoder, Encoder, precision_of
-from leaf_embed.errors import NotALeafError, SpaceMismatchError
+from leaf_embed.encoders.checks import check_kind, check_whole
+from leaf_embed.errors import NotALeafError, SpaceMismatchError, VectorError
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
@@ -42,7 +43,10 @@ class Rotation:
     matrix: FloatArray
 
     def __post_init__(self) -> None:
-        matrix = np.ascontiguousarray(self.matrix, dtype="<f4")
+        try:
+            matrix = np.ascontiguousarray(self.matrix, dtype="<f4")
+        except (TypeError, ValueError) as error:
+            raise VectorError(f"a rotation is a matrix of numbers; got {self.matrix!r:.80}") from error
         vectors.rotate(matrix[:1], matrix)  # checks shape and orthogonality
         object.__setattr__(self, "matrix", matrix)
 
@@ -115,6 +119,9 @@ class RotatedEncoder(BaseEncoder):
             rotation: The rotation of its vectors.
             dim: Dimensions to keep, renormalised; ``None`` keeps all.
         """
+        check_kind("the encoder", encoder, Encoder)
+        check_kind("rotation", rotation, Rotation)
+        check_whole("dim", dim, optional=True)
         self._encoder = encoder
         self._rotation = rotation
         self._space = rotation.rotated(encoder.space)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from leaf_embed import vectors
-from leaf_embed.encoders.base import BaseEncoder
+from leaf_embed.encoders.base import CountingEncoder
+from leaf_embed.encoders.checks import check_path
 from leaf_embed.encoders.st_modules import read_tokenizer
 from leaf_embed.errors import NotALeafError
 from leaf_embed.format import LeafInfo, read_leaf
@@ -22,7 +24,7 @@ __all__ = ["StaticEncoder"]
 TABLE_KEY = "embedding.weight"  # as sentence-transformers' StaticEmbedding names it
 
 
-class StaticEncoder(BaseEncoder):
+class StaticEncoder(CountingEncoder):
     """A static leaf: the mean of its tokens' vectors, normalised if the space is.
 
     The directory is an ordinary sentence-transformers model (StaticEmbedding), and the vectors are the same. One
@@ -40,12 +42,16 @@ class StaticEncoder(BaseEncoder):
         Raises:
             NotALeafError: There is no leaf, it is not a static one, or its files are damaged.
         """
+        check_path("a leaf", path)
         self.path = Path(path)
         self.info: LeafInfo = info or read_leaf(self.path)
         self.canary_cosines = self.info.canary_cosines
         self._tokenizer, _ = read_tokenizer(self.path)
         self._table = _load_table(self.path, self._tokenizer.get_vocab_size(), self.info.space.dim)
         self._nothing: FloatArray = self._table.mean(axis=0, dtype=np.float32)
+
+    def _opening(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return (self.path.absolute(),), {"info": self.info}
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -55,8 +61,7 @@ class StaticEncoder(BaseEncoder):
         rows = np.array([self._mean(ids) for ids in self._tokens(texts, role)])
         return vectors.normalize(rows) if self.space.unit_norm else rows
 
-    def count_tokens(self, texts: Sequence[str], role: Role) -> list[int]:
-        """Returns the tokens of each text; see :class:`~leaf_embed.encoders.base.Counting`."""
+    def _count(self, texts: list[str], role: Role) -> list[int]:
         return [len(ids) for ids in self._tokens(texts, role)]
 
     def _tokens(self, texts: Sequence[str], role: Role) -> list[list[int]]:

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -20,11 +21,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from leaf_embed._files import write_json
-from leaf_embed.encoders.base import BaseEncoder, Encoder, precision_of
+from leaf_embed.encoders.base import BaseEncoder, Encoder, Metered, precision_of
 from leaf_embed.errors import CacheError, NotALeafError
 from leaf_embed.progress import Progress, no_progress
 from leaf_embed.space import EmbeddingSpace
-from leaf_embed.teacher.embed import check_pairs, embed_texts
+from leaf_embed.teacher.embed import Pace, check_pairs, embed_texts
 from leaf_embed.teacher.keys import Key, KeyIndex, content_key
 from leaf_embed.teacher.shards import Rows, Shards
 from leaf_embed.texts import Role, Text, clean
@@ -117,7 +118,7 @@ class TeacherCache:
             texts: The texts, read once, in bounded memory.
             teacher: An encoder of this cache's space. The vectors of each call of a
                 :class:`~leaf_embed.encoders.Metered` one are kept, whatever ends the next call.
-            progress: Called with the stage "teacher" and the number of texts seen.
+            progress: Called with the stage "teacher" and the number of texts seen, every few seconds.
 
         Returns:
             The row of each distinct text, in the order of first occurrence, shape ``(n,)``.
@@ -130,10 +131,12 @@ class TeacherCache:
         self.space.require_same(
             teacher.space, mine="the cache", theirs="the teacher", advice="Open a cache of the teacher's own space."
         )
+        pace = Pace()
         return self._fill(
             ((text, None) for text in texts),
-            lambda new: embed_texts(teacher, [text for text, _ in new], self.space.dim),
+            lambda new: embed_texts(teacher, [text for text, _ in new], self.space.dim, pace),
             lambda seen, written: progress("teacher", seen, None, f"{written} embedded, rest known"),
+            longest_first=not isinstance(teacher, Metered),
         )
 
     def fill_pairs(self, pairs: Iterable[tuple[Text | str, ArrayLike]], progress: Progress = no_progress) -> Rows:
@@ -163,6 +166,8 @@ class TeacherCache:
         items: Iterable[tuple[Text, T]],
         vectors_of: Callable[[list[tuple[Text, T]]], Iterator[FloatArray]],
         report: Callable[[int, int], object],
+        *,
+        longest_first: bool = False,
     ) -> Rows:
         rows: list[Rows] = [np.empty(0, dtype=np.int64)]
         seen = written = 0
@@ -178,7 +183,8 @@ class TeacherCache:
                     self._shards.recover()
                     self._map_new()  # what another process wrote meanwhile
                     new = self._missing(keys, chunk)
-                self._write_new(new, vectors_of)
+                part = partial(_advance, report, seen - len(new), written)
+                self._write_new(new, vectors_of, part, longest_first=longest_first)
                 written += len(new)
                 rows.append(np.fromiter(map(self._row, keys), dtype=np.int64, count=len(keys)))
                 report(seen, written)
@@ -194,18 +200,30 @@ class TeacherCache:
         return new
 
     def _write_new(
-        self, new: dict[Key, tuple[Text, T]], vectors_of: Callable[[list[tuple[Text, T]]], Iterator[FloatArray]]
+        self,
+        new: dict[Key, tuple[Text, T]],
+        vectors_of: Callable[[list[tuple[Text, T]]], Iterator[FloatArray]],
+        report: Callable[[int], object],
+        *,
+        longest_first: bool,
     ) -> None:
         """Writes a shard of the vectors that came, even if an error ends them early: they may have been paid for."""
-        ordered = sorted(new.items(), key=lambda item: item[1][0].kind)  # one role after the other: whole calls
+
+        def order(item: tuple[Key, tuple[Text, T]]) -> tuple[str, int]:
+            text = item[1][0]  # one role after the other: whole calls; and similar lengths together: little padding
+            return text.kind, -len(text.text) if longest_first else 0
+
+        ordered = sorted(new.items(), key=order)
         blocks: list[FloatArray] = []
         try:
             for block in vectors_of([item for _, item in ordered]) if ordered else ():
                 blocks.append(block)
+                if (done := sum(map(len, blocks))) < len(ordered):  # the whole shard is reported once it is on disk
+                    report(done)
         finally:
-            done = ordered[: sum(map(len, blocks))]
-            if done:
-                self._shards.write([key for key, _ in done], [text for _, (text, _) in done], np.concatenate(blocks))
+            kept = ordered[: sum(map(len, blocks))]
+            if kept:
+                self._shards.write([key for key, _ in kept], [text for _, (text, _) in kept], np.concatenate(blocks))
                 self._map_new()
 
     def _map_new(self) -> None:
@@ -254,6 +272,11 @@ class TeacherCache:
                 "missing); fill it with the documents, or index with the teacher"
             )
         return self.vectors(np.array(found, dtype=np.int64))
+
+
+def _advance(report: Callable[[int, int], object], seen: int, written: int, done: int) -> None:
+    """Reports a part of a shard."""
+    report(seen + done, written + done)
 
 
 def _read_header(file: Path) -> tuple[EmbeddingSpace, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -15,17 +16,40 @@ from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Text
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["check_pairs", "embed_texts", "shown"]
+__all__ = ["Pace", "check_pairs", "embed_texts", "shown"]
 
 
-def embed_texts(teacher: Encoder, texts: Sequence[Text], dim: int) -> Iterator[FloatArray]:
-    """Yields teacher vectors of texts of both kinds, in order: one block ``(n, dim)``, or one per metered call.
+SECONDS = 2.0  # per block of a teacher on this machine: so often progress moves
+FASTER = 4.0  # most that a block may grow by, since the first ones also warm the model up
+
+
+class Pace:
+    """How many texts a teacher embeds in :data:`SECONDS`, measured as it goes."""
+
+    def __init__(self, texts: int = 32) -> None:
+        """Starts with a guess."""
+        self._texts = float(texts)
+
+    def pieces(self, texts: Sequence[Text]) -> Iterator[Sequence[Text]]:
+        """Yields the texts in order, each time as many as should take :data:`SECONDS`."""
+        start = 0
+        while start < len(texts):
+            piece = texts[start : start + max(1, round(self._texts))]
+            began = time.monotonic()
+            yield piece
+            seconds = max(1e-6, time.monotonic() - began)
+            self._texts = min(len(piece) * SECONDS / seconds, FASTER * self._texts)
+            start += len(piece)
+
+
+def embed_texts(teacher: Encoder, texts: Sequence[Text], dim: int, pace: Pace | None = None) -> Iterator[FloatArray]:
+    """Yields teacher vectors of texts of both kinds, in order, in blocks ``(n, dim)`` of seconds or of a metered call.
 
     Raises:
         VectorError: The teacher returned a vector that cannot be used; the message names its text.
     """
     if not isinstance(teacher, Metered):
-        yield _block(teacher, texts, dim)
+        yield from (_block(teacher, piece, dim) for piece in (pace or Pace()).pieces(texts))
         return
     for kind, group in groupby(texts, key=lambda text: text.kind):
         same = list(group)

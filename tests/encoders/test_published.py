@@ -216,11 +216,11 @@ def test_the_declared_revision_reaches_the_teacher(leaf_ir, monkeypatch):
     leaf = leaf_embed.load(leaf_ir, document="teacher")
     asked = []
 
-    def refuse(name, device, revision):
-        asked.append((name, revision))
+    def refuse(name, device, loading):
+        asked.append((name, loading.revision))
         raise InputError("offline")
 
-    monkeypatch.setattr(transformer, "_load", refuse)
+    monkeypatch.setattr(transformer, "load_model", refuse)
     with pytest.raises(InputError, match="offline"):
         leaf.encode_document("red stone")
     assert asked == [("Snowflake/snowflake-arctic-embed-m-v1.5", KNOWN_SPACES["MongoDB/mdbr-leaf-ir"].revision)]
@@ -259,3 +259,68 @@ def test_patterns_of_a_plain_model_name_no_graph(leaf_ir):
     from leaf_embed.encoders.st_modules import read_modules
 
     assert not [p for p in fetching._torch_patterns(read_modules(leaf_ir)) if "onnx" in p]
+
+
+def positions_graph(file, extra=(), kind=onnx.TensorProto.INT64):
+    """A graph that writes the mean of one-hot rows of its position_ids over real tokens, shape (n, 64)."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    names = ["input_ids", "attention_mask", "position_ids", *extra]
+    inputs = [helper.make_tensor_value_info(name, kind, ["n", "length"]) for name in names]
+    output = helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["n", 64])
+    table = numpy_helper.from_array(np.eye(64, dtype=np.float32), "table")
+    axis, last = (numpy_helper.from_array(np.array([n], dtype=np.int64), f"axis{n}") for n in (1, 2))
+    nodes = [
+        helper.make_node("Gather", ["table", "position_ids"], ["rows"]),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["mask", "axis2"], ["wide"]),
+        helper.make_node("Mul", ["rows", "wide"], ["kept"]),
+        helper.make_node("ReduceSum", ["kept", "axis1"], ["total"], keepdims=0),
+        helper.make_node("ReduceSum", ["mask", "axis1"], ["count"], keepdims=1),
+        helper.make_node("Div", ["total", "count"], ["sentence_embedding"]),
+    ]
+    graph = helper.make_graph(nodes, "positions", inputs, [output], [table, axis, last])
+    file.parent.mkdir()
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), file)
+
+
+@pytest.mark.parametrize(
+    ("config", "first"), [({"model_type": "bert"}, 0), ({"model_type": "roberta", "pad_token_id": 1}, 2), (None, 0)]
+)
+@pytest.mark.parametrize("kind", [onnx.TensorProto.INT64, onnx.TensorProto.INT32])
+def test_positions_that_a_graph_asks_for_are_given(leaf_ir, tmp_path, config, first, kind):
+    path = shutil.copytree(leaf_ir, tmp_path / "graph")
+    parts = json.loads((path / "modules.json").read_text())
+    (path / "modules.json").write_text(json.dumps([p for p in parts if not p["type"].endswith(("Dense", "Normalize"))]))
+    if config is not None:
+        (path / "config.json").write_text(json.dumps(config))
+    else:
+        (path / "config.json").unlink()
+    positions_graph(path / "onnx" / "model.onnx", kind=kind)
+    leaf = leaf_embed.load(path, space=EmbeddingSpace("someone", 64, unit_norm=False))
+    texts = ["red green stone", "river"]  # with [CLS] and [SEP]: five tokens and three
+    expected = np.zeros((2, 64), dtype=np.float32)
+    for row, count in enumerate(leaf.count_tokens(texts, "query")):
+        expected[row, first : first + count] = 1 / count
+    np.testing.assert_allclose(leaf.encode_query(texts), expected, atol=1e-6)
+
+
+def test_a_graph_reads_no_more_than_it_has_positions_for(leaf_ir, tmp_path):
+    path = shutil.copytree(leaf_ir, tmp_path / "graph")
+    (path / "config.json").write_text(
+        json.dumps({"model_type": "roberta", "pad_token_id": 1, "max_position_embeddings": 42})
+    )
+    (path / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 42}))
+    parts = json.loads((path / "modules.json").read_text())
+    (path / "modules.json").write_text(json.dumps([p for p in parts if not p["type"].endswith(("Dense", "Normalize"))]))
+    positions_graph(path / "onnx" / "model.onnx")
+    leaf = leaf_embed.load(path, space=EmbeddingSpace("someone", 64, unit_norm=False, max_tokens=512))
+    assert leaf.count_tokens([" ".join(sentences(20))], "query") == [40]
+    assert np.flatnonzero(leaf.encode_query(" ".join(sentences(20)))).tolist() == list(range(2, 42))
+
+
+def test_a_graph_with_an_input_that_nobody_knows_is_refused(leaf_ir, tmp_path):
+    path = shutil.copytree(leaf_ir, tmp_path / "graph")
+    positions_graph(path / "onnx" / "model.onnx", extra=["task_id"])
+    with pytest.raises(NotALeafError, match="wants the inputs task_id, which are not known here"):
+        leaf_embed.load(path, space=EmbeddingSpace("someone", 768))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from leaf_embed.cli.console import kilobytes, load_torch_encoder, output, progress_bar
+from leaf_embed.cli.console import kilobytes, output, progress_bar
 from leaf_embed.cli.options import (
     CorpusFiles,
     Exclude,
@@ -21,6 +21,7 @@ from leaf_embed.cli.options import (
     texts_option,
 )
 from leaf_embed.cli.teacher import TeacherOptions, open_teacher
+from leaf_embed.cli.torch_options import load_torch_encoder
 from leaf_embed.errors import InputError
 
 if TYPE_CHECKING:

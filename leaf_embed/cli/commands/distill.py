@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from leaf_embed.canaries import CANARY_TEXTS
-from leaf_embed.cli.console import integers, kilobytes, load_torch_encoder, output, progress_bar
+from leaf_embed.cli.console import integers, kilobytes, output, progress_bar
 from leaf_embed.cli.options import (
     Cache,
     CorpusFiles,
@@ -24,6 +24,7 @@ from leaf_embed.cli.options import (
     training_option,
 )
 from leaf_embed.cli.teacher import TeacherOptions, open_teacher
+from leaf_embed.cli.torch_options import load_torch_encoder
 from leaf_embed.errors import InputError
 from leaf_embed.format import LEAF_FILE, read_leaf
 

@@ -13,6 +13,7 @@ from leaf_embed._extras import require
 from leaf_embed._files import check_writable
 from leaf_embed.cli.console import errors, many_integers, output, progress_bar, quiet_transformers
 from leaf_embed.cli.options import Cache, Leaf, TeacherOfLeaf, output_option, panel, texts_option
+from leaf_embed.cli.torch_options import chosen_loading
 from leaf_embed.errors import InputError
 from leaf_embed.format import Variant
 
@@ -108,7 +109,7 @@ def command(
     tasks = _tasks(sts or [], classification or [])
     student = leaf_embed.load(leaf, variant=variant)
     quiet_transformers()
-    encoder = load_teacher(teacher or student.space.teacher, student.teacher_space)
+    encoder = load_teacher(teacher or student.space.teacher, student.teacher_space, chosen_loading())
     kinds = [part for value in quantization or ["float32"] for part in value.split(",")]
     fitted, engines = _rotation(rotate, rotation), _engines(kinds)
     with progress_bar() as progress:

@@ -20,6 +20,7 @@ from leaf_embed.cli.options import (
     spec_from,
     texts_option,
 )
+from leaf_embed.cli.torch_options import chosen_loading
 from leaf_embed.qdrant.document_files import check_documents, read_documents
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def command(
     import leaf_embed
     from leaf_embed.qdrant import LeafCollection, list_collections
 
-    encoder = leaf_embed.load(leaf, document=teacher or "teacher")
+    encoder = leaf_embed.load(leaf, document=teacher or "teacher", loading=chosen_loading())
     spec = None
     if dry_run or collection not in list_collections(**where):
         spec = spec_from(encoder.space, preset, mrl, quantization, hybrid=hybrid, language=language)

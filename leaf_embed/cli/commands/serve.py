@@ -10,6 +10,7 @@ import typer
 from leaf_embed._extras import require
 from leaf_embed.cli.console import errors
 from leaf_embed.cli.options import Leaf
+from leaf_embed.cli.torch_options import chosen_loading
 
 __all__ = ["command"]
 
@@ -42,6 +43,6 @@ def command(
         max_texts=max_texts,
         max_waiting=max_waiting,
     )
-    encoder = leaf_embed.load(leaf, document=document, threads=threads)
+    encoder = leaf_embed.load(leaf, document=document, threads=threads, loading=chosen_loading())
     errors.print(f"serving {encoder.space.describe()} on http://{host}:{port}/v1", highlight=False, markup=False)
     uvicorn.run(create_app(encoder, config), host=host, port=port, log_level="warning", timeout_graceful_shutdown=30)

@@ -17,6 +17,7 @@ from leaf_embed.distill.students.from_leaf import inherited_student, parent_leaf
 from leaf_embed.distill.students.head import dense_modules, set_linear
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.batching import round_up
+from leaf_embed.encoders.reading import read_limit
 from leaf_embed.encoders.transformer import wants_bfloat16
 from leaf_embed.format import Kind
 from leaf_embed.space import EmbeddingSpace
@@ -67,7 +68,7 @@ class TransformerStudent(Student):
         if known is None:
             known = build_student(source, space, layers=layers, head=head, seed=config.seed)
         self.model = known
-        self.model.max_seq_length = min(self.model.max_seq_length or 512, space.max_tokens or 512)
+        self.model.max_seq_length = min(read_limit(self.model[0]) or 512, space.max_tokens or 512)
         self.max_tokens = int(self.model.max_seq_length)
         self.tokenizer: Any = self.model.tokenizer
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from leaf_embed import EmbeddingSpace
-from leaf_embed.distill import build_student
-from leaf_embed.distill.students.transformer import forward, warm_start
+from leaf_embed.distill import DistillConfig, build_student
+from leaf_embed.distill.students.transformer import TransformerStudent, forward, warm_start
 from tests.conftest import sentences
+from tests.encoders.teachers import POSITIONS, Case, build, build_backbone
 
 SPACE = EmbeddingSpace("teacher", 48, query_prompt="what is ", unit_norm=True)
 
@@ -36,6 +37,15 @@ def test_warm_start_is_ridge_regression(teacher_path, unit_norm):
     if unit_norm:
         found = np.hstack([found, student[2].linear.bias.detach().numpy()[:, None]])
     np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-3)
+
+
+def test_a_student_reads_no_more_than_it_has_positions_for(tmp_path):
+    """RoBERTa's table has two rows that no token is put on, and its tokenizer declares no limit."""
+    model = build(Case("roberta"), build_backbone("roberta", tmp_path))
+    space = EmbeddingSpace("a teacher that reads more", 48, max_tokens=8192)
+    student = TransformerStudent(model, space, DistillConfig.quick(), layers=1)
+    assert student.max_tokens == POSITIONS
+    assert student.model.encode(["river " * 300]).shape == (1, 48)
 
 
 def test_forward_equals_sentence_transformers(teacher_path):
