@@ -8,7 +8,7 @@ OLDEST := .venv-oldest
 OLDEST_TESTS := tests/integrations tests/serve tests/qdrant tests/encoders/test_leaf.py tests/test_space.py tests/test_vectors.py
 UV := $(BIN)/python -m uv pip install --quiet --resolution lowest-direct --constraint constraints.txt
 
-.PHONY: install fix check test test-slow test-node test-server test-oldest demo bench clean
+.PHONY: install fix check test test-slow test-chaos test-node test-server test-oldest demo bench clean
 
 install: $(STAMP)
 
@@ -32,6 +32,9 @@ test: install
 
 test-slow: install
 	$(BIN)/pytest -m slow
+
+test-chaos: install
+	$(BIN)/pytest -m chaos
 
 test-node: install
 	npm install --prefix .node --ignore-scripts --no-audit --no-fund --silent '@huggingface/transformers@^4.3'

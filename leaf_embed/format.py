@@ -127,7 +127,7 @@ def read_parity(directory: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
         return {}
     try:
         value: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise NotALeafError(f"cannot read {file} ({error}); the file is damaged: export the leaf again") from error
     return value
 
@@ -157,7 +157,7 @@ def read_leaf(directory: str | os.PathLike[str]) -> LeafInfo:
         raise NotALeafError(f"{path} holds no {LEAF_FILE}, so it is no leaf.{hint}")
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise NotALeafError(f"cannot read {file} ({error}); the file is damaged") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise NotALeafError(f"{file} is not of the format {FORMAT!r}")

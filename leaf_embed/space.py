@@ -220,6 +220,6 @@ class EmbeddingSpace:
         """
         try:
             value = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise NotALeafError(f"cannot read an embedding space from {path} ({error})") from error
         return cls.from_dict(value, source=str(path))

@@ -29,13 +29,14 @@ WIDE = {  # take their options as keywords; so do the commands, 20 at most
 }
 COMMAND_PARAMETERS = 20
 
-GROUND = {"errors", "vectors", "texts", "_extras", "_files", "_records", "progress", "reports"}
+GROUND = {"errors", "vectors", "texts", "_extras", "_files", "_records", "_telemetry", "progress", "reports"}
 SPACES = GROUND | {"canaries", "space", "format"}
 ALLOWED = {  # what each part may import besides itself; a part in here is a module or a folder of the package
     "errors": set(),
     "_files": {"errors"},
     "progress": set(),
     "_extras": {"errors"},
+    "_telemetry": set(),
     "_records": {"_extras", "errors"},
     "reports": {"_files", "errors"},
     "vectors": {"errors"},

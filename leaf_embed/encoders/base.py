@@ -25,11 +25,13 @@ __all__ = [
     "BaseEncoder",
     "Counting",
     "CountingEncoder",
+    "Cutting",
     "Encoder",
     "Metered",
     "check_texts",
     "count_tokens",
     "precision_of",
+    "texts_cut",
 ]
 
 
@@ -95,6 +97,20 @@ def precision_of(encoder: object) -> str | None:
     return found if isinstance(found, str) else None
 
 
+@runtime_checkable
+class Cutting(Protocol):
+    """An encoder that knows which texts are longer than what it reads."""
+
+    def texts_cut(self, texts: Sequence[str], role: Role) -> list[bool]:
+        """Returns of each text whether its end is not read."""
+        ...
+
+
+def texts_cut(encoder: Encoder, texts: Sequence[str], role: Role) -> list[bool]:
+    """Returns of each text whether an encoder cuts it; ``False`` if it is not :class:`Cutting`."""
+    return encoder.texts_cut(texts, role) if isinstance(encoder, Cutting) else [False] * len(texts)
+
+
 class BaseEncoder(ABC):
     """An encoder that checks texts and handles one or many; a subclass encodes clean texts of one role.
 
@@ -103,9 +119,11 @@ class BaseEncoder(ABC):
 
     Attributes:
         canary_cosines: Of a leaf, what it reached on the canaries when it was made, by role; empty if unknown.
+        threadsafe: Whether several threads may encode at once.
     """
 
     canary_cosines: Mapping[Role, float] = MappingProxyType({})
+    threadsafe = False
 
     @property
     @abstractmethod

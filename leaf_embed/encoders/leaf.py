@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from leaf_embed import _telemetry
 from leaf_embed.canaries import TEACHER_FLOOR, CanaryReport
-from leaf_embed.encoders.base import Counting, CountingEncoder, Encoder, count_tokens
+from leaf_embed.encoders.base import Counting, CountingEncoder, Encoder, count_tokens, texts_cut
 from leaf_embed.encoders.checks import check_callable, check_kind
 from leaf_embed.encoders.habits import EncodeOptions, role_of
 from leaf_embed.encoders.rotation import RotatedEncoder, Rotation
@@ -173,7 +174,13 @@ class LeafEncoder(CountingEncoder):
         document = self._document if role == "document" else None
         return count_tokens(document if isinstance(document, Counting) else self._query, texts, role)
 
+    def texts_cut(self, texts: Sequence[str], role: Role) -> list[bool]:
+        """Returns of each text whether its encoder does not read its end; ``False`` where that is not known."""
+        document = self._document if role == "document" else None
+        return texts_cut(document or self._query, texts, role)
+
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
-        if role == "query":
-            return self._query.encode_query(texts)
-        return self.document_encoder.encode_document(texts)
+        with _telemetry.span("leaf_embed.encode", role=role, texts=len(texts)):
+            if role == "query":
+                return self._query.encode_query(texts)
+            return self.document_encoder.encode_document(texts)

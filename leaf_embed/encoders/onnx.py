@@ -37,6 +37,7 @@ class OnnxEncoder(CountingEncoder):
     construction.
     """
 
+    threadsafe = True
     _first_position = 0  # of a graph with position_ids: the first token's
 
     def __init__(
@@ -103,6 +104,13 @@ class OnnxEncoder(CountingEncoder):
     def _count(self, texts: list[str], role: Role) -> list[int]:
         prompt, limit = self.space.prompt(role), self.info.max_tokens * MAX_CHARACTERS_PER_TOKEN
         return [len(t) for t in self._tokenizer.encode_batch_fast([(prompt + text)[:limit] for text in texts])]
+
+    def texts_cut(self, texts: Sequence[str], role: Role) -> list[bool]:
+        """Returns of each text whether its end is not read; see :class:`~leaf_embed.encoders.base.Cutting`."""
+        prompt, limit = self.space.prompt(role), self.info.max_tokens * MAX_CHARACTERS_PER_TOKEN
+        prompted = [prompt + clean(text) for text in texts]
+        encoded = self._tokenizer.encode_batch_fast([text[:limit] for text in prompted])
+        return [len(text) > limit or bool(t.overflowing) for text, t in zip(prompted, encoded, strict=True)]
 
     def feed(self, text: str, role: Role) -> dict[str, NDArray[np.int64]]:
         """Returns the graph's inputs for one text, each of shape ``(1, length)``, for calibration and comparison."""

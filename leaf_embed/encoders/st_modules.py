@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -56,9 +56,10 @@ def read_modules(directory: Path) -> Modules:
     """Reads the modules that a query passes.
 
     Raises:
-        NotALeafError: No sentence-transformers model, damaged, or a Router without a route for queries.
+        NotALeafError: No sentence-transformers model, damaged, a folder outside of the directory, or a Router without a
+            route for queries.
     """
-    parts = [Module(_kind(one["type"]), one["path"].strip("/")) for one in _read(directory / "modules.json")]
+    parts = [Module(_kind(one["type"]), _folder(one["path"])) for one in _read(directory / "modules.json")]
     routers = [number for number, part in enumerate(parts) if part.kind in ("Router", "Asym")]
     if not routers:
         return Modules(tuple(parts), routed=False)
@@ -67,13 +68,19 @@ def read_modules(directory: Path) -> Modules:
     config = _read(directory / base / "router_config.json")
     try:
         route = next(name for name in QUERY_ROUTES if name in config["structure"])
-        inner = [
-            Module(_kind(config["types"][name]), f"{base}/{name}".strip("/")) for name in config["structure"][route]
-        ]
+        inner = [Module(_kind(config["types"][name]), _folder(f"{base}/{name}")) for name in config["structure"][route]]
     except (KeyError, StopIteration) as error:
         routes = sorted(config.get("structure", {}))
         raise NotALeafError(f"the Router in {directory} has no route named 'query'; it has {routes}") from error
     return Modules((*parts[:at], *inner, *parts[at + 1 :]), routed=True)
+
+
+def _folder(path: str) -> str:
+    """A module's folder within the model's directory, ``""`` for the directory itself."""
+    folder = path.strip("/")
+    if ".." in PurePath(folder).parts or PureWindowsPath(folder).drive or "\\" in folder:
+        raise NotALeafError(f"the model names the folder {path!r}, outside of its directory; do not trust its source")
+    return folder
 
 
 def _kind(name: str) -> str:
@@ -84,7 +91,7 @@ def _kind(name: str) -> str:
 def _read(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise NotALeafError(
             f"cannot read {file} ({error}); expected a sentence-transformers model directory"
         ) from error

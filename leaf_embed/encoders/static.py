@@ -32,6 +32,8 @@ class StaticEncoder(CountingEncoder):
     stored nor searched.
     """
 
+    threadsafe = True
+
     def __init__(self, path: str | os.PathLike[str], *, info: LeafInfo | None = None) -> None:
         """Opens a static leaf's directory.
 

@@ -35,7 +35,7 @@ from leaf_embed.encoders.torch_models import (
 from leaf_embed.errors import InputError, LeafEmbedError, TeacherError
 from leaf_embed.format import LEAF_FILE, read_leaf
 from leaf_embed.space import EmbeddingSpace
-from leaf_embed.texts import Role
+from leaf_embed.texts import Role, clean
 from leaf_embed.vectors import FloatArray
 
 if TYPE_CHECKING:
@@ -209,6 +209,17 @@ class SentenceTransformerEncoder(CountingEncoder):
         except (LeafEmbedError, ValueError):  # another shape: the model was changed
             return IN_MEMORY
         return name if float(same.min()) > SAME_MODEL else IN_MEMORY
+
+    def texts_cut(self, texts: Sequence[str], role: Role) -> list[bool]:
+        """Returns of each text whether its end is not read; see :class:`~leaf_embed.encoders.base.Cutting`."""
+        reader, prompt = self._readers[role], self._space.prompt(role)
+        limit = reader.limit
+        if limit is None or not callable(reader.tokenizer):
+            return [False] * len(texts)
+        prompted = [prompt + reader.cut(clean(text), prompt) for text in texts]
+        with self._lock:
+            encoded = reader.tokenizer(prompted, truncation=True, max_length=limit + 1)
+        return [len(ids) > limit for ids in encoded["input_ids"]]
 
     @property
     def _limit(self) -> int | None:

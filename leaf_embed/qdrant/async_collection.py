@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
+from leaf_embed import _telemetry
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.progress import Progress
 from leaf_embed.qdrant.backends.client_calls import AsyncSender, is_local
@@ -27,6 +28,7 @@ from leaf_embed.qdrant.backends.stores import require_found
 from leaf_embed.qdrant.identity import CollectionIdentity, new_metadata, require_leaf
 from leaf_embed.qdrant.index import COMPARED, IndexRun, VectorSource, encoder_source, given_source
 from leaf_embed.qdrant.query.filters import Filter
+from leaf_embed.qdrant.query.spans import search_span
 from leaf_embed.qdrant.schema.documents import Document, Hit, IndexReport, StoredDocument
 from leaf_embed.qdrant.schema.layout import check_layout
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata, check_name
@@ -131,7 +133,8 @@ class AsyncLeafCollection(CollectionIdentity):
         for batch in run.batches():
             changes = run.changes(batch, await self._sender.send(self._calls.payloads(list(batch), COMPARED)))
             points = await asyncio.to_thread(run.points, changes, source)
-            await self._sender.send_all(self._calls.upsert(points))
+            with _telemetry.span("leaf_embed.upsert", points=len(points)):
+                await self._sender.send_all(self._calls.upsert(points))
             await self._sender.send_all(self._calls.overwrite_payloads(run.payloads(changes)))
             run.done(changes)
         run.require_any()
@@ -152,8 +155,11 @@ class AsyncLeafCollection(CollectionIdentity):
         """Returns the hits of each query; see :meth:`LeafCollection.search_batch`."""
         self._require_open()
         groups = await asyncio.to_thread(self._translator.plans, queries, options)
-        answers = [await self._sender.send(self._calls.query(plans)) for plans in groups]
-        return [self._translator.hits(found) for answer in answers for found in answer]
+        answers = []
+        for plans in groups:
+            with search_span(plans):
+                answers += await self._sender.send(self._calls.query(plans))
+        return [self._translator.hits(found) for found in answers]
 
     async def search_mmr(
         self, query: Query, *, limit: int = 10, fetch: int = 50, diversity: float = 0.5, where: Filter | None = None
@@ -161,7 +167,8 @@ class AsyncLeafCollection(CollectionIdentity):
         """Returns hits that differ from each other; see :meth:`LeafCollection.search_mmr`."""
         self._require_open()
         plan = await asyncio.to_thread(self._translator.mmr_plan, query, limit, fetch, where)
-        found = await self._sender.send(self._calls.query([plan]))
+        with search_span([plan]):
+            found = await self._sender.send(self._calls.query([plan]))
         return self._translator.mmr_hits(found[0], plan, limit, diversity)
 
     async def get(self, ids: Iterable[str | int], *, with_vectors: bool = False) -> list[StoredDocument]:

@@ -20,6 +20,7 @@ from leaf_embed.qdrant.migrate import backfill, with_mrl, with_quantization
 from leaf_embed.qdrant.query.explain import Explanation, explain_plan
 from leaf_embed.qdrant.query.filters import Filter
 from leaf_embed.qdrant.query.plan import SearchOptions
+from leaf_embed.qdrant.query.spans import search_span
 from leaf_embed.qdrant.schema.documents import Document, Hit, IndexReport, StoredDocument
 from leaf_embed.qdrant.schema.layout import check_layout
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
@@ -281,8 +282,11 @@ class LeafCollection(CollectionIdentity):
     def search_batch(self, queries: Sequence[Query], **options: Unpack[SearchOptions]) -> list[list[Hit]]:
         """Returns the hits of :meth:`search` for each query; texts are encoded and searches sent together."""
         points = self._open_points
-        groups = self._translator.plans(queries, options)
-        return [self._translator.hits(found) for plans in groups for found in points.query(plans)]
+        answers = []
+        for plans in self._translator.plans(queries, options):
+            with search_span(plans):
+                answers += points.query(plans)
+        return [self._translator.hits(found) for found in answers]
 
     def search_mmr(
         self, query: Query, *, limit: int = 10, fetch: int = 50, diversity: float = 0.5, where: Filter | None = None
@@ -298,7 +302,9 @@ class LeafCollection(CollectionIdentity):
             diversity: 0 chooses by nearness to the query alone, 1 by distance from the hits chosen before alone.
         """
         plan = self._translator.mmr_plan(query, limit, fetch, where)
-        return self._translator.mmr_hits(self._open_points.query([plan])[0], plan, limit, diversity)
+        with search_span([plan]):
+            found = self._open_points.query([plan])[0]
+        return self._translator.mmr_hits(found, plan, limit, diversity)
 
     def get(self, ids: Iterable[str | int], *, with_vectors: bool = False) -> list[StoredDocument]:
         """Returns documents by the ids of :meth:`index`, in that order; missing ones are left out."""

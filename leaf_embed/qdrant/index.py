@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from leaf_embed import vectors
+from leaf_embed import _telemetry, vectors
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError
 from leaf_embed.progress import Progress, no_progress
@@ -177,7 +177,8 @@ def index_documents(points: Points, run: IndexRun, source: VectorSource, optimiz
     for batch in run.batches():
         changes = run.changes(batch, points.payloads(list(batch), COMPARED))
         if rows := run.points(changes, source):
-            points.upsert(rows)
+            with _telemetry.span("leaf_embed.upsert", points=len(rows)):
+                points.upsert(rows)
         if payloads := run.payloads(changes):
             points.overwrite_payloads(payloads)
         run.done(changes)

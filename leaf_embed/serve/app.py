@@ -1,162 +1,279 @@
-"""Routes, key, limits and metrics of the endpoint."""
+"""Routes of the endpoint, and what stands around them: key, origins, errors, and the start of the encoder."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser, requires
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from leaf_embed.encoders.base import Encoder
+from leaf_embed.encoders.leaf import LeafEncoder
 from leaf_embed.errors import InputError, LeafEmbedError, MissingExtraError
-from leaf_embed.serve.batcher import Batcher, OverloadError
-from leaf_embed.serve.protocol import decode_tokens, error_json, parse_request, response_json
-from leaf_embed.texts import Role
+from leaf_embed.serve.access import Access, note
+from leaf_embed.serve.batcher import Batcher, Embedded, OverloadError
+from leaf_embed.serve.config import ServeConfig
+from leaf_embed.serve.limits import Bodies
+from leaf_embed.serve.metrics import Metrics
+from leaf_embed.serve.protocol import EmbedRequest, error_response, model_json, parse_request, response_parts
+from leaf_embed.serve.readiness import DocumentSide
+from leaf_embed.serve.tokens import Vocabulary
 
-__all__ = ["ServeConfig", "create_app"]
+__all__ = ["create_app"]
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-
-
-@dataclass(frozen=True)
-class ServeConfig:
-    """Key and limits of a server.
-
-    Attributes:
-        api_key: Key that clients must send as ``Authorization: Bearer``; ``None`` asks for none.
-        input_type: Role of texts that come without ``input_type``, as OpenAI's clients send them.
-        max_texts: Texts per request.
-        max_bytes: Bytes per request body.
-        max_waiting: Texts that may wait; beyond them a request is answered by 503 with ``Retry-After``.
-        retry_after: Seconds of that header.
-
-    Raises:
-        InputError: A limit below 1, or an unknown role.
-    """
-
-    api_key: str | None = field(default=None, repr=False)
-    input_type: Role = "query"
-    max_texts: int = 2048
-    max_bytes: int = 8_000_000
-    max_waiting: int = 4096
-    retry_after: int = 1
-
-    def __post_init__(self) -> None:
-        if min(self.max_texts, self.max_bytes, self.max_waiting, self.retry_after) < 1:
-            raise InputError(f"limits must be at least 1; got {self}")
-        if self.input_type not in ("query", "document"):
-            raise InputError(f"input_type must be 'query' or 'document'; got {self.input_type!r}")
+KEY = "key"
+SLICE = 0.001  # seconds of writing JSON before other requests get their turn
 
 
 def create_app(encoder: Encoder, config: ServeConfig | None = None) -> Starlette:
-    """Returns an ASGI application: ``POST /v1/embeddings``, ``GET /health``, ``GET /metrics``.
+    """Returns an ASGI application.
+
+    ``POST /v1/embeddings``, ``GET /v1/models`` and ``GET /v1/models/{name}`` ask for the key, if there is one;
+    ``GET /health``, ``/livez``, ``/readyz`` and ``/metrics`` do not. Time-outs of connections are those of the server
+    that runs it; :func:`leaf_embed.serve.connections.make_server` has them.
 
     Args:
-        encoder: A leaf. Documents need one with a document encoder.
-        config: Limits.
+        encoder: A leaf. Documents need one with a document encoder, which is loaded when the server starts.
+        config: Names, key and limits.
+
+    Raises:
+        SpaceMismatchError: The leaf does not write into the space it declares, by its canaries.
+        InputError: The vocabulary's file cannot be read.
     """
-    service = EmbeddingService(encoder, config or ServeConfig())
+    config = config or ServeConfig()
+    _require_canaries(encoder)
+    service = EmbeddingService(encoder, config)
     routes = [
         Route("/v1/embeddings", service.embeddings, methods=["POST"]),
+        Route("/v1/models", service.models),
+        Route("/v1/models/{name:path}", service.model),
         Route("/health", service.health),
-        Route("/metrics", service.metrics),
+        Route("/livez", service.livez),
+        Route("/readyz", service.readyz),
+        Route("/metrics", service.page),
     ]
-    return Starlette(routes=routes, lifespan=service.lifespan)
+    middleware = [Middleware(Access, metrics=service.metrics, routes={route.path for route in routes})]
+    if config.allow_origins:
+        origins: dict[str, Any] = {"allow_origins": config.allow_origins, "allow_methods": ["GET", "POST"]}
+        origins |= {"allow_headers": ["*"], "expose_headers": ["X-Request-Id", "X-Cut-Texts", "Retry-After"]}
+        middleware.append(Middleware(CORSMiddleware, **origins))
+    middleware.append(Middleware(AuthenticationMiddleware, backend=Bearer(config.api_key)))
+    handlers: dict[Any, Any] = {
+        HTTPException: _http_error,
+        InputError: _bad_request,
+        MissingExtraError: _bad_request,  # token ids, and nothing to read them by
+        LeafEmbedError: _failure,
+        OverloadError: service.overload,
+    }
+    app = Starlette(routes=routes, middleware=middleware, exception_handlers=handlers, lifespan=service.lifespan)
+    app.router.redirect_slashes = False
+    return app
 
 
-class TooLargeError(Exception):
-    """A body above the limit."""
+class Bearer(AuthenticationBackend):
+    """Knows a client by the key in ``Authorization: Bearer``, the scheme in any case as RFC 9110 has it."""
+
+    def __init__(self, key: str | None) -> None:
+        self._key = key
+
+    async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, SimpleUser] | None:
+        """Returns who asks, or ``None`` for somebody without the key."""
+        scheme, _, given = conn.headers.get("authorization", "").partition(" ")
+        right = self._key is None or (
+            scheme.lower() == "bearer"
+            and hmac.compare_digest(given.strip(" ").encode("latin-1"), self._key.encode())  # headers are Latin-1
+        )
+        return (AuthCredentials([KEY]), SimpleUser(KEY)) if right else None
 
 
 class EmbeddingService:
-    """Answers requests over one encoder, and counts them in a registry of its own."""
+    """Answers requests over one encoder."""
 
     def __init__(self, encoder: Encoder, config: ServeConfig) -> None:
-        self._space = encoder.space
         self._encoder = encoder
         self._config = config
-        self._registry = registry = CollectorRegistry()
-        self._requests = Counter("leaf_embed_requests_total", "Requests", ["status"], registry=registry)
-        self._texts = Counter("leaf_embed_texts_total", "Embedded texts", ["input_type"], registry=registry)
-        self._seconds = Histogram(
-            "leaf_embed_request_seconds", "From arrival to answer", registry=registry, buckets=SECONDS
-        )
-        waiting = Gauge("leaf_embed_waiting_texts", "Texts that wait to be encoded", registry=registry)
-        waiting.set_function(lambda: self._batcher.waiting)
+        self._created = int(time.time())
+        self._bodies = Bodies(config.max_bytes, config.timeout)
+        self._vocabulary = Vocabulary(config.vocabulary)
+        self._documents = DocumentSide(encoder)
+        self._worker: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
+        self.metrics = Metrics()
 
     @asynccontextmanager
-    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(self, app: Starlette) -> AsyncIterator[dict[str, Any]]:
         """Encode while the server runs; what waits at the end is still answered."""
-        self._batcher = Batcher(self._encoder, max_waiting=self._config.max_waiting)
-        worker = asyncio.create_task(self._batcher.run())
-        yield
+        limits = {"max_waiting": self._config.max_waiting, "max_waiting_tokens": self._config.max_waiting_tokens}
+        self._batcher = Batcher(self._encoder, **limits)
+        self.metrics.watch([self._batcher.short, self._batcher.bulk])
+        self._worker = asyncio.create_task(self._batcher.run())
+        self._vocabulary.start()
+        await self._documents.start()
+        yield {"metrics": self.metrics}
         self._batcher.close()
-        await worker
+        await self._worker
 
     async def health(self, request: Request) -> Response:
-        """The space that is served."""
-        space = self._space
-        values = {"status": "ok", "teacher": space.teacher, "dim": space.dim, "fingerprint": space.fingerprint}
-        return JSONResponse(values)
+        """That the server is there; with the key, or if there is none, also the space that is served."""
+        if KEY not in request.auth.scopes:
+            return JSONResponse({"status": "ok"})
+        space = self._encoder.space
+        teacher = PurePath(space.teacher).name if PurePath(space.teacher).is_absolute() else space.teacher
+        names = {"status": "ok", "model": self._config.name, "teacher": teacher}
+        return JSONResponse({**names, "dim": space.dim, "fingerprint": space.fingerprint})
 
-    async def metrics(self, request: Request) -> Response:
+    async def livez(self, request: Request) -> Response:
+        """Whether the server works at all; if not, start it again."""
+        alive = self._worker is not None and not self._worker.done()
+        return JSONResponse({"status": "ok"}) if alive else error_response(503, "the encoder's loop has ended")
+
+    async def readyz(self, request: Request) -> Response:
+        """Whether all that the server offers can be answered now."""
+        problem = self._documents.problem
+        return error_response(503, problem) if problem else JSONResponse({"status": "ok"})
+
+    async def page(self, request: Request) -> Response:
         """Counters in Prometheus' text format."""
-        return PlainTextResponse(generate_latest(self._registry), media_type="text/plain; version=0.0.4")
+        return PlainTextResponse(self.metrics.page(), media_type="text/plain; version=0.0.4")
 
+    @requires(KEY, 401)
+    async def models(self, request: Request) -> Response:
+        """The one model there is, in OpenAI's form of a list."""
+        return JSONResponse({"object": "list", "data": [model_json(self._config.name, self._created)]})
+
+    @requires(KEY, 401)
+    async def model(self, request: Request) -> Response:
+        """The model, under any of its names."""
+        name = str(request.path_params["name"])
+        if not self._config.serves(name):
+            return self._unknown(name)
+        return JSONResponse(model_json(self._config.name, self._created))
+
+    @requires(KEY, 401)
     async def embeddings(self, request: Request) -> Response:
         """Vectors, or an error in OpenAI's form."""
-        response = await self._answer(request)
-        self._requests.labels(response.status_code).inc()
-        return response
+        began = time.perf_counter()
+        limits: dict[str, Any] = {"dim": self._encoder.space.dim, "max_texts": self._config.max_texts}
+        asked = parse_request(await self._bodies.read(request), **limits, default=self._config.input_type)
+        if not self._config.serves(asked.model):
+            return self._unknown(asked.model)
+        if asked.role == "document" and (refused := self._without_documents()):
+            return refused
+        if asked.tokens:
+            asked = replace(asked, texts=await asyncio.to_thread(self._vocabulary.decode, asked.tokens))
+        made = await self._embed(request, asked)
+        body = await self._written(response_parts(asked, self._config.name, made.rows, made.tokens))
+        self.metrics.embedded(asked.role, made, time.perf_counter() - began)
+        times = {"queue_ms": round(1000 * made.queued, 1), "encode_ms": round(1000 * made.encoding, 1)}
+        note(request.scope, role=asked.role, texts=len(asked.texts), tokens=made.tokens, cut=made.cut, **times)
+        headers = {"X-Cut-Texts": str(made.cut)} if made.cut else {}
+        return Response(body, media_type="application/json", headers=headers)
 
-    async def _answer(self, request: Request) -> Response:
-        config = self._config
-        started = time.perf_counter()
-        if not self._allowed(request):
-            return _error(401, "give the server's key as 'Authorization: Bearer ...'", "authentication_error")
-        try:
-            body = await _read(request, config.max_bytes)
-            asked = parse_request(body, dim=self._space.dim, max_texts=config.max_texts, default=config.input_type)
-            if asked.tokens:
-                texts = await asyncio.to_thread(decode_tokens, asked.tokens, asked.model)
-                asked = replace(asked, texts=texts)
-            made = await self._batcher.encode(asked.texts, asked.role)
-        except TooLargeError:
-            return _error(413, f"the body is larger than {config.max_bytes} bytes; send fewer texts", "invalid_request")
-        except (InputError, MissingExtraError) as error:  # the latter: token ids, and nothing to read them by
-            return _error(400, str(error), "invalid_request_error")
-        except LeafEmbedError as error:  # such as a teacher that does not belong to the leaf
-            return _error(500, str(error), "server_error")
-        except OverloadError:
-            response = _error(503, f"too many texts wait; try again in {config.retry_after} s", "overloaded_error")
-            response.headers["Retry-After"] = str(config.retry_after)
-            return response
-        self._texts.labels(asked.role).inc(len(asked.texts))
-        self._seconds.observe(time.perf_counter() - started)
-        return JSONResponse(response_json(asked, made.rows, made.tokens))
+    async def overload(self, request: Request, error: Exception) -> Response:
+        """503: too much waits."""
+        seconds = self._config.retry_after
+        return error_response(503, f"too much waits; try again in {seconds} s", {"Retry-After": str(seconds)})
 
-    def _allowed(self, request: Request) -> bool:
-        key = self._config.api_key
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        return key is None or hmac.compare_digest(given.encode(), key.encode())
+    async def _embed(self, request: Request, asked: EmbedRequest) -> Embedded:
+        """Vectors; not computed if the client hangs up before their turn comes."""
+        made = asyncio.ensure_future(self._batcher.encode(asked.texts, asked.role))
+        gone = asyncio.ensure_future(_hung_up(request))
+        with _cancelled_at_end(made, gone):
+            await asyncio.wait([made, gone], return_when=asyncio.FIRST_COMPLETED)
+            if not made.done():
+                raise ClientDisconnect
+            return made.result()
+
+    async def _written(self, parts: Iterator[str]) -> bytes:
+        """The parts as one body. Large bodies take turns, and leave half of the time to everything else."""
+        written: list[str] = []
+        while _write(parts, written):
+            async with self._writing:
+                await asyncio.sleep(SLICE)
+        return "".join(written).encode()
+
+    def _without_documents(self) -> Response | None:
+        leaf = self._encoder
+        if isinstance(leaf, LeafEncoder) and not leaf.can_encode_documents:
+            return error_response(
+                400,
+                "this leaf was loaded for queries only. Start the server with --document teacher, or leaf, to encode "
+                "documents; or leave input_type out.",
+                param="input_type",
+            )
+        if not self._documents.problem:
+            return None
+        if self._documents.failed:
+            return error_response(500, self._documents.problem)
+        return error_response(503, self._documents.problem, {"Retry-After": "5"})
+
+    def _unknown(self, name: str) -> Response:
+        message = f"the model {name[:100]!r} does not exist; this server has {self._config.name!r}"
+        return error_response(404, message, code="model_not_found", param="model")
 
 
-async def _read(request: Request, limit: int) -> bytes:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > limit:
-            raise TooLargeError
-    return bytes(body)
+def _write(parts: Iterator[str], written: list[str]) -> bool:
+    """Writes parts for a while; returns whether there may be more."""
+    until = time.perf_counter() + SLICE
+    for part in parts:
+        written.append(part)
+        if time.perf_counter() > until:
+            return True
+    return False
 
 
-def _error(status: int, message: str, kind: str) -> Response:
-    return JSONResponse(error_json(message, kind), status_code=status)
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+@contextmanager
+def _cancelled_at_end(*tasks: asyncio.Future[Any]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _bad_request(request: Request, error: Exception) -> Response:
+    return error_response(400, str(error))
+
+
+async def _failure(request: Request, error: Exception) -> Response:
+    return error_response(500, str(error))
+
+
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    """An error of starlette's own in OpenAI's form."""
+    headers = dict(error.headers or {})
+    if error.status_code == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="leaf-embed"'
+        return error_response(401, "give the server's key as 'Authorization: Bearer ...'", headers)
+    message = error.detail
+    if error.status_code == 404:
+        message = "no such route; there are POST /v1/embeddings, GET /v1/models, /health, /livez, /readyz, /metrics"
+    elif error.status_code == 405:
+        message = f"{request.method[:20]} is not possible here; allowed: {headers.get('Allow', '')}"
+    return error_response(error.status_code, message, headers)
+
+
+def _require_canaries(encoder: Encoder) -> None:
+    """Refuses a leaf that an index would refuse; a space without canaries of queries passes."""
+    space = encoder.space
+    if space.canaries is not None and any(role == "query" for role, _ in space.canaries.texts):
+        space.verify_leaf(encoder, roles=("query",))

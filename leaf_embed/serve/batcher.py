@@ -1,123 +1,162 @@
-"""A bounded queue, whose waiting texts are encoded together, by one thread."""
+"""Two lanes, each encoded by a thread of its own: short requests never wait for documents or for large requests."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 
-from leaf_embed.encoders.base import Encoder, count_tokens
+import numpy as np
+
+from leaf_embed import _telemetry
+from leaf_embed.encoders.base import Encoder, count_tokens, texts_cut
+from leaf_embed.encoders.leaf import LeafEncoder
+from leaf_embed.serve.lanes import Embedded, Job, Lane, OverloadError, Piece, Room, estimate_tokens
 from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["Batcher", "Embedded", "OverloadError"]
+__all__ = ["Batcher", "Embedded", "EncodingError", "OverloadError"]
+
+SHORT_TOKENS = 512  # of a request in the lane of short ones: one batch of the ONNX encoder
+BATCH_TOKENS = 2048  # encoded together: a tenth of a second of a small leaf on one core
+NICE = 10  # of the thread that encodes documents and large requests
 
 
-class OverloadError(Exception):
-    """Raised when as many texts wait as may."""
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """The vectors of one request's texts.
-
-    Attributes:
-        rows: Vectors, shape ``(n, dim)``, float32.
-        tokens: Tokens that the encoder read for them.
-    """
-
-    rows: FloatArray
-    tokens: int
-
-
-@dataclass
-class Job:
-    """Texts of one request, and where their vectors go."""
-
-    texts: Sequence[str]
-    role: Role
-    answer: asyncio.Future[Embedded]
+class EncodingError(Exception):
+    """Raised when an encoder failed in a way of its own, or returned something else than finite rows."""
 
 
 class Batcher:
-    """Encodes the texts of several requests together.
+    """Encodes the texts of several requests together, in two lanes.
 
-    While a batch is encoded, requests gather; the next batch takes those of one role together. A request that would
-    make more than ``max_waiting`` texts wait is refused at once.
+    Queries of few tokens have a lane of their own; documents and large requests share the other, a batch at a time in
+    turns. While a batch is encoded, requests gather; the next batch takes those of one role together. If a batch fails,
+    its requests are encoded one by one, so that only the one at fault fails. A request that finds its lane full is
+    refused at once.
+
+    The encoder is called from two threads, one at a time unless it is ``threadsafe``.
     """
 
-    def __init__(self, encoder: Encoder, *, max_waiting: int = 4096, batch_texts: int = 256) -> None:
+    def __init__(
+        self, encoder: Encoder, *, max_waiting: int = 4096, max_waiting_tokens: int = 131_072, batch_texts: int = 256
+    ) -> None:
         self._encoder = encoder
-        self._max_waiting = max_waiting
-        self._batch_texts = batch_texts
-        self._jobs: list[Job] = []
-        self._arrived = asyncio.Event()
+        self._limit = encoder.space.max_tokens
         self._closing = False
-        self.waiting = 0
+        self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
+        batch = Room(batch_texts, BATCH_TOKENS)
+        self.short = Lane("short", Room(max_waiting, max(1, max_waiting_tokens // 4)), batch)
+        self.bulk = Lane("bulk", Room(max_waiting, max_waiting_tokens), batch)
+
+    @property
+    def waiting(self) -> int:
+        """Texts that wait or are being encoded."""
+        return self.short.texts + self.bulk.texts
+
+    def lane(self, role: Role, sizes: Sequence[int]) -> Lane:
+        """Returns the lane for texts of these estimated tokens."""
+        return self.short if role == "query" and sum(sizes) <= SHORT_TOKENS else self.bulk
 
     async def encode(self, texts: Sequence[str], role: Role) -> Embedded:
-        """Returns the vectors of texts, and the number of tokens read for them.
+        """Returns the vectors of texts, and the number of tokens read for them. A cancelled call is not encoded.
 
         Raises:
-            OverloadError: The queue is full. A request larger than the whole queue is taken when nothing waits.
+            OverloadError: The lane is full, or the batcher is closed.
+            EncodingError: The encoder failed; errors of this package are passed on as they are.
         """
-        if self._closing or (self.waiting and self.waiting + len(texts) > self._max_waiting):
+        sizes = [estimate_tokens(text, self._limit) for text in texts]
+        if self._closing:
             raise OverloadError
-        job = Job(texts, role, asyncio.get_running_loop().create_future())
-        self.waiting += len(texts)
-        self._jobs.append(job)
-        self._arrived.set()
-        return await job.answer
+        job = Job(texts, role, sizes, asyncio.get_running_loop().create_future())
+        lane = self.lane(role, sizes)
+        lane.put(job)
+        made = await job.answer
+        _telemetry.record("leaf_embed.queue", made.queued, lane=lane.name)
+        return made
 
     async def run(self) -> None:
         """Encode until :meth:`close`, and then what still waits."""
-        while not self._closing or self._jobs:
-            if not self._jobs:
-                self._arrived.clear()
-                await self._arrived.wait()
-                continue
-            batch = self._next()
-            texts = [text for job in batch for text in job.texts]
-            try:
-                if texts:
-                    _hand_out(batch, *await asyncio.to_thread(self._encode, texts, batch[0].role))
-            except Exception as error:  # whatever an encoder raises belongs to the requests, not to this loop
-                for job in batch:
-                    if not job.answer.done():
-                        job.answer.set_exception(error)
-            finally:
-                self.waiting -= len(texts)
+        await asyncio.gather(self._work(self.short), self._work(self.bulk, _be_nice))
 
     def close(self) -> None:
         """Take no more; :meth:`run` ends when nothing waits."""
         self._closing = True
-        self._arrived.set()
+        self.short.arrived.set()
+        self.bulk.arrived.set()
 
-    def _encode(self, texts: list[str], role: Role) -> tuple[FloatArray, list[int]]:
-        rows = self._encoder.encode_query(texts) if role == "query" else self._encoder.encode_document(texts)
-        return rows, count_tokens(self._encoder, texts, role)
+    async def _work(self, lane: Lane, initializer: Callable[[], None] | None = None) -> None:
+        with ThreadPoolExecutor(1, f"leaf-embed-{lane.name}", initializer) as thread:
+            while not self._closing or not lane.empty:
+                if batch := lane.take():
+                    await self._encode(batch, thread)
+                    for piece in batch:
+                        lane.release(piece)
+                elif not self._closing:
+                    lane.arrived.clear()
+                    await lane.arrived.wait()
 
-    def _next(self) -> list[Job]:
-        """The oldest job, and those of its role that fit into a batch with it."""
-        chosen: list[Job] = []
-        left: list[Job] = []
-        size = 0
-        for job in self._jobs:
-            if job.answer.cancelled():  # the client is gone
-                self.waiting -= len(job.texts)
-            elif not chosen or (job.role == chosen[0].role and size + len(job.texts) <= self._batch_texts):
-                chosen.append(job)
-                size += len(job.texts)
-            else:
-                left.append(job)
-        self._jobs = left
-        return chosen
+    async def _encode(self, batch: Sequence[Piece], thread: ThreadPoolExecutor) -> None:
+        began = time.perf_counter()
+        for piece in batch:
+            if piece.job.queued is None:
+                piece.job.queued = began - piece.job.arrived
+        texts = [text for piece in batch for text in piece.texts]
+        call = asyncio.get_running_loop().run_in_executor(thread, self._call, texts, batch[0].job.role)
+        try:
+            rows, tokens, cut = await call
+        except Exception as error:  # whatever an encoder raises belongs to the request, not to this loop
+            if len(batch) > 1:
+                for piece in batch:
+                    await self._encode([piece], thread)
+            elif not batch[0].job.answer.done():
+                batch[0].job.answer.set_exception(error)
+            return
+        start, seconds = 0, time.perf_counter() - began
+        for piece in batch:
+            end = start + len(piece.texts)
+            piece.job.add(rows[start:end], tokens[start:end], cut[start:end], seconds)
+            start = end
+
+    def _call(self, texts: list[str], role: Role) -> tuple[FloatArray, list[int], list[bool]]:
+        """Vectors, tokens and whether it was cut, of each text."""
+        try:
+            encode = self._encoder.encode_query if role == "query" else self._encoder.encode_document
+            with self._alone(role):
+                rows = encode(texts)
+                tokens = count_tokens(self._encoder, texts, role)
+                cut = self._cut(texts, tokens, role)
+        except Exception:
+            raise
+        except BaseException as error:  # a panic of a library in Rust is none of Exception's children
+            raise EncodingError(f"the encoder failed with {type(error).__name__}") from error
+        if len(rows) != len(texts):
+            raise EncodingError(f"the encoder returned {len(rows)} rows for {len(texts)} texts")
+        if not np.isfinite(rows).all():
+            raise EncodingError("the encoder returned a vector with NaN or infinity")
+        return rows, tokens, cut
+
+    def _alone(self, role: Role) -> AbstractContextManager[object]:
+        """Keeps the other thread out of the encoder of a role, unless that one lets several in."""
+        encoder = self._encoder
+        if isinstance(encoder, LeafEncoder):
+            encoder = encoder.query_encoder if role == "query" else encoder.document_encoder
+        return nullcontext() if getattr(encoder, "threadsafe", False) else self._locks[id(encoder)]
+
+    def _cut(self, texts: Sequence[str], tokens: Sequence[int], role: Role) -> list[bool]:
+        """Whether each text is cut; only those that fill the encoder are tokenized again."""
+        full = [self._limit is not None and count >= self._limit for count in tokens]
+        asked = [text for text, is_full in zip(texts, full, strict=True) if is_full]
+        found = iter(texts_cut(self._encoder, asked, role) if asked else [])
+        return [is_full and next(found) for is_full in full]
 
 
-def _hand_out(batch: Sequence[Job], rows: FloatArray, tokens: Sequence[int]) -> None:
-    start = 0
-    for job in batch:
-        end = start + len(job.texts)
-        if not job.answer.done():
-            job.answer.set_result(Embedded(rows[start:end], sum(tokens[start:end])))
-        start = end
+def _be_nice() -> None:
+    """Lets the other lane's thread go first where cores are short; Linux alone knows this of threads."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

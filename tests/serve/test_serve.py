@@ -15,7 +15,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,60 +23,16 @@ import pytest
 
 pytest.importorskip("starlette", reason="pip install starlette uvicorn")
 
-import uvicorn
 
 import leaf_embed
 from leaf_embed import LeafEncoder
 from leaf_embed.errors import InputError
-from leaf_embed.serve import ServeConfig, create_app
+from leaf_embed.serve import ServeConfig
 from leaf_embed.serve.batcher import Batcher, OverloadError
 from leaf_embed.space import Role
-from leaf_embed.vectors import FloatArray, truncate
+from leaf_embed.vectors import truncate
 from tests.integrations.encoders import LetterEncoder
-
-
-class SlowEncoder(LetterEncoder):
-    """Waits until it is let go, and remembers the sizes of its batches."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.go = threading.Event()
-        self.batches: list[tuple[Role, int]] = []
-
-    def _encode(self, texts: list[str], role: Role) -> FloatArray:
-        self.batches.append((role, len(texts)))
-        assert self.go.wait(20)
-        return super()._encode(texts, role)
-
-
-@contextmanager
-def serving(encoder: Any, **limits: Any) -> Iterator[str]:
-    """A server in a thread; its address."""
-    config = uvicorn.Config(create_app(encoder, ServeConfig(**limits)), port=0, log_level="warning")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(20)
-    assert not thread.is_alive()
-
-
-def post(address: str, body: Any, **headers: str) -> tuple[int, Any, dict[str, str]]:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request = urllib.request.Request(f"{address}/v1/embeddings", data, {"Content-Type": "application/json", **headers})
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return answer.status, json.load(answer), dict(answer.headers)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error), dict(error.headers)
-
-
-def get(address: str) -> str:
-    with urllib.request.urlopen(address, timeout=20) as answer:
-        return str(answer.read().decode())
+from tests.serve.helpers import SlowEncoder, get, post, serving
 
 
 @pytest.fixture(scope="module")
@@ -107,39 +62,7 @@ def test_openais_own_client(address: str) -> None:
         client.embeddings.create(model="leaf", input="abba", dimensions=7)
 
 
-@pytest.fixture
-def bytes_as_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenAI's tokenizer without its download: every byte is a token, by tiktoken's own class."""
-    tiktoken = pytest.importorskip("tiktoken", reason="pip install tiktoken")
-    ranks = {bytes([byte]): byte for byte in range(256)}
-    made = tiktoken.Encoding("cl100k_base", pat_str=r"\w+|\W+", mergeable_ranks=ranks, special_tokens={})
-    monkeypatch.setitem(tiktoken.registry.ENCODINGS, "cl100k_base", made)
-
-
-@pytest.fixture
-def no_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
-    """tiktoken on a machine that reaches no network."""
-    tiktoken = pytest.importorskip("tiktoken", reason="pip install tiktoken")
-
-    def fail(*_: Any) -> None:
-        raise ConnectionError("no network")
-
-    monkeypatch.setattr(tiktoken, "encoding_for_model", fail)
-
-
-@pytest.mark.parametrize("model", ["text-embedding-3-small", "leaf"])
-def test_langchains_openai_embeddings_as_they_are(address: str, bytes_as_tokens: None, model: str) -> None:
-    """They send token ids, with the name of a model that tiktoken may not know."""
-    langchain = pytest.importorskip("langchain_openai", reason="pip install langchain-openai")
-    embeddings = langchain.OpenAIEmbeddings(model=model, base_url=f"{address}/v1", api_key="any")
-    texts = ["abba", "cab é日本"]
-    expected = LetterEncoder().encode_query(texts)
-    np.testing.assert_allclose(embeddings.embed_documents(texts), expected, atol=1e-6)
-    np.testing.assert_allclose(embeddings.embed_query("abba"), expected[0], atol=1e-6)
-    np.testing.assert_allclose(asyncio.run(embeddings.aembed_query("abba")), expected[0], atol=1e-6)
-
-
-def test_langchains_openai_embeddings_may_send_texts_and_a_role(no_vocabulary: None) -> None:
+def test_langchains_openai_embeddings_may_send_texts_and_a_role() -> None:
     langchain = pytest.importorskip("langchain_openai", reason="pip install langchain-openai")
     leaf, teacher = LetterEncoder(), LetterEncoder()
     with serving(LeafEncoder(leaf, teacher)) as address:
@@ -150,29 +73,6 @@ def test_langchains_openai_embeddings_may_send_texts_and_a_role(no_vocabulary: N
         assert queries.embed_query("abba") == pytest.approx(LetterEncoder().encode_query("abba"))
         assert documents.embed_documents(["cab"])[0] == pytest.approx(LetterEncoder().encode_document("cab"))
     assert (leaf.roles, teacher.roles) == (["query"], ["document"])
-
-
-@pytest.mark.parametrize("rows", [[97, 98], [[97], [98, 99]]])
-def test_token_numbers_without_a_vocabulary_are_refused(address: str, no_vocabulary: None, rows: Any) -> None:
-    code, answer, _ = post(address, {"input": rows, "model": "leaf"})
-    assert code == 400
-    assert "set check_embedding_ctx_length=False" in answer["error"]["message"]
-    assert "TIKTOKEN_CACHE_DIR" in answer["error"]["message"]
-
-
-def test_token_numbers_without_tiktoken(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tiktoken", None)
-    code, answer, _ = post(address, {"input": [97, 98]})
-    assert code == 400
-    assert "pip install 'leaf-embed[serve]'" in answer["error"]["message"]
-
-
-@pytest.mark.parametrize("bad", [999_999, -1, 2**70])
-def test_numbers_that_are_no_tokens(address: str, bytes_as_tokens: None, bad: int) -> None:
-    assert post(address, {"input": [97, 98]})[1]["data"] == post(address, {"input": "ab"})[1]["data"]
-    code, answer, _ = post(address, {"input": [[97], [bad]]})
-    assert code == 400
-    assert "input 1 holds an id that is no token of cl100k_base" in answer["error"]["message"]
 
 
 def test_usage_counts_what_the_encoder_reads(leaf_path: Path, teacher_path: Path) -> None:
@@ -229,16 +129,6 @@ def test_documents_without_a_teacher_are_refused() -> None:
         assert code == 400
         assert "loaded for queries only" in answer["error"]["message"]
         assert post(address, {"input": "a"})[0] == 200
-
-
-def test_a_key_is_asked_for_if_there_is_one(pair: LeafEncoder) -> None:
-    with serving(pair, api_key="secret") as address:
-        assert post(address, {"input": "a"})[0] == 401
-        assert post(address, {"input": "a"}, Authorization="Bearer wrong")[0] == 401
-        assert post(address, {"input": "a"}, Authorization="Bearer secret")[0] == 200
-        assert "secret" not in get(f"{address}/metrics") + get(f"{address}/health") + repr(
-            ServeConfig(api_key="secret")
-        )
 
 
 def test_health_and_metrics(pair: LeafEncoder) -> None:
@@ -310,7 +200,7 @@ def test_a_batch_holds_one_role_and_a_failure_stays_in_it() -> None:
         gone = waiting[3]
         await asyncio.sleep(0)
         with pytest.raises(OverloadError):
-            await batcher.encode(["e"], "query")
+            await batcher.encode(["e", "f"], "query")
         gone.cancel()
         worker = asyncio.create_task(batcher.run())
         results = await asyncio.gather(*waiting, return_exceptions=True)

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import socket
+import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from leaf_embed._extras import require
 from leaf_embed.cli.console import errors
-from leaf_embed.cli.options import Leaf
+from leaf_embed.cli.options import Leaf, panel
 from leaf_embed.cli.torch_options import chosen_loading
+from leaf_embed.errors import InputError
 
 __all__ = ["command"]
+
+BACKLOG = 1024  # connections that wait until they are accepted
+SWITCH = (
+    0.0005  # seconds after which a thread that encodes lets the one that answers have the interpreter; default .005
+)
+api_option, limit_option = panel("API"), panel("Limits")
 
 
 def command(
@@ -22,27 +33,78 @@ def command(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8080,
-    input_type: Annotated[
-        Literal["query", "document"], typer.Option(help="Role of texts without input_type.")
-    ] = "query",
     threads: Annotated[int, typer.Option(help="Threads of ONNX Runtime.")] = 1,
-    max_texts: Annotated[int, typer.Option(help="Texts per request at most.")] = 2048,
-    max_waiting: Annotated[int, typer.Option(help="Texts that may wait before requests get 503.")] = 4096,
+    access_log: Annotated[bool, typer.Option(help="A line per request on standard error.")] = True,
+    name: Annotated[
+        str | None, api_option(help="Name of the model in /v1/models and in answers. Default: the leaf's directory.")
+    ] = None,
+    alias: Annotated[
+        list[str] | None,
+        api_option(help="Further name that requests may use. Default: leaf, and OpenAI's embedding models."),
+    ] = None,
+    input_type: Annotated[Literal["query", "document"], api_option(help="Role of texts without input_type.")] = "query",
+    allow_origin: Annotated[
+        list[str] | None, api_option(help="Origin whose browsers may ask, such as http://localhost:5173, or *.")
+    ] = None,
+    vocabulary: Annotated[
+        str, api_option(help="For token ids: download at start, none, or a file cl100k_base.tiktoken.")
+    ] = "download",
+    max_texts: Annotated[int, limit_option(help="Texts per request at most.")] = 2048,
+    max_waiting: Annotated[int, limit_option(help="Texts that may wait before requests get 503.")] = 4096,
+    max_waiting_tokens: Annotated[int, limit_option(help="Tokens that may wait before requests get 503.")] = 131_072,
+    timeout: Annotated[float, limit_option(help="Seconds that a client may make no progress.")] = 20.0,
 ) -> None:
-    """Serve POST /v1/embeddings as OpenAI does, GET /health and GET /metrics.
+    """Serve POST /v1/embeddings and GET /v1/models as OpenAI does, GET /health, /livez, /readyz and /metrics.
 
     The environment's LEAF_EMBED_API_KEY, if set, is asked of clients.
     """
-    uvicorn = require("uvicorn", "serve", "leaf-embed serve")
+    require("uvicorn", "serve", "leaf-embed serve")
     import leaf_embed
     from leaf_embed.serve import ServeConfig, create_app
+    from leaf_embed.serve.config import COMMON_NAMES
+    from leaf_embed.serve.connections import make_server
 
     config = ServeConfig(
         api_key=os.environ.get("LEAF_EMBED_API_KEY") or None,
+        name=name or Path(leaf).resolve().name or "leaf",
+        aliases=tuple(alias) if alias else COMMON_NAMES,
         input_type=input_type,
+        allow_origins=tuple(allow_origin or ()),
+        vocabulary=vocabulary,
         max_texts=max_texts,
         max_waiting=max_waiting,
+        max_waiting_tokens=max_waiting_tokens,
+        timeout=timeout,
     )
+    _log_to_standard_error(access_log)
+    sys.setswitchinterval(SWITCH)
     encoder = leaf_embed.load(leaf, document=document, threads=threads, loading=chosen_loading())
-    errors.print(f"serving {encoder.space.describe()} on http://{host}:{port}/v1", highlight=False, markup=False)
-    uvicorn.run(create_app(encoder, config), host=host, port=port, log_level="warning", timeout_graceful_shutdown=30)
+    server = make_server(create_app(encoder, config), config)
+    with _listen(host, port) as listening:
+        address = f"[{host}]" if ":" in host else host
+        at = f"http://{address}:{listening.getsockname()[1]}/v1"
+        errors.print(f"serving the leaf {config.name} on {at}", highlight=False, markup=False, soft_wrap=True)
+        server.run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections: what is announced is already bound."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"cannot listen on {host} port {port} ({error}); name another with --port or --host, or --port 0 for a "
+            "free one"
+        ) from error
+
+
+def _log_to_standard_error(access_log: bool) -> None:
+    """Lines of the package and of uvicorn, with the time; nothing in them is a text or a key."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    for name, level in (("leaf_embed", logging.INFO), ("uvicorn", logging.ERROR)):
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(level)
+    logging.getLogger("leaf_embed.serve.access").disabled = not access_log
