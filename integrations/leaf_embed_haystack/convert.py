@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
 from haystack import Document
@@ -49,17 +48,7 @@ def leaf_document(document: Any) -> StoredDocument:
             f"document {document.id!r:.80} has no text, or a blob or a sparse embedding; a collection stores "
             "content, meta and embedding"
         )
-    payload = _without_dates(document.meta)
-    return LeafDocument(document.id, document.content, payload=payload).with_vector(document.embedding)
-
-
-def _without_dates(value: Any) -> Any:
-    """Returns a value with dates as ISO texts, which JSON can hold and filters can compare."""
-    if isinstance(value, dict):
-        return {key: _without_dates(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_dates(item) for item in value]
-    return value.isoformat() if isinstance(value, date) else value
+    return LeafDocument(document.id, document.content, payload=document.meta).with_vector(document.embedding)
 
 
 def document_of(found: Hit | StoredDocument) -> Document:

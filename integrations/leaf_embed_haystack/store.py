@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from typing import Any
+import threading
+from typing import TYPE_CHECKING, Any
 
 from haystack import Document, default_from_dict, default_to_dict
 from haystack.document_stores.errors import DuplicateDocumentError
@@ -14,6 +16,9 @@ from leaf_embed.encoders import DocumentSource, LeafSource, open_leaf
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant import CollectionSpec, LeafCollection, StoredDocument, connect, open_or_create
 from leaf_embed_haystack.convert import document_of, leaf_document, plain, where_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["LeafQdrantDocumentStore"]
 
@@ -53,20 +58,36 @@ class LeafQdrantDocumentStore:
         self.api_key = api_key or Secret.from_env_var("QDRANT_API_KEY", strict=False)
         self._collection: LeafCollection | None = None
         self._proven = False
+        self._opening = threading.Lock()
 
     @property
     def collection(self) -> LeafCollection:
         """The collection, opened or created if it was not before."""
-        if self._collection is None:
-            if (self.path is None) == (self.url is None):
-                raise InputError("give either path (a directory, for the embedded engine) or url (a Qdrant server)")
-            encoder = open_leaf(self.leaf, document=self.document)
-            key = None if self.url in (None, ":memory:") else self.api_key.resolve_value()
-            client = None if self.url is None else connect(self.url, key)
-            self._collection = open_or_create(
-                self.collection_name, encoder, path=self.path, client=client, spec=self.spec
-            )
-        return self._collection
+        with self._opening:
+            if self._collection is None:
+                self._collection = self._open()
+            return self._collection
+
+    def _open(self) -> LeafCollection:
+        if (self.path is None) == (self.url is None):
+            raise InputError("give either path (a directory, for the embedded engine) or url (a Qdrant server)")
+        encoder = open_leaf(self.leaf, document=self.document)
+        key = None if self.url in (None, ":memory:") else self.api_key.resolve_value()
+        client = None if self.url is None else connect(self.url, key)
+        return open_or_create(self.collection_name, encoder, path=self.path, client=client, spec=self.spec)
+
+    def close(self) -> None:
+        """Closes the collection, if it is open; the next use opens it again."""
+        with self._opening:
+            if self._collection is not None:
+                self._collection.close()
+                self._collection = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the form for a pipeline file."""
@@ -102,7 +123,8 @@ class LeafQdrantDocumentStore:
 
         Args:
             documents: Documents with content; vectors and ``meta`` are optional.
-            policy: ``NONE`` is ``OVERWRITE``, where an unchanged document is not embedded again.
+            policy: What happens to an id that exists, in the collection or earlier in the list. ``NONE`` is
+                ``OVERWRITE``, where the last one stays and an unchanged document is not embedded again.
 
         Raises:
             DuplicateDocumentError: An id exists, and the policy is ``FAIL``.
@@ -111,16 +133,27 @@ class LeafQdrantDocumentStore:
         """
         if not isinstance(documents, list):
             raise InputError(f"expected a list of Haystack Documents; got {type(documents).__name__}")
-        rows = [leaf_document(document) for document in documents]
+        rows = self._settled([leaf_document(document) for document in documents], policy)
         there = {found.id: found for found in self.collection.get([row.id for row in rows])}
-        if there and policy == DuplicatePolicy.FAIL:
-            raise DuplicateDocumentError(f"documents with these ids exist: {sorted(map(str, there))[:5]}")
         if policy == DuplicatePolicy.SKIP:
             rows = [row for row in rows if row.id not in there]
+        elif there and policy == DuplicatePolicy.FAIL:
+            raise DuplicateDocumentError(f"documents with these ids exist: {sorted(map(str, there))[:5]}")
         self._write_given([row for row in rows if row.vector is not None], there)
         if bare := [row for row in rows if row.vector is None]:
             self.collection.index(bare)
         return len(rows)
+
+    @staticmethod
+    def _settled(rows: list[StoredDocument], policy: DuplicatePolicy) -> list[StoredDocument]:
+        """One row of each id, as if the rows were written one after another: the first with SKIP, else the last."""
+        by_id: dict[str | int, StoredDocument] = {}
+        for row in rows:
+            if row.id in by_id and policy == DuplicatePolicy.FAIL:
+                raise DuplicateDocumentError(f"the documents hold the id {row.id!r:.80} twice; none was written")
+            if row.id not in by_id or policy != DuplicatePolicy.SKIP:
+                by_id[row.id] = row
+        return list(by_id.values())
 
     def _write_given(self, rows: list[StoredDocument], there: dict[str | int, StoredDocument]) -> None:
         if not rows:
@@ -135,3 +168,21 @@ class LeafQdrantDocumentStore:
     def delete_documents(self, document_ids: list[str]) -> None:
         """Deletes documents; one that does not exist is no error."""
         self.collection.delete(document_ids)
+
+    async def count_documents_async(self) -> int:
+        """:meth:`count_documents` in a thread, so that the event loop is not blocked."""
+        return await asyncio.to_thread(self.count_documents)
+
+    async def filter_documents_async(self, filters: dict[str, Any] | None = None) -> list[Document]:
+        """:meth:`filter_documents` in a thread."""
+        return await asyncio.to_thread(self.filter_documents, filters)
+
+    async def write_documents_async(
+        self, documents: list[Document], policy: DuplicatePolicy = DuplicatePolicy.NONE
+    ) -> int:
+        """:meth:`write_documents` in a thread."""
+        return await asyncio.to_thread(self.write_documents, documents, policy)
+
+    async def delete_documents_async(self, document_ids: list[str]) -> None:
+        """:meth:`delete_documents` in a thread."""
+        await asyncio.to_thread(self.delete_documents, document_ids)

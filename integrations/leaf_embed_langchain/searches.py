@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from langchain_core.documents import Document
-from langchain_core.vectorstores import VectorStore
+from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant import EitherCollection
@@ -23,6 +23,20 @@ class Searches(VectorStore):
 
     _either: EitherCollection
     _relevance_score_fn: Callable[[float], float] | None
+
+    def as_retriever(self, **kwargs: Any) -> VectorStoreRetriever:
+        """Returns a retriever; a search's options, ``filter`` included, go into ``search_kwargs``.
+
+        Raises:
+            InputError: An option that no retriever has, which LangChain itself would leave out in silence.
+        """
+        unknown = sorted(set(kwargs) - set(VectorStoreRetriever.model_fields))
+        if unknown:
+            raise InputError(
+                f"as_retriever has no option {', '.join(map(repr, unknown))}; the options of a search go into "
+                "search_kwargs, such as search_kwargs={'k': 4, 'filter': {'lang': 'en'}}"
+            )
+        return super().as_retriever(**kwargs)
 
     def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
         """Returns the ``k`` documents nearest to a query."""

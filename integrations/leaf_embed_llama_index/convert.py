@@ -101,7 +101,7 @@ def search_call(query: VectorStoreQuery, **options: Any) -> tuple[str, Any, dict
     if query.mode == VectorStoreQueryMode.DEFAULT:
         return "search", asked, options
     if query.mode == VectorStoreQueryMode.MMR:
-        nearness = options.pop("mmr_threshold", None) or query.mmr_threshold
+        nearness = options.pop("mmr_threshold", query.mmr_threshold)
         options["diversity"] = 1 - (0.5 if nearness is None else nearness)
         options["fetch"] = max(options["limit"], options.pop("mmr_prefetch_k", 4 * options["limit"]))
         return "search_mmr", asked, options

@@ -165,14 +165,14 @@ class LeafCollection(CollectionIdentity):
         Args:
             docs: Documents, or mappings with ``_id``, ``text`` and optionally ``title`` and ``payload``; other keys
                 join the payload. A generator is read one batch at a time.
-            batch_size: Documents in memory at a time. An id may occur once per batch; in a later batch it replaces.
+            batch_size: Documents in memory at a time. Of several documents with one id the last one stays.
             progress: Called after each batch with the stage ``"index"``.
             optimize: Where the embedded engine builds graphs and quantized vectors at the end: ``"here"`` (blocks all
                 threads of this process, for minutes with 100,000 documents), ``"child"`` (a child process, which
                 blocks those that use the collection) or ``"later"`` (:meth:`optimize`). A server does it by itself.
 
         Raises:
-            InputError: No document at all, one that cannot be used, or two with one id in a batch.
+            InputError: No document at all, or one that cannot be used.
             VectorError: The document encoder returned vectors of a wrong size, or with NaN.
             SpaceMismatchError: The document encoder does not write into the collection's space.
         """

@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -82,22 +81,23 @@ class IndexRun:
         self._counts: Counter[str] = Counter()
 
     def batches(self) -> Iterator[dict[PointId, Document]]:
-        """Yields checked documents with different ids, by point id."""
-        stream = iter(self._docs)
-        start = 0
-        while raw := list(islice(stream, self._batch_size)):
-            batch = [as_document(value, number) for number, value in enumerate(raw, start)]
-            points = [self._metadata.point_id(document.id) for document in batch]
-            by_point = dict(zip(points, batch, strict=True))
-            if len(by_point) < len(batch):
-                times = Counter(points)
-                twice = sorted({repr(d.id) for point, d in zip(points, batch, strict=True) if times[point] > 1})
-                raise InputError(
-                    f"documents {start} to {start + len(batch) - 1} hold {len(twice)} ids more than once, such as "
-                    f"{twice[0]}; give each document an id of its own. This batch was not written."
-                )
-            yield by_point
-            start += len(batch)
+        """Yields checked documents with different ids, by point id.
+
+        An id that comes again begins a new batch, so that the last document of an id stays wherever batches end.
+        """
+        batch: dict[PointId, Document] = {}
+        for number, value in enumerate(self._docs):
+            document = as_document(value, number)
+            point = self._metadata.point_id(document.id)
+            if point in batch:
+                yield batch
+                batch = {}
+            batch[point] = document
+            if len(batch) == self._batch_size:
+                yield batch
+                batch = {}
+        if batch:
+            yield batch
 
     def changes(self, batch: Mapping[PointId, Document], stored: Mapping[PointId, Mapping[str, Any]]) -> Changes:
         """Compares the content of a batch with the stored payloads."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, timezone
 from pathlib import Path
@@ -16,6 +17,7 @@ pytest.importorskip("haystack", reason="pip install haystack-ai")
 
 from haystack import Document, Pipeline
 from haystack.components.writers import DocumentWriter
+from haystack.document_stores.errors import DuplicateDocumentError
 from haystack.document_stores.types import DuplicatePolicy
 from haystack.errors import FilterError
 from haystack.testing.document_store import (
@@ -277,3 +279,58 @@ def test_a_missing_extra_names_the_command() -> None:
     code = "import sys; sys.modules['haystack'] = None\nimport leaf_embed_haystack"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install 'leaf-embed[haystack]'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept", "written"),
+    [
+        (DuplicatePolicy.SKIP, "first", 257),
+        (DuplicatePolicy.OVERWRITE, "last", 257),
+        (DuplicatePolicy.NONE, "last", 257),
+    ],
+)
+def test_the_policy_settles_ids_that_come_twice_wherever_they_stand(
+    document_store: LeafQdrantDocumentStore, policy: DuplicatePolicy, kept: str, written: int
+) -> None:
+    near = [Document(id="a", content="first"), Document(id="a", content="last")]
+    far = [near[0], *(Document(id=f"line {n}", content=f"line {n}") for n in range(256)), near[1]]
+    assert document_store.write_documents(near, policy) == 1
+    assert [d.content for d in document_store.filter_documents()] == [kept]
+    document_store.delete_documents(["a"])
+    assert document_store.write_documents(far, policy) == written == document_store.count_documents()
+    assert document_store.filter_documents({"field": "id", "operator": "==", "value": "a"})[0].content == kept
+
+
+def test_fail_writes_nothing_if_an_id_comes_twice(document_store: LeafQdrantDocumentStore) -> None:
+    with pytest.raises(DuplicateDocumentError, match="hold the id 'a' twice"):
+        document_store.write_documents([Document(id="a", content="x")] * 2, DuplicatePolicy.FAIL)
+    assert document_store.count_documents() == 0
+
+
+def test_the_store_awaited(document_store: LeafQdrantDocumentStore) -> None:
+    async def use() -> tuple[int, list[Document]]:
+        await document_store.write_documents_async(DOCUMENTS)
+        await document_store.delete_documents_async(["w"])
+        found = await document_store.filter_documents_async({"field": "meta.kind", "operator": "==", "value": "vowel"})
+        return await document_store.count_documents_async(), found
+
+    count, found = asyncio.run(use())
+    assert (count, ids(found)) == (3, ["x"])
+
+
+def test_a_first_use_from_many_threads_opens_one_collection(document_store: LeafQdrantDocumentStore) -> None:
+    def write(n: int) -> int:
+        return document_store.write_documents([Document(id=str(n), content=f"text {n}")])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(write, range(40))) == 40 == document_store.count_documents()
+
+
+def test_a_closed_store_opens_again(tmp_path: Path) -> None:
+    with LeafQdrantDocumentStore("docs", both(), path=tmp_path) as store:
+        store.write_documents(DOCUMENTS)
+    other = LeafQdrantDocumentStore("docs", both(), path=tmp_path)
+    assert other.count_documents() == 4
+    other.close()
+    assert store.count_documents() == 4
+    store.close()

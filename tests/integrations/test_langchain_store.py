@@ -265,3 +265,10 @@ class TestTheStockStore:
             store.add_texts(["bbbb"], ids=["any text"])
         other = LeafEmbeddings(FunctionEncoder(EmbeddingSpace("other", 6), document=LetterEncoder().encode_document))
         assert stock(client, "stock", other) is not None  # ours refuses it
+
+
+@pytest.mark.parametrize("misplaced", [{"filter": {"n": 0}}, {"k": 2}, {"where": {"n": 0}}, {"search_kwarg": {}}])
+def test_a_misplaced_option_of_a_retriever_is_refused(store: LeafQdrantVectorStore, misplaced: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"no option '{next(iter(misplaced))}'; .* go into search_kwargs"):
+        store.as_retriever(search_kwargs={"k": 5}, **misplaced)
+    assert store.as_retriever(search_kwargs={"k": 5}, tags=["t"], metadata={"a": 1}, name="n").name == "n"

@@ -136,7 +136,7 @@ def test_the_index_asks_the_leaf_alone(store: LeafQdrantVectorStore) -> None:
     assert found[0].score == pytest.approx(LetterEncoder().encode_query("aaa") @ LetterEncoder().encode_query("aaaa"))
     assert ids(asyncio.run(index.as_retriever(similarity_top_k=2).aretrieve("aaa"))) == ["w", "x"]
     mmr = index.as_retriever(
-        vector_store_query_mode="mmr", similarity_top_k=2, vector_store_kwargs={"mmr_threshold": 0.01}
+        vector_store_query_mode="mmr", similarity_top_k=2, vector_store_kwargs={"mmr_threshold": 0.0}
     )
     assert ids(mmr.retrieve("aaa"))[1] in ("y", "z")
     exact = index.as_retriever(similarity_top_k=1, vector_store_kwargs={"exact": True, "candidates": 9})

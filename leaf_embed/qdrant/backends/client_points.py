@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from leaf_embed.errors import InputError
 from leaf_embed.qdrant.backends.base import NewPoint, Page, PointId, Record, ScoredPoint, Selection
 from leaf_embed.qdrant.backends.client_calls import AGAIN, Call, client_models
 from leaf_embed.qdrant.query.plan import SearchPlan, vector_selector
+from leaf_embed.qdrant.schema.documents import ID
 
 __all__ = ["PointCalls"]
 
 T = TypeVar("T")
 
-FLOATS_PER_REQUEST = 250_000  # about 3 MB of JSON; a server refuses bodies above 32 MB
-PAYLOADS_PER_REQUEST = 256
+BODY = 8 * 2**20  # bytes of a request, about; a server refuses bodies above 32 MiB by default
+LARGEST = 30 * 2**20  # bytes of one document that a server still takes
+BYTES_PER_NUMBER = 24  # of a float32 in JSON with its comma, at most
+OVERHEAD = 128  # bytes of a point's id and of the names of its fields
+ROWS_PER_REQUEST = 256
 IDS_PER_REQUEST = 1000
 # Names of a request's fields among the arguments of query_points.
 SINGLE = {"filter": "query_filter", "params": "search_params", "with_vector": "with_vectors"}
@@ -30,7 +36,7 @@ class PointCalls:
     def upsert(self, points: Sequence[NewPoint]) -> Iterator[Call[None]]:
         struct, sparse = self._models.PointStruct, self._models.SparseVector
         rows = [struct(id=p.id, vector=p.named(sparse), payload=p.payload) for p in points]
-        for part in _parts(rows, _rows(point.vectors for point in points)):
+        for part in bounded(rows, [_point_bytes(point) for point in points]):
             yield self._write("upsert", f"writing {len(rows)} points", points=part)
 
     def overwrite_payloads(self, payloads: Mapping[PointId, dict[str, Any]]) -> Iterator[Call[None]]:
@@ -39,12 +45,12 @@ class PointCalls:
             operation(overwrite_payload=set_payload(payload=payload, points=[point]))
             for point, payload in payloads.items()
         ]
-        for part in _parts(operations, PAYLOADS_PER_REQUEST):
+        for part in bounded(operations, [_payload_bytes(p, payload) for p, payload in payloads.items()]):
             yield self._write("batch_update_points", f"writing {len(operations)} payloads", update_operations=part)
 
     def update_vectors(self, rows: Mapping[PointId, Mapping[str, list[float]]]) -> Iterator[Call[None]]:
         points = [self._models.PointVectors(id=point, vector=dict(named)) for point, named in rows.items()]
-        for part in _parts(points, _rows(rows.values())):
+        for part in bounded(points, [_vector_bytes(named) for named in rows.values()]):
             yield self._write("update_vectors", f"writing {len(points)} vectors", points=part)
 
     def delete(self, ids: Sequence[PointId]) -> Iterator[Call[None]]:
@@ -120,11 +126,41 @@ class PointCalls:
         ]
 
 
-def _rows(vectors: Iterable[Mapping[str, Any]]) -> int:
-    """Returns how many of these points fit into one request."""
-    first = next(iter(vectors), {})
-    floats = sum(len(vector) for vector in first.values() if isinstance(vector, list))
-    return max(1, FLOATS_PER_REQUEST // max(1, floats))
+def bounded(rows: list[T], sizes: Sequence[int]) -> Iterator[list[T]]:
+    """Yields rows in parts of at most :data:`BODY` bytes and :data:`ROWS_PER_REQUEST` rows, a larger row alone."""
+    start = total = 0
+    for place, size in enumerate(sizes):
+        if place > start and (total + size > BODY or place - start == ROWS_PER_REQUEST):
+            yield rows[start:place]
+            start, total = place, 0
+        total += size
+    if rows:
+        yield rows[start:]
+
+
+def _point_bytes(point: NewPoint) -> int:
+    """Bytes of a point in a request, at most."""
+    return _payload_bytes(point.id, point.payload) + _vector_bytes(point.vectors)
+
+
+def _vector_bytes(vectors: Mapping[str, Any]) -> int:
+    entries = sum(len(v) if isinstance(v, list) else 2 * len(v.indices) for v in vectors.values())
+    return OVERHEAD + BYTES_PER_NUMBER * entries
+
+
+def _payload_bytes(point: PointId, payload: Mapping[str, Any]) -> int:
+    """Bytes of a payload in a request.
+
+    Raises:
+        InputError: A server would refuse it even alone.
+    """
+    size = len(json.dumps(payload, ensure_ascii=False).encode())
+    if size > LARGEST:
+        raise InputError(
+            f"document {payload.get(ID, point)!r:.80} takes {size / 2**20:.1f} MiB with its text and payload; a Qdrant "
+            f"server takes {LARGEST // 2**20} MiB in a request. It was not written; divide it into several."
+        )
+    return OVERHEAD + size
 
 
 def _parts(rows: list[Any], size: int) -> Iterator[list[Any]]:

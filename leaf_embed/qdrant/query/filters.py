@@ -1,6 +1,6 @@
 """Filters over the payload: a small language for ``where``, parsed into Qdrant's REST form.
 
-    {"lang": "en"}                                  equal
+    {"lang": "en"}                                  equal; a number finds its whole and its decimal form, 5 and 5.0
     {"lang": ["en", "de"]}                          equal to any of them
     {"year": {"gte": 1990, "lt": 2000}}             in a range: gt, gte, lt, lte
     {"when": {"gte": "2024-01-31T12:00:00Z"}}       later: an ISO date in a text, or Python's date or datetime
@@ -10,18 +10,24 @@
     {"$or": [{"lang": "en"}, {"year": {"gt": 5}}]}  any of these filters; also "$and", and "$not" with one filter
     {"$id": ["a", 7]}                               the document's own id; also "$text" and "$title"
 
-Several entries of one mapping must all hold. A dot leads into a nested object: ``{"author.name": "Ada"}``. The names
+Several entries of one mapping must all hold. A dot leads into a nested object: ``{"author.name": "Ada"}``; a name that
+has a dot itself stands between quotation marks: ``{'"file.name"': "a.txt"}``. The names
 with a dollar belong to documents that leaf-embed wrote. A date without a time zone is UTC.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
+from enum import Enum
+from sys import float_info
 from typing import Any, TypeAlias
 
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant.schema.documents import ID, PAYLOAD, TEXT, TITLE
+from leaf_embed.qdrant.schema.payload import plain_value
+from leaf_embed.texts import clean
 
 __all__ = ["Filter", "FilterJson", "comparison", "parse_filter"]
 
@@ -31,6 +37,9 @@ FilterJson: TypeAlias = "dict[str, Any]"
 
 BOUNDS = ("gt", "gte", "lt", "lte")
 SIGNS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+SEGMENTS = re.compile(r'"[^"]*"|[^.]+|(?<=\.)(?=\.|$)|^(?=\.)')  # a dot between quotation marks is part of the name
+PLAIN = re.compile(r"[A-Za-z0-9_-]+(\[\d*\])*")
+EXACT = 2**53  # whole numbers up to this one are exact as floats, which is what a range compares
 OWN = {"$id": ID, "$text": TEXT, "$title": TITLE}
 
 
@@ -61,8 +70,7 @@ def comparison(key: str, operator: str, value: Any) -> Filter:
     Raises:
         InputError: A sign that is not one of ``==  !=  >  >=  <  <=  in  not in``.
     """
-    single = isinstance(value, float | date)
-    equal = {key: {"gte": value, "lte": value} if single else value}
+    equal = {key: value}
     if operator in ("==", "in"):
         return equal
     if operator in ("!=", "not in", "nin"):
@@ -95,13 +103,22 @@ def _path(key: Any, prefix: str) -> str:
     if not isinstance(key, str) or not key:
         raise InputError(f"filter {key!r}: it cannot be used; a field of the payload is named by a text")
     if not key.startswith("$"):
-        return f"{prefix}{key}"
+        return prefix + ".".join(_segment(key, part) for part in SEGMENTS.findall(clean(key)))
     if key not in OWN or prefix != f"{PAYLOAD}.":
         raise InputError(
             f"filter {key!r}: no field begins with a dollar; expected '$and', '$or' or '$not', or in a collection that "
             f"leaf-embed made one of {', '.join(map(repr, OWN))}"
         )
     return OWN[key]
+
+
+def _segment(key: str, name: str) -> str:
+    """Returns one name of a path as Qdrant reads it: quoted, unless it is plain."""
+    quoted = len(name) > 1 and name[0] == name[-1] == '"'
+    bare = name[1:-1] if quoted else name
+    if '"' in bare or not bare:
+        raise InputError(f"filter {key!r}: a field's name cannot be empty or hold a quotation mark")
+    return name if quoted or PLAIN.fullmatch(name) else f'"{name}"'
 
 
 def _field(key: str, path: str, value: Any) -> FilterJson:
@@ -115,20 +132,48 @@ def _field(key: str, path: str, value: Any) -> FilterJson:
 
 
 def _equal(key: str, path: str, value: Any) -> FilterJson:
-    values = list(value) if isinstance(value, list | tuple) else [value]
+    values = [_plain(key, v) for v in (value if isinstance(value, list | tuple | set | frozenset) else [value])]
+    if huge := [v for v in values if isinstance(v, int) and not -(2**63) <= v < 2**64]:
+        raise InputError(f"filter {key!r}: {huge[0]!s:.40}... has more than 64 bits, as no stored number has")
     kinds = {type(v) for v in values}
-    if key == "$id" and kinds == {str, int}:
-        parts = [_match(path, [v for v in values if type(v) is kind]) for kind in (str, int)]
-        return {"should": parts}
-    if len(kinds) != 1 or not kinds <= {str, int, bool}:
+    if key == "$id" and kinds and kinds <= {str, int}:
+        parts = [_match(path, [v for v in values if type(v) is kind]) for kind in (str, int) if kind in kinds]
+        return {"should": parts} if len(parts) > 1 else parts[0]
+    if kinds and (kinds <= {int, float} or all(isinstance(v, date) for v in values)):
+        parts = [_same(key, path, v) for v in values]
+        return {"should": parts} if len(parts) > 1 else parts[0]
+    if len(kinds) != 1 or not kinds <= {str, bool}:
         raise InputError(
-            f"filter {key!r}: {value!r} cannot be used; expected a field of the payload and a text, a whole number, "
-            "true or false, a list of texts or of whole numbers, a range such as {'gte': 1}, None, {'contains': ...}, "
-            "or {'not': ...}"
+            f"filter {key!r}: {value!r} cannot be used; expected a field of the payload and a text, a number, a date, "
+            "true or false, a list of texts, of numbers or of dates, a range such as {'gte': 1}, None, "
+            "{'contains': ...}, or {'not': ...}"
         )
     if kinds == {bool} and len(values) > 1:
         raise InputError(f"filter {key!r}: a list of true and false filters nothing; leave it out")
     return _match(path, values)
+
+
+def _plain(key: str, value: Any) -> Any:
+    """Returns a value as it is stored, but for a date, which is compared as one."""
+    if isinstance(value, Enum):
+        return _plain(key, value.value)
+    if isinstance(value, str):
+        return clean(value)
+    if type(value) in (int, float, bool) or isinstance(value, date):
+        return value
+    if isinstance(value, float):  # NumPy's float64
+        return float(value)
+    try:
+        return plain_value(value)
+    except TypeError:
+        return value
+
+
+def _same(key: str, path: str, value: float | date) -> FilterJson:
+    """Equality of numbers whatever their JSON form: 5 finds a stored 5.0, as a match by value does not."""
+    if isinstance(value, int) and abs(value) > EXACT:
+        return _match(path, [value])
+    return _range(key, path, {"gte": value, "lte": value})
 
 
 def _match(path: str, values: list[Any]) -> FilterJson:
@@ -136,9 +181,10 @@ def _match(path: str, values: list[Any]) -> FilterJson:
 
 
 def _range(key: str, path: str, bounds: Mapping[Any, Any]) -> FilterJson:
+    bounds = {name: _plain(key, value) for name, value in bounds.items()}
     values = list(bounds.values())
     if bounds and set(bounds) <= set(BOUNDS):
-        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        if all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) <= float_info.max for v in values):
             return {"key": path, "range": {name: float(value) for name, value in bounds.items()}}
         if all(isinstance(v, str | date) for v in values):
             return {"key": path, "range": {name: _date(key, value) for name, value in bounds.items()}}

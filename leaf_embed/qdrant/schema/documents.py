@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leaf_embed.errors import InputError
+from leaf_embed.qdrant.schema.payload import plain_json, plain_payload
 from leaf_embed.texts import clean
 from leaf_embed.vectors import FloatArray
 
@@ -42,8 +43,8 @@ class Document:
         id: Any text or whole number; ``1`` and ``"1"`` are different ids. Hits have the same id.
         text: Text to embed, after the title.
         title: ``""`` for none.
-        payload: Any JSON value; stored, returned with the hits and open to filters. A copy is made, as JSON would read
-            it (a tuple becomes a list).
+        payload: Any JSON values, and those that :mod:`leaf_embed.qdrant.schema.payload` turns into JSON, such as dates;
+            stored, returned with the hits and open to filters. A copy is made, as JSON would read it.
 
     Raises:
         InputError: A field cannot be used.
@@ -64,10 +65,10 @@ class Document:
             )
         if not isinstance(self.payload, Mapping):
             raise InputError(f"document {self.id!r:.80}: payload must be a mapping; got {type(self.payload).__name__}")
-        object.__setattr__(self, "id", _plain_json(self.id, f"document {self.id!r:.80}: its id"))
+        object.__setattr__(self, "id", plain_json(self.id, f"document {self.id!r:.80}: its id"))
         object.__setattr__(self, "text", clean(self.text))
         object.__setattr__(self, "title", clean(self.title))
-        object.__setattr__(self, "payload", _plain_json(dict(self.payload), f"document {self.id!r:.80}: its payload"))
+        object.__setattr__(self, "payload", plain_payload(self.payload, f"document {self.id!r:.80}"))
 
     @property
     def embedded_text(self) -> str:
@@ -208,25 +209,3 @@ def _fields(point: str | int, stored: Mapping[str, Any], text_key: str | None) -
         payload = stored.get(PAYLOAD) or {}
         return {"id": stored[ID], "text": stored.get(TEXT, ""), "title": stored.get(TITLE, ""), "payload": payload}
     return {"id": point, "text": str(stored.get(text_key or TEXT, "")), "title": "", "payload": stored}
-
-
-def _plain_json(value: Any, source: str) -> Any:
-    """Returns a copy of plain JSON values that every backend stores exactly.
-
-    Raises:
-        InputError: Not JSON, NaN or infinity, an integer beyond 64 bits (the engine would store a rounded float), or
-            half a surrogate pair (the engine refuses it after taking part of the batch).
-    """
-    try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-        text.encode()
-        return json.loads(text, parse_int=_int64)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"{source} cannot be stored as JSON: {error}") from error
-
-
-def _int64(digits: str) -> int:
-    number = int(digits)
-    if not -(2**63) <= number < 2**63:
-        raise ValueError(f"the integer {digits} has more than 64 bits")
-    return number

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from qdrant_client import AsyncQdrantClient, models
 
-from leaf_embed.errors import CollectionError
+from leaf_embed.errors import CollectionError, InputError
 from leaf_embed.qdrant import CollectionPairs, CollectionSpec, Document, LeafCollection, Retry
 from leaf_embed.qdrant.backends.base import NewPoint
 from leaf_embed.qdrant.backends.client import ClientPoints
 from leaf_embed.qdrant.backends.client_calls import AsyncSender, Sender
-from leaf_embed.qdrant.backends.client_points import PointCalls
+from leaf_embed.qdrant.backends.client_points import BODY, LARGEST, PointCalls
 from leaf_embed.qdrant.query.plan import Search, plan_search
 from tests.qdrant.query.test_plan import SHAPES, VECTOR
 from tests.qdrant.stub import Fault, Stub
@@ -63,23 +63,39 @@ def test_dates_numbers_and_truth_values_stay_what_they_are(refusing: Stub) -> No
         {"key": "payload.day", "range": {"gte": "2024-01-31T00:00:00"}},
         {"key": "payload.n", "range": {"lt": 3.0}},
         {"key": "payload.on", "match": {"value": True}},
-        {"key": "payload.one", "match": {"value": 1}},
+        {"key": "payload.one", "range": {"gte": 1.0, "lte": 1.0}},
         {"key": "payload.note", "match": {"text": "1"}},
     ]
 
 
-def test_requests_are_bounded() -> None:
+def sent_bytes(call: Any) -> int:
+    return sum(len(point.model_dump_json().encode()) for point in call.kwargs["points"])
+
+
+def test_requests_are_bounded_by_bytes() -> None:
     calls = PointCalls("docs", "full")
-    vectors = {"full": [0.5] * 3000, "mrl_1000": [0.5] * 1000}
-    upserts = list(calls.upsert([NewPoint(i, vectors, {}) for i in range(100)]))
-    assert [len(call.kwargs["points"]) for call in upserts] == [62, 38]  # 250,000 floats each at most
+    vectors = {"full": np.random.default_rng(0).random(3000, np.float32).tolist(), "mrl_1000": [0.5] * 1000}
+    upserts = list(calls.upsert([NewPoint(i, vectors, {}) for i in range(200)]))
+    assert sum(len(call.kwargs["points"]) for call in upserts) == 200
+    assert len(upserts) > 1
+    assert max(map(sent_bytes, upserts)) <= BODY
+    long = {"id": "d", "text": "é" * 150_000}
+    texts = list(calls.upsert([NewPoint(i, {"full": [0.5]}, long) for i in range(150)]))
+    assert 150 * 300_000 / BODY <= len(texts) <= 8
+    assert max(map(sent_bytes, texts)) <= BODY
     updates = list(calls.update_vectors({i: {"mrl_1000": [0.5] * 1000} for i in range(300)}))
-    assert [len(call.kwargs["points"]) for call in updates] == [250, 50]
-    assert [len(c.kwargs["update_operations"]) for c in calls.overwrite_payloads({i: {} for i in range(300)})] == [
-        256,
-        44,
-    ]
+    assert [len(call.kwargs["points"]) for call in updates] == [256, 44]
+    payloads = list(calls.overwrite_payloads({i: {"text": "x" * 1_000_000} for i in range(20)}))
+    assert [len(call.kwargs["update_operations"]) for call in payloads] == [8, 8, 4]
     assert list(calls.upsert([])) == []
+
+
+def test_a_document_that_no_server_takes_is_named_before_anything_is_sent() -> None:
+    calls = PointCalls("docs", "full")
+    small, large = {"id": "small", "text": "x"}, {"id": "large", "text": "x" * (LARGEST + 1)}
+    upserts = calls.upsert([NewPoint(1, {"full": [0.5]}, small), NewPoint(2, {"full": [0.5]}, large)])
+    with pytest.raises(InputError, match=r"document 'large' takes 30\.0 MiB .* divide it"):
+        next(upserts)
 
 
 def foreign(stub: Stub, rows: np.ndarray[Any, Any]) -> None:

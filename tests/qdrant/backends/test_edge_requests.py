@@ -95,8 +95,8 @@ def test_every_operator_in_the_engines_classes() -> None:
             condition("e", match=e.MatchText("red")),
             e.Filter(
                 should=[
-                    e.Filter(must=[condition("f", match=e.MatchValue(1))]),
-                    e.Filter(must=[e.Filter(must_not=[condition("f", match=e.MatchValue(2))])]),
+                    e.Filter(must=[condition("f", range=e.RangeFloat(gte=1.0, lte=1.0))]),
+                    e.Filter(must=[e.Filter(must_not=[condition("f", range=e.RangeFloat(gte=2.0, lte=2.0))])]),
                 ]
             ),
             e.Filter(must_not=[e.Filter(must=[condition("g", match=e.MatchValue("x"))])]),

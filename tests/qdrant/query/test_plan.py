@@ -137,7 +137,7 @@ def test_vectors_are_asked_for_by_name() -> None:
 @pytest.mark.parametrize(
     ("where", "clause"),
     [
-        ({"a": 3}, {"key": "payload.a", "match": {"value": 3}}),
+        ({"a": 3}, {"key": "payload.a", "range": {"gte": 3.0, "lte": 3.0}}),
         ({"a": True}, {"key": "payload.a", "match": {"value": True}}),
         ({"a.b": ["x", "y"]}, {"key": "payload.a.b", "match": {"any": ["x", "y"]}}),
         ({"a": ["x"]}, {"key": "payload.a", "match": {"value": "x"}}),
@@ -152,18 +152,18 @@ def test_vectors_are_asked_for_by_name() -> None:
             {"$or": [{"a": 1}, {"a": 2, "b": 3}]},
             {
                 "should": [
-                    {"must": [{"key": "payload.a", "match": {"value": 1}}]},
+                    {"must": [{"key": "payload.a", "range": {"gte": 1.0, "lte": 1.0}}]},
                     {
                         "must": [
-                            {"key": "payload.a", "match": {"value": 2}},
-                            {"key": "payload.b", "match": {"value": 3}},
+                            {"key": "payload.a", "range": {"gte": 2.0, "lte": 2.0}},
+                            {"key": "payload.b", "range": {"gte": 3.0, "lte": 3.0}},
                         ]
                     },
                 ]
             },
         ),
-        ({"$and": [{"a": 1}]}, {"must": [{"must": [{"key": "payload.a", "match": {"value": 1}}]}]}),
-        ({"$not": {"a": 1}}, {"must_not": [{"must": [{"key": "payload.a", "match": {"value": 1}}]}]}),
+        ({"$and": [{"a": 1}]}, {"must": [{"must": [{"key": "payload.a", "range": {"gte": 1.0, "lte": 1.0}}]}]}),
+        ({"$not": {"a": 1}}, {"must_not": [{"must": [{"key": "payload.a", "range": {"gte": 1.0, "lte": 1.0}}]}]}),
         (
             {"$id": ["a", 7]},
             {"should": [{"key": "id", "match": {"value": "a"}}, {"key": "id", "match": {"value": 7}}]},
