@@ -25,6 +25,7 @@ from leaf_embed_langchain.searches import Searches
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, QdrantClient
+    from typing_extensions import Self
 
 __all__ = ["LeafQdrantVectorStore"]
 
@@ -103,8 +104,13 @@ class LeafQdrantVectorStore(Searches):
             options: For the store itself: ``relevance_score_fn``.
         """
         encoder = encoder_of(embedding)
-        store = cls(open_or_create(collection_name, encoder, path=path, client=client, spec=spec), **options)
-        store.add_texts(texts, metadatas, ids=ids)
+        collection = open_or_create(collection_name, encoder, path=path, client=client, spec=spec)
+        try:
+            store = cls(collection, **options)
+            store.add_texts(texts, metadatas, ids=ids)
+        except BaseException:
+            collection.close()  # whoever keeps the error keeps this frame: the directory must not stay in use
+            raise
         return store
 
     @classmethod
@@ -136,6 +142,16 @@ class LeafQdrantVectorStore(Searches):
     def collection(self) -> LeafCollection:
         """The sync collection."""
         return self._either.blocking
+
+    def close(self) -> None:
+        """Closes the sync collection, if there is one; another object that opened the same one is not affected."""
+        self._either.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def add_texts(
         self,

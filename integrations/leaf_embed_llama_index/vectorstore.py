@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.schema import BaseNode
@@ -18,6 +18,9 @@ from llama_index.core.vector_stores.types import (
 from leaf_embed.qdrant import AsyncLeafCollection, EitherCollection, LeafCollection, StoredDocument
 from leaf_embed_llama_index.convert import leaf_document, node_of, result_of, search_call, where_of
 from leaf_embed_llama_index.embedding import LeafEmbedding
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["LeafQdrantVectorStore"]
 
@@ -77,6 +80,16 @@ class LeafQdrantVectorStore(BasePydanticVectorStore):
     def embed_model(self) -> LeafEmbedding:
         """The embedding for the index's nodes."""
         return LeafEmbedding(self._either.described.leaf)
+
+    def close(self) -> None:
+        """Closes the sync collection, if there is one; another object that opened the same one is not affected."""
+        self._either.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Stores nodes with their vectors.

@@ -64,6 +64,11 @@ class EitherCollection:
             raise InputError("this was made from an AsyncLeafCollection alone; await its async methods instead")
         return self._collection
 
+    def close(self) -> None:
+        """Closes the sync collection, if there is one; an async one is closed by awaiting its own ``close``."""
+        if self._collection is not None:
+            self._collection.close()
+
     async def call(self, method: str, *args: Any, **options: Any) -> Any:
         """Awaits a method that both kinds have: ``await either.call("search", "a question", limit=3)``."""
         if self._async_collection is not None:

@@ -22,6 +22,7 @@ from leaf_embed.encoders import FunctionEncoder, one_by_one
 from leaf_embed.errors import CollectionNotFoundError, InputError, SpaceMismatchError
 from leaf_embed.qdrant import AsyncLeafCollection, CollectionSpec, LeafCollection
 from leaf_embed.qdrant import Document as LeafDocument
+from leaf_embed.qdrant.backends.edge_lock import lock_shard
 from leaf_embed_langchain import LeafEmbeddings, LeafQdrantVectorStore
 from tests.integrations.encoders import LetterEncoder, query_only
 
@@ -272,3 +273,20 @@ def test_a_misplaced_option_of_a_retriever_is_refused(store: LeafQdrantVectorSto
     with pytest.raises(InputError, match=f"no option '{next(iter(misplaced))}'; .* go into search_kwargs"):
         store.as_retriever(search_kwargs={"k": 5}, **misplaced)
     assert store.as_retriever(search_kwargs={"k": 5}, tags=["t"], metadata={"a": 1}, name="n").name == "n"
+
+
+def test_a_cell_that_failed_is_run_again_and_again(tmp_path: Path) -> None:
+    both = LeafEmbeddings(LeafEncoder(LetterEncoder(), LetterEncoder()))
+
+    def cell(price: float) -> LeafQdrantVectorStore:
+        return LeafQdrantVectorStore.from_texts(["aaaa"], both, [{"price": price}], ids=["w"], path=tmp_path)
+
+    with pytest.raises(InputError, match="price") as kept:  # a notebook keeps the error, and with it each frame
+        cell(float("nan"))
+    lock_shard(tmp_path / "langchain" / "shard").release()
+    assert kept.value is not None
+    first, second = cell(3.5), cell(3.5)
+    first.close()
+    with second:
+        assert second.similarity_search("aaaa")[0].metadata == {"price": 3.5}
+    lock_shard(tmp_path / "langchain" / "shard").release()

@@ -176,16 +176,6 @@ def test_a_damaged_shard_is_a_clear_error(leaf: Any, tmp_path: Any) -> None:
         LeafCollection.open("docs", leaf, path=tmp_path)
 
 
-def test_a_directory_serves_one_process_at_a_time(leaf: Any, tmp_path: Any) -> None:
-    make(leaf, {"path": tmp_path})
-    with LeafCollection.open("docs", leaf, path=tmp_path) as docs:
-        with pytest.raises(CollectionError, match="is open already, in this process"):
-            LeafCollection.open("docs", leaf, path=tmp_path)
-        assert docs.count() == 2
-    with LeafCollection.open("docs", leaf, path=tmp_path) as docs:
-        assert docs.count() == 2
-
-
 def test_a_failed_creation_leaves_nothing(leaf: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from leaf_embed.qdrant.backends import edge as backend_edge
 

@@ -70,6 +70,14 @@ def ask(
         return error.code, json.loads(error.read() or b"null"), dict(error.headers)
 
 
+def wait_until_ready(address: str) -> None:
+    """Waits until the document encoder is loaded; before, requests for documents get 503."""
+    until = time.monotonic() + 60
+    while ask(f"{address}/readyz")[0] != 200:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def get(address: str) -> str:
     """The text of a page."""
     with urllib.request.urlopen(address, timeout=20) as answer:

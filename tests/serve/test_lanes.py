@@ -21,7 +21,7 @@ from leaf_embed.serve.lanes import Job, Lane, OverloadError, Room, estimate_toke
 from leaf_embed.space import Role
 from leaf_embed.vectors import FloatArray
 from tests.integrations.encoders import LetterEncoder
-from tests.serve.helpers import SlowEncoder, counted, get, post, raw, serving
+from tests.serve.helpers import SlowEncoder, counted, get, post, raw, serving, wait_until_ready
 
 
 def job(texts: int, size: int = 10, role: Role = "document") -> Job:
@@ -220,6 +220,7 @@ def test_cut_texts_are_reported(leaf_path: Path, teacher_path: Path, caplog: pyt
     assert limit is not None
     fits, long = "red " * (limit - 2), "red " * (limit - 1)  # two special tokens are read with it
     with serving(leaf_embed.load(leaf_path, document=str(teacher_path))) as address:
+        wait_until_ready(address)
         for role in ("query", "document"):
             assert "x-cut-texts" not in post(address, {"input": [fits, "red"], "input_type": role})[2]
             status, answer, headers = post(address, {"input": [long, fits, long * 9], "input_type": role})

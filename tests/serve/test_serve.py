@@ -32,7 +32,7 @@ from leaf_embed.serve.batcher import Batcher, OverloadError
 from leaf_embed.space import Role
 from leaf_embed.vectors import truncate
 from tests.integrations.encoders import LetterEncoder
-from tests.serve.helpers import SlowEncoder, get, post, serving
+from tests.serve.helpers import SlowEncoder, get, post, serving, wait_until_ready
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,7 @@ def test_usage_counts_what_the_encoder_reads(leaf_path: Path, teacher_path: Path
     """One letter and one known word are a token each, and the encoder puts two special tokens around."""
     texts = ["red stone", "the river is cold x", ""]
     with serving(leaf_embed.load(leaf_path, document=str(teacher_path))) as address:
+        wait_until_ready(address)
         usage = [post(address, {"input": text})[1]["usage"]["prompt_tokens"] for text in texts]
         assert usage == [4, 7, 2]
         for role in ("query", "document"):

@@ -50,7 +50,7 @@ def in_use(shard: Path, holder: str = UNKNOWN) -> CollectionError:
     """The error that says what has a shard open, and what to do."""
     return CollectionError(
         f"the collection in {shard} is open already, in {holder}. Close it there: the embedded engine lets "
-        "one process, and there one object, use a collection at a time. For several, use a Qdrant server."
+        "one process use a collection at a time. For several, use a Qdrant server."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from leaf_embed.errors import CollectionError
 from leaf_embed.qdrant.backends.base import NewPoint, Page, PointId, Record, ScoredPoint, Selection, mapped_errors
-from leaf_embed.qdrant.backends.edge_lock import lock_shard
+from leaf_embed.qdrant.backends.edge_handle import EdgeHandle
 from leaf_embed.qdrant.backends.edge_requests import edge_config, edge_filter, edge_request, engine
 from leaf_embed.qdrant.query.plan import SearchPlan, vector_selector
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
@@ -26,24 +26,23 @@ UNFINISHED = "What was written is kept; index again to finish."
 
 
 class EdgePoints:
-    """The points of an open shard. Threads use it one at a time, and wait while a child process has it."""
+    """The points of an open shard. Threads use it one at a time, and wait while a child process has it.
+
+    Several objects of one process share the shard; see :class:`EdgeHandle`.
+    """
 
     def __init__(self, directory: Path, name: str, vector: str) -> None:
         self._edge: Any = engine()
         self._directory = directory
         self._name, self._vector = name, vector
-        self._lock = threading.RLock()
-        self._held = lock_shard(directory)
-        try:
-            self._shard = self._edge.EdgeShard.load(str(directory))
-        except BaseException:
-            self._held.release()
-            raise
+        self._handle = EdgeHandle.of(directory)
+        self._leave = weakref.finalize(self, self._handle.release)  # at the latest when this object is forgotten
+        self._leave.atexit = False
 
     @contextmanager
     def _using(self, action: str, hint: str = "") -> Iterator[Any]:
-        with self._lock, mapped_errors(f"{action} {self._name!r}", hint):
-            yield self._shard
+        with self._handle.lock, mapped_errors(f"{action} {self._name!r}", hint):
+            yield self._handle.shard
 
     def upsert(self, points: Sequence[NewPoint]) -> None:
         rows = [self._edge.Point(p.id, p.named(self._edge.SparseVector), p.payload) for p in points]
@@ -119,7 +118,7 @@ class EdgePoints:
         with self._using("changing the configuration of") as shard:
             shard.flush()
             shard.close()
-            self._shard = self._edge.EdgeShard.load(str(self._directory), edge_config(self._edge, metadata))
+            self._handle.shard = self._edge.EdgeShard.load(str(self._directory), edge_config(self._edge, metadata))
 
     def describe(self) -> dict[str, Any]:
         with self._using("asking for the state of") as shard:
@@ -131,20 +130,17 @@ class EdgePoints:
         }
 
     def close(self) -> None:
-        try:
-            with self._using("closing") as shard:
-                shard.close()
-        finally:
-            self._held.release()
+        with mapped_errors(f"closing {self._name!r}"):
+            self._leave()
 
     def _optimize_in_child(self) -> None:
         """Lends the shard to a child process, since the engine holds this interpreter's lock while it builds."""
-        self._shard.close()
+        self._handle.shard.close()
         try:
             command = [sys.executable, "-c", OPTIMIZE, str(self._directory)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         finally:
-            self._shard = self._edge.EdgeShard.load(str(self._directory))
+            self._handle.shard = self._edge.EdgeShard.load(str(self._directory))
         if done.returncode:
             raise CollectionError(
                 f"the child process that optimizes {self._name!r} ended with code {done.returncode}: "

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,6 @@ def owned(leaf: Any, path: Path) -> LeafCollection:
     return docs
 
 
-def files(path: Path) -> set[Path]:
-    return {file for file in path.rglob("*") if file.is_file()}
-
-
 def start(path: Path) -> subprocess.Popen[str]:
     """Another process that opens the collection and keeps it."""
     pipe = subprocess.PIPE
@@ -61,18 +58,66 @@ def count(leaf: Any, path: Path) -> None:
 
 
 @pytest.mark.parametrize("second", [open_again, adopt, scroll, count])
-def test_the_owner_goes_on_writing(leaf: Any, tmp_path: Path, second: Callable[[Any, Path], None]) -> None:
+def test_one_process_shares_a_shard(leaf: Any, tmp_path: Path, second: Callable[[Any, Path], None]) -> None:
     docs = owned(leaf, tmp_path)
-    before = files(tmp_path)
     for _ in range(2):
-        with pytest.raises(CollectionError, match=r"is open already, in this process \d+ on .*\. Close it there"):
-            second(leaf, tmp_path)
+        second(leaf, tmp_path)
         (tmp_path / "docs" / "leaf-collection.json").touch()  # adopt takes collections without one
-    assert files(tmp_path) == before
     docs.index([Document("new", "topic7 more")])
     assert list_collections(path=tmp_path) == ["docs"]
     assert docs.count() == 51
     docs.close()
+    assert len(CollectionPairs("docs", path=tmp_path)) == 51
+
+
+def test_two_objects_see_each_others_writes_and_either_may_close_first(leaf: Any, tmp_path: Path) -> None:
+    first = owned(leaf, tmp_path)
+    second = LeafCollection.open("docs", leaf, path=tmp_path / "." / "")
+    second.index([Document("new", "topic7 more")])
+    assert first.count() == second.count() == 51
+    first.close()
+    first.close()
+    with pytest.raises(CollectionError, match="closed"):
+        first.count()
+    second.index([Document("newer", "topic8 more")])
+    assert second.search("topic8 more")[0].id == "newer"
+    with start(tmp_path) as refused:
+        _, said = refused.communicate(timeout=60)
+    assert "is open already, in process " in said
+    second.close()
+    with start(tmp_path) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "open\n"
+        owner.kill()
+
+
+def test_one_that_is_forgotten_does_not_keep_another_ones_place(leaf: Any, tmp_path: Path) -> None:
+    forgotten, kept = owned(leaf, tmp_path), LeafCollection.open("docs", leaf, path=tmp_path)
+    del forgotten
+    kept.close()
+    lock_shard(tmp_path / "docs" / "shard").release()
+
+
+def test_a_directory_that_takes_the_place_of_another_is_another(leaf: Any, tmp_path: Path) -> None:
+    old = owned(leaf, tmp_path)
+    (tmp_path / "docs").rename(tmp_path / "aside")
+    with LeafCollection.create("docs", leaf, path=tmp_path) as new:
+        assert (old.count(), new.count()) == (50, 0)
+    old.close()
+
+
+def test_threads_open_and_close_one_shard(leaf: Any, tmp_path: Path) -> None:
+    owned(leaf, tmp_path).close()
+
+    def write(n: int) -> int:
+        with LeafCollection.open("docs", leaf, path=tmp_path) as docs:
+            docs.index([Document(f"of {n}", f"topic{n}")], optimize="later")
+            return len(docs.get([f"of {n}"]))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(write, range(24))) == 24
+    with LeafCollection.open("docs", leaf, path=tmp_path) as docs:
+        assert docs.count() == 74
 
 
 def test_what_reads_no_points_asks_for_no_lock(leaf: Any, tmp_path: Path) -> None:
@@ -144,7 +189,7 @@ def test_a_shard_that_does_not_open_stays_unlocked(leaf: Any, tmp_path: Path) ->
 
 def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     lock_shard(tmp_path / "none").release()
-    assert files(tmp_path) == set()
+    assert list(tmp_path.rglob("*")) == []
     assert not (tmp_path / "none").exists()
 
 

@@ -54,10 +54,10 @@ def engine_words(docs: LeafCollection, query: str) -> list[tuple[int, float]]:
     words = bm25_query(query, "english")
     assert words is not None
     points: Any = docs._points
-    if hasattr(points, "_shard"):
+    if hasattr(points, "_handle"):
         sparse = qdrant_edge.SparseVector(list(words.indices), list(words.values))
         nearest = qdrant_edge.Query.Nearest(sparse, using=BM25)
-        found = points._shard.query(qdrant_edge.QueryRequest(limit=100, query=nearest, with_payload=True))
+        found = points._handle.shard.query(qdrant_edge.QueryRequest(limit=100, query=nearest, with_payload=True))
     else:
         query_vector = models.SparseVector(indices=list(words.indices), values=list(words.values))
         found = points._sender._client.query_points(docs.name, query=query_vector, using=BM25, limit=100).points
