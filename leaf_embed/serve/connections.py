@@ -18,6 +18,7 @@ __all__ = ["make_server"]
 
 PROGRESS = 65_536  # bytes of an answer that a client must take within the time-out
 UNREAD = 32  # largest bodies
+LINGER = 1.0  # seconds in which a client may read that its request is broken while it still sends
 GRACE = 30  # seconds for answers that are under way when the server is told to stop
 
 
@@ -62,6 +63,11 @@ class TimedProtocol(H11Protocol):
     max_unread = 256_000_000
     _waiting: asyncio.TimerHandle | None = None
     _writing: asyncio.TimerHandle | None = None
+    _broken = False
+
+    def data_received(self, data: bytes) -> None:
+        if not self._broken:
+            super().data_received(data)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -109,7 +115,9 @@ class TimedProtocol(H11Protocol):
             head = h11.Response(status_code=400, headers=response.raw_headers, reason=b"Bad Request")
             for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        self._broken = True  # closed at once, with bytes unread, the connection is reset and the answer may be lost
+        self.transport.write_eof()
+        self.loop.call_later(LINGER, self.transport.close)
 
     def _should_upgrade(self) -> bool:
         """There are no web sockets: such a request is answered as any other, and not worth two lines in the log."""

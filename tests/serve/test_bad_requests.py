@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 import threading
 import time
 from collections import Counter
@@ -110,6 +111,20 @@ def test_starlettes_own_errors_are_json(address: str, method: str, path: str, st
     assert counted(address, status) == before + 1
     if status == 405:
         assert headers["allow"] in answer["error"]["message"]
+
+
+def test_a_client_that_still_sends_reads_that_its_request_is_broken(address: str) -> None:
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        for _ in range(4):
+            time.sleep(0.05)
+            connection.sendall(b"x" * 50_000)
+        found = b""
+        while part := connection.recv(65_536):
+            found += part
+    assert found.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(found.partition(b"\r\n\r\n")[2])["error"]["type"] == "invalid_request_error"
 
 
 @pytest.mark.parametrize(
