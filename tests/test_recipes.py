@@ -44,6 +44,7 @@ def run(name, folder, *options, **variables):
     return read_leaf(folder / "leaf")
 
 
+@pytest.mark.slow
 def test_our_recipes_each_from_the_leaf_before(tmp_path):
     variables = {
         "TEACHER": str(make_model(tmp_path / "teacher", layers=6)),

@@ -78,6 +78,7 @@ def test_every_option_has_help():
             assert name == "return" or any(note.help for note in hint.__metadata__), f"{command.name}: {name}"
 
 
+@pytest.mark.slow
 def test_no_layer_and_a_head(capsys, teacher_path, corpus, tmp_path):
     code, _, err = call(
         capsys,
