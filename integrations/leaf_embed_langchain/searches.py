@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from langchain_core.documents import Document
@@ -12,7 +12,7 @@ from leaf_embed.errors import InputError
 from leaf_embed.qdrant import EitherCollection
 from leaf_embed_langchain.convert import document_of, scored
 
-__all__ = ["Searches"]
+__all__ = ["Searches", "relevance_of_cosine", "require_retriever_options"]
 
 
 class Searches(VectorStore):
@@ -30,12 +30,7 @@ class Searches(VectorStore):
         Raises:
             InputError: An option that no retriever has, which LangChain itself would leave out in silence.
         """
-        unknown = sorted(set(kwargs) - set(VectorStoreRetriever.model_fields))
-        if unknown:
-            raise InputError(
-                f"as_retriever has no option {', '.join(map(repr, unknown))}; the options of a search go into "
-                "search_kwargs, such as search_kwargs={'k': 4, 'filter': {'lang': 'en'}}"
-            )
+        require_retriever_options(kwargs)
         return super().as_retriever(**kwargs)
 
     def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
@@ -104,10 +99,25 @@ class Searches(VectorStore):
                 f"the collection {described.name!r} compares by dot product, which has no bounds, so a relevance "
                 "between 0 and 1 does not follow from it. Pass relevance_score_fn, or search with score_threshold."
             )
-        return _relevance_of_cosine
+        return relevance_of_cosine
 
 
-def _relevance_of_cosine(cosine: float) -> float:
+def require_retriever_options(options: Iterable[str]) -> None:
+    """Refuses options that no retriever has, which LangChain itself would leave out in silence.
+
+    Raises:
+        InputError: There is one.
+    """
+    unknown = sorted(set(options) - set(VectorStoreRetriever.model_fields))
+    if unknown:
+        raise InputError(
+            f"as_retriever has no option {', '.join(map(repr, unknown))}; the options of a search go into "
+            "search_kwargs, such as search_kwargs={'k': 4, 'filter': {'lang': 'en'}}"
+        )
+
+
+def relevance_of_cosine(cosine: float) -> float:
+    """Returns a cosine as a relevance between 0 and 1."""
     return min(1.0, max(0.0, (1 + cosine) / 2))  # rounding may leave a cosine a little above 1
 
 

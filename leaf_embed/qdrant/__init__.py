@@ -6,6 +6,7 @@ identity          name, space, spec and leaf of an open collection; base of the 
 translator        queries to plans, points to hits and documents, for the sync and the async class
 index             IndexRun: documents to vectors to points, one checked batch at a time
 adopt             adoption of collections made by other programs
+attach            a collection that another library goes on using, opened in place
 migrate           further vectors, and another quantization, for a collection in use
 tuning            recall and latency of search settings on a collection's own queries
 text_vectors      CollectionPairs: any collection as (text, vector) pairs to distil from
@@ -19,6 +20,7 @@ ignores quantization and graphs). No live server took part.
 """
 
 from leaf_embed.qdrant.async_collection import AsyncLeafCollection
+from leaf_embed.qdrant.attach import AttachedCollection, attach
 from leaf_embed.qdrant.backends.retry import Retry
 from leaf_embed.qdrant.backends.stores import connect, list_collections, read_metadata, switch_alias
 from leaf_embed.qdrant.collection import LeafCollection
@@ -36,6 +38,7 @@ from leaf_embed.qdrant.tuning import TuneGrid, TuneReport, TuneRow, tune
 
 __all__ = [
     "AsyncLeafCollection",
+    "AttachedCollection",
     "CollectionMetadata",
     "CollectionPairs",
     "CollectionSpec",
@@ -55,6 +58,7 @@ __all__ = [
     "TuneReport",
     "TuneRow",
     "aopen_or_create",
+    "attach",
     "comparison",
     "connect",
     "estimate",

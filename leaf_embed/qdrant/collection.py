@@ -30,7 +30,7 @@ from leaf_embed.space import EmbeddingSpace
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
 __all__ = ["LeafCollection"]
 
@@ -65,7 +65,7 @@ class LeafCollection(CollectionIdentity):
         spec: CollectionSpec | None = None,
         check_canaries: bool = True,
         retry: Retry | None = None,
-    ) -> LeafCollection:
+    ) -> Self:
         """Creates an empty collection of the leaf's space.
 
         Args:
@@ -97,7 +97,7 @@ class LeafCollection(CollectionIdentity):
         client: QdrantClient | None = None,
         check_canaries: bool = True,
         retry: Retry | None = None,
-    ) -> LeafCollection:
+    ) -> Self:
         """Opens a collection if the leaf belongs to it. See :meth:`create` for the arguments.
 
         Behind a client ``name`` may be an alias; the collection then has the name that the alias stands for.
@@ -125,7 +125,7 @@ class LeafCollection(CollectionIdentity):
         client: QdrantClient | None = None,
         retry: Retry | None = None,
         **options: Unpack[AdoptOptions],
-    ) -> LeafCollection:
+    ) -> Self:
         """Adopts a collection made by another program if its vectors show that it belongs to the leaf's space.
 
         Some stored texts are embedded again by the document encoder and compared with their stored vectors. Only
@@ -336,7 +336,7 @@ class LeafCollection(CollectionIdentity):
             self._closed = True
             self._points.close()
 
-    def __enter__(self) -> LeafCollection:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

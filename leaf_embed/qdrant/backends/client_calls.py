@@ -28,7 +28,7 @@ AGAIN = "Do the same again to go on where it stopped."
 
 # We send search parameters on purpose: local mode needs none, a server does.
 warnings.filterwarnings(
-    "ignore", "Local mode performs exact", UserWarning, module=r"(leaf_embed|qdrant_client\.local)\."
+    "ignore", "Local mode performs exact", UserWarning, module=r"(leaf_embed\w*|qdrant_client\.local)\."
 )
 
 _LOCKS: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()  # one per local client, however often it is given

@@ -1,0 +1,124 @@
+"""attach: a collection that another library writes and reads, opened in place and guarded from then on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import ArrayLike
+
+from leaf_embed import vectors
+from leaf_embed.canaries import TEACHER_FLOOR
+from leaf_embed.encoders.base import Encoder
+from leaf_embed.errors import CollectionError
+from leaf_embed.qdrant.adopt import adopted_spec, compare_documents
+from leaf_embed.qdrant.backends.base import PointId, Points, Record, Store
+from leaf_embed.qdrant.backends.stores import find_any, store_of
+from leaf_embed.qdrant.collection import LeafCollection
+from leaf_embed.qdrant.identity import require_leaf
+from leaf_embed.qdrant.schema.metadata import CollectionMetadata
+from leaf_embed.qdrant.schema.spec import mrl_name
+from leaf_embed.qdrant.translator import Translator
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+__all__ = ["AttachedCollection", "attach"]
+
+SAMPLE = 32  # stored texts that are embedded again when a collection is attached for the first time
+
+log = logging.getLogger(__name__)
+
+
+class AttachedCollection(LeafCollection):
+    """A collection of another library's payloads, with what that library's store needs to write and search it."""
+
+    def point_id(self, document_id: str | int) -> PointId:
+        """Returns the id of a document's point: its own where Qdrant takes it, else a UUID that follows from it."""
+        return self._metadata.point_id(document_id)
+
+    def truncated(self, vector: ArrayLike) -> dict[str, list[float]]:
+        """Returns the collection's truncated vectors of a full one, shape ``(dim,)``, by name; unit norm."""
+        return {mrl_name(dim): vectors.truncate(vector, dim).tolist() for dim in self.spec.mrl}
+
+
+def attach(
+    name: str,
+    leaf: Encoder,
+    *,
+    client: QdrantClient,
+    vector: str = "",
+    text_key: str = "text",
+    text_of: Callable[[Mapping[str, Any]], str] | None = None,
+) -> AttachedCollection:
+    """Opens a collection whose payloads are another library's, and leaves them as they are.
+
+    The first time, an empty collection takes the leaf's space as its own; in any other some texts are embedded again
+    and compared with their stored vectors. The space is then recorded in the collection, and later calls compare it
+    with the leaf's, without the teacher. Where it cannot be recorded (a read-only key, a server before 1.16, a leaf
+    without its teacher), the comparison is made each time.
+
+    Args:
+        name: Name of the collection, or an alias.
+        leaf: A leaf; without a document encoder the leaf's own vectors of the texts are compared.
+        client: A ``QdrantClient``, which the caller closes.
+        vector: Name of the teacher's vector, ``""`` for one without a name.
+        text_key: Field of the payload that holds the embedded text.
+        text_of: From a stored payload to the text that was embedded, if that is not one field.
+
+    Raises:
+        CollectionNotFoundError: There is none of this name.
+        CollectionError: It has no such vector, or one that is not compared by cosine or dot product.
+        SpaceMismatchError: Its vectors, or the space recorded in it, are not the leaf's.
+        InputError: None of the sampled points has a text.
+    """
+    store = store_of(None, client)
+    found = find_any(store, name)
+    if store.read(found) is not None:
+        opened = AttachedCollection.open(found, leaf, client=client)
+        if opened.spec.full_name != vector:
+            raise CollectionError(
+                f"the collection {found!r} keeps its teacher's vectors as {opened.spec.full_name!r}, not {vector!r}"
+            )
+        return opened
+    spec = adopted_spec(found, store.layout(found), leaf.space, vector)
+    metadata = CollectionMetadata(found, leaf.space, spec, text_key=text_key)
+    require_leaf(metadata, leaf, canaries=True)
+    points = store.open(found, spec.full_name)
+    opened = AttachedCollection(store, points, metadata, leaf)
+    if _vouched_for(opened, points, metadata, text_of):
+        _record(store, metadata)
+    return opened
+
+
+def _vouched_for(
+    opened: LeafCollection,
+    points: Points,
+    metadata: CollectionMetadata,
+    text_of: Callable[[Mapping[str, Any]], str] | None,
+) -> bool:
+    """Compares stored vectors with the leaf's or its teacher's; whether the collection may be said to be of the space.
+
+    Raises:
+        SpaceMismatchError: They are not of the leaf's space.
+    """
+    records = points.page(None, SAMPLE, None, vector=True).records
+    if not records:
+        return True
+    if text_of is not None:
+        records = [Record(r.id, {metadata.text_key or "": text_of(r.payload)}, r.vector) for r in records]
+    leaf = opened.leaf
+    if getattr(leaf, "can_encode_documents", True):
+        compare_documents(records, leaf, metadata, TEACHER_FLOOR)
+        return True
+    documents = [Translator(metadata, leaf).document(record) for record in records]
+    opened.verify_vectors(documents, sample=SAMPLE)
+    return False
+
+
+def _record(store: Store, metadata: CollectionMetadata) -> None:
+    try:
+        store.write(metadata)
+    except CollectionError as error:
+        log.warning("the space of the collection %r could not be recorded in it: %s", metadata.name, error)
