@@ -8,7 +8,7 @@ OLDEST := .venv-oldest
 OLDEST_TESTS := tests/integrations tests/serve tests/qdrant tests/encoders/test_leaf.py tests/test_space.py tests/test_vectors.py
 UV := $(BIN)/python -m uv pip install --quiet --resolution lowest-direct --constraint constraints.txt
 
-.PHONY: install fix check test test-slow test-chaos test-node test-server test-oldest demo bench clean
+.PHONY: install fix check test test-slow test-chaos test-stock test-node test-server test-oldest demo bench clean
 
 install: $(STAMP)
 
@@ -35,6 +35,10 @@ test-slow: install
 
 test-chaos: install
 	$(BIN)/pytest -m chaos
+
+# The published tests of langchain-qdrant and others on our stores; downloads their source distributions into .stock
+test-stock: install
+	$(BIN)/python -m tests.stock
 
 test-node: install
 	npm install --prefix .node --ignore-scripts --no-audit --no-fund --silent '@huggingface/transformers@^4.3'
@@ -65,4 +69,4 @@ bench: demo
 	$(BIN)/python benchmarks/query_path.py --leaf .demo/leaf --output benchmarks/results/query_path.json
 
 clean:
-	rm -rf $(VENV) $(OLDEST) .node .demo .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) .node .stock .demo .mypy_cache .pytest_cache .ruff_cache

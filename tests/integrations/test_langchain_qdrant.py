@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +24,7 @@ from langchain_core.documents import Document
 from qdrant_client import QdrantClient, models
 
 import leaf_embed_langchain
-from leaf_embed import EmbeddingSpace, LeafEncoder, vectors
+from leaf_embed import EmbeddingSpace, LeafEncoder, load, vectors
 from leaf_embed.encoders import FunctionEncoder
 from leaf_embed.errors import CollectionError, InputError, SpaceMismatchError
 from leaf_embed.qdrant import LeafCollection, attach, read_metadata
@@ -262,3 +264,20 @@ def test_a_text_of_several_fields(client: QdrantClient) -> None:
     client.upsert("docs", [models.PointStruct(id=1, vector=row, payload={"first": "aa", "second": "bb"})])
     join: Callable[[Any], str] = lambda payload: payload["first"] + payload["second"]  # noqa: E731
     assert attach("docs", both().encoder, client=client, text_of=join).count() == 1
+
+
+def test_the_application_of_the_docs_before_and_after(
+    client: QdrantClient, leaf_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "migrating.md").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"<!-- (before|after) -->\n```python\n(.*?)```", page, flags=re.DOTALL))
+    shutil.copytree(leaf_path, tmp_path / "my-leaf")
+    monkeypatch.chdir(tmp_path)
+    teacher = load("my-leaf", document="teacher").document_encoder
+    size = models.VectorParams(size=teacher.space.dim, distance=models.Distance.COSINE)
+    client.create_collection("handbook", size)
+    for name, answers in (("before", 1), ("after", 2)):
+        names: dict[str, Any] = {"client": client, "embeddings": LeafEmbeddings(teacher)}
+        exec(compile(blocks[name], "docs/migrating.md", "exec"), names)
+        assert len(names["answers"]) == answers
+        assert names["answers"][0].metadata["page"] == 1
