@@ -21,7 +21,7 @@ from qdrant_client import QdrantClient, models
 
 from leaf_embed import Encoder
 from leaf_embed.errors import InputError
-from leaf_embed.qdrant import AttachedCollection, attach
+from leaf_embed.qdrant import AttachedCollection, PayloadLayout, attach
 from leaf_embed_langchain.convert import required
 from leaf_embed_langchain.embeddings import LeafEmbeddings
 from leaf_embed_langchain.searches import relevance_of_cosine, require_retriever_options
@@ -81,8 +81,9 @@ class QdrantVectorStore(StockStore):
         super().__init__(client, collection_name, embedding, retrieval_mode, *args, **options)
         self._leaf: AttachedCollection | None = None
         if isinstance(embedding, LeafEmbeddings) and retrieval_mode != RetrievalMode.SPARSE:
-            key, name = self.content_payload_key, self.vector_name
-            self._leaf = attach(collection_name, embedding.encoder, client=client, vector=name, text_key=key)
+            layout = PayloadLayout(self.content_payload_key, self.metadata_payload_key)
+            encoder, name = embedding.encoder, self.vector_name
+            self._leaf = attach(collection_name, encoder, client=client, vector=name, layout=layout)
         if mrl is not None:
             self._take_candidates_from(mrl)
 

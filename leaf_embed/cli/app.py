@@ -18,6 +18,7 @@ from rich.markup import escape
 
 from leaf_embed import __version__
 from leaf_embed.cli.commands import (
+    adopt,
     cache,
     compare,
     demo,
@@ -85,9 +86,24 @@ def ending_well(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-LOAD_TEACHERS = (distill, cache, evaluate, index, serve)
+LOAD_TEACHERS = (distill, cache, evaluate, index, adopt, serve)
 
-for module in (distill, cache, export, evaluate, compare, overlap, index, search, inspect, tune, push, serve, demo):
+for module in (
+    distill,
+    cache,
+    export,
+    evaluate,
+    compare,
+    overlap,
+    index,
+    adopt,
+    search,
+    inspect,
+    tune,
+    push,
+    serve,
+    demo,
+):
     command = with_torch_options(module.command) if module in LOAD_TEACHERS else module.command
     app.command(name=module.__name__.rsplit(".", 1)[-1])(ending_well(command))
 

@@ -31,6 +31,7 @@ from leaf_embed.qdrant.query.filters import Filter, comparison, parse_filter
 from leaf_embed.qdrant.query.plan import Search, SearchOptions
 from leaf_embed.qdrant.schema.documents import Document, Hit, IndexReport, StoredDocument
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
+from leaf_embed.qdrant.schema.payload_layout import PayloadLayout
 from leaf_embed.qdrant.schema.sizes import Estimate, estimate
 from leaf_embed.qdrant.schema.spec import CollectionSpec
 from leaf_embed.qdrant.text_vectors import CollectionPairs
@@ -50,6 +51,7 @@ __all__ = [
     "Hit",
     "IndexReport",
     "LeafCollection",
+    "PayloadLayout",
     "Retry",
     "Search",
     "SearchOptions",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from leaf_embed.qdrant.backends.base import Record, Store
 from leaf_embed.qdrant.backends.stores import find_any
 from leaf_embed.qdrant.schema.layout import StoredVector, truncated_dims
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
+from leaf_embed.qdrant.schema.payload_layout import find_layout
 from leaf_embed.qdrant.schema.spec import FULL, CollectionSpec, mrl_name
 from leaf_embed.space import EmbeddingSpace
 
@@ -25,7 +26,8 @@ __all__ = ["AdoptOptions", "AdoptReport", "adopt_collection", "adopted_spec", "c
 class AdoptOptions(TypedDict, total=False):
     """Options of :meth:`leaf_embed.qdrant.LeafCollection.adopt`, explained there."""
 
-    text_key: str
+    text_key: str | None
+    payload_key: str | None
     vector: str | None
     sample: int
     floor: float
@@ -51,7 +53,8 @@ def adopt_collection(
     name: str,
     leaf: Encoder,
     *,
-    text_key: str = "text",
+    text_key: str | None = None,
+    payload_key: str | None = None,
     vector: str | None = None,
     sample: int = 32,
     floor: float = TEACHER_FLOOR,
@@ -64,10 +67,12 @@ def adopt_collection(
     if store.read(found) is not None:
         raise CollectionError(f"the collection {found!r} says already which model wrote it; use open")
     spec = adopted_spec(found, store.layout(found), leaf.space, vector)
-    metadata = CollectionMetadata(found, leaf.space, spec, text_key=text_key)
     points = store.open(found, spec.full_name)
     try:
-        compare_documents(points.page(None, sample, None, vector=True).records, leaf, metadata, floor)
+        records = points.page(None, sample, None, vector=True).records
+        layout = find_layout([record.payload for record in records], text_key, payload_key)
+        metadata = CollectionMetadata(found, leaf.space, spec, payload_layout=layout)
+        compare_documents(records, leaf, metadata, floor)
     finally:
         points.close()
     store.write(metadata)
@@ -123,12 +128,13 @@ def compare_documents(records: list[Record], leaf: Encoder, metadata: Collection
         InputError: No point has a text under the key.
         SpaceMismatchError: The mean cosine is below the floor.
     """
-    pairs = [(_text(record.payload, metadata.text_key), record.vector) for record in records]
+    layout = metadata.payload_layout
+    pairs = [(layout.embedded_text(record.payload), record.vector) for record in records]
     known = [(text, row) for text, row in pairs if text and row is not None]
     if not known:
         keys = sorted({key for record in records for key in record.payload})
         raise InputError(
-            f"none of {len(records)} points of {metadata.name!r} has a text under {metadata.text_key!r}; their "
+            f"none of {len(records)} points of {metadata.name!r} has a text under {layout.text_key!r}; their "
             f"payloads have the keys {keys}. Name the right one with text_key=...; an empty collection proves nothing."
         )
     dim = metadata.space.dim
@@ -140,12 +146,7 @@ def compare_documents(records: list[Record], leaf: Encoder, metadata: Collection
         raise SpaceMismatchError(
             f"the collection {metadata.name!r} was not written by this document encoder: {report.documents} of its "
             f"texts embedded again have a mean cosine of {report.mean:.3f} with what is stored; expected at least "
-            f"{floor}. Another model or another prompt wrote it, or the text under {metadata.text_key!r} is not what "
+            f"{floor}. Another model or another prompt wrote it, or the text under {layout.text_key!r} is not what "
             "was embedded. It is left as it was."
         )
     return report
-
-
-def _text(payload: Mapping[str, Any], key: str | None) -> str:
-    value = payload.get(key or "")
-    return value if isinstance(value, str) else ""

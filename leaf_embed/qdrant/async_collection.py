@@ -26,7 +26,7 @@ from leaf_embed.qdrant.backends.client_points import PointCalls
 from leaf_embed.qdrant.backends.retry import Retry
 from leaf_embed.qdrant.backends.stores import require_found
 from leaf_embed.qdrant.identity import CollectionIdentity, new_metadata, require_leaf
-from leaf_embed.qdrant.index import COMPARED, IndexRun, VectorSource, encoder_source, given_source
+from leaf_embed.qdrant.index import IndexRun, VectorSource, encoder_source, given_source
 from leaf_embed.qdrant.query.filters import Filter
 from leaf_embed.qdrant.query.spans import search_span
 from leaf_embed.qdrant.schema.documents import Document, Hit, IndexReport, StoredDocument
@@ -131,7 +131,7 @@ class AsyncLeafCollection(CollectionIdentity):
     async def _index(self, run: IndexRun, source: VectorSource) -> IndexReport:
         self._require_open()
         for batch in run.batches():
-            changes = run.changes(batch, await self._sender.send(self._calls.payloads(list(batch), COMPARED)))
+            changes = run.changes(batch, await self._sender.send(self._calls.payloads(list(batch), run.compared)))
             points = await asyncio.to_thread(run.points, changes, source)
             with _telemetry.span("leaf_embed.upsert", points=len(points)):
                 await self._sender.send_all(self._calls.upsert(points))

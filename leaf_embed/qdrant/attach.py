@@ -13,11 +13,13 @@ from leaf_embed.canaries import TEACHER_FLOOR
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import CollectionError
 from leaf_embed.qdrant.adopt import adopted_spec, compare_documents
-from leaf_embed.qdrant.backends.base import PointId, Points, Record, Store
+from leaf_embed.qdrant.backends.base import PointId, Record, Store
 from leaf_embed.qdrant.backends.stores import find_any, store_of
 from leaf_embed.qdrant.collection import LeafCollection
 from leaf_embed.qdrant.identity import require_leaf
+from leaf_embed.qdrant.schema.documents import TEXT
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
+from leaf_embed.qdrant.schema.payload_layout import PayloadLayout, find_layout
 from leaf_embed.qdrant.schema.spec import mrl_name
 from leaf_embed.qdrant.translator import Translator
 
@@ -49,7 +51,7 @@ def attach(
     *,
     client: QdrantClient,
     vector: str = "",
-    text_key: str = "text",
+    layout: PayloadLayout | None = None,
     text_of: Callable[[Mapping[str, Any]], str] | None = None,
 ) -> AttachedCollection:
     """Opens a collection whose payloads are another library's, and leaves them as they are.
@@ -64,7 +66,7 @@ def attach(
         leaf: A leaf; without a document encoder the leaf's own vectors of the texts are compared.
         client: A ``QdrantClient``, which the caller closes.
         vector: Name of the teacher's vector, ``""`` for one without a name.
-        text_key: Field of the payload that holds the embedded text.
+        layout: Where its payloads hold what; found by default.
         text_of: From a stored payload to the text that was embedded, if that is not one field.
 
     Raises:
@@ -83,18 +85,20 @@ def attach(
             )
         return opened
     spec = adopted_spec(found, store.layout(found), leaf.space, vector)
-    metadata = CollectionMetadata(found, leaf.space, spec, text_key=text_key)
-    require_leaf(metadata, leaf, canaries=True)
     points = store.open(found, spec.full_name)
+    records = points.page(None, SAMPLE, None, vector=True).records
+    layout = layout or find_layout([record.payload for record in records], None, None)
+    metadata = CollectionMetadata(found, leaf.space, spec, payload_layout=layout)
+    require_leaf(metadata, leaf, canaries=True)
     opened = AttachedCollection(store, points, metadata, leaf)
-    if _vouched_for(opened, points, metadata, text_of):
+    if _vouched_for(opened, records, metadata, text_of):
         _record(store, metadata)
     return opened
 
 
 def _vouched_for(
     opened: LeafCollection,
-    points: Points,
+    records: list[Record],
     metadata: CollectionMetadata,
     text_of: Callable[[Mapping[str, Any]], str] | None,
 ) -> bool:
@@ -103,11 +107,11 @@ def _vouched_for(
     Raises:
         SpaceMismatchError: They are not of the leaf's space.
     """
-    records = points.page(None, SAMPLE, None, vector=True).records
     if not records:
         return True
     if text_of is not None:
-        records = [Record(r.id, {metadata.text_key or "": text_of(r.payload)}, r.vector) for r in records]
+        key = metadata.payload_layout.text_key or TEXT
+        records = [Record(r.id, {key: text_of(r.payload)}, r.vector) for r in records]
     leaf = opened.leaf
     if getattr(leaf, "can_encode_documents", True):
         compare_documents(records, leaf, metadata, TEACHER_FLOOR)

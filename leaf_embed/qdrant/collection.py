@@ -135,7 +135,9 @@ class LeafCollection(CollectionIdentity):
             name: Name of the collection.
             leaf: A leaf with its teacher, such as ``leaf_embed.load(..., document="teacher")``.
             path, client, retry: As for :meth:`create`.
-            options: ``text_key`` (``"text"``), the field of the payload that holds the embedded text. ``vector``, the
+            options: ``text_key``, the field of the payload that holds the embedded text, and ``payload_key``, that of
+                the caller's own payload (``""``: around the text); found by default if they are LangChain's, Haystack's
+                or ``"text"``. ``vector``, the
                 name of the full vector (``""`` for one without a name); found by its size by default. ``sample`` (32),
                 the number of texts to embed again. ``floor``, the mean cosine to reach.
 

@@ -6,7 +6,6 @@ is therefore checked before the first write of that batch.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
@@ -23,15 +22,7 @@ from leaf_embed.progress import Progress, no_progress
 from leaf_embed.qdrant.backends.base import NewPoint, PointId, Points
 from leaf_embed.qdrant.identity import require_canaries
 from leaf_embed.qdrant.query.bm25 import SparseVector, bm25_documents
-from leaf_embed.qdrant.schema.documents import (
-    HASH,
-    PAYLOAD,
-    Document,
-    IndexReport,
-    StoredDocument,
-    as_document,
-    stored_payload,
-)
+from leaf_embed.qdrant.schema.documents import Document, IndexReport, StoredDocument, as_document
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.spec import BM25, mrl_name
 from leaf_embed.space import EmbeddingSpace
@@ -40,8 +31,6 @@ __all__ = ["Changes", "IndexRun", "Optimize", "VectorSource", "encoder_source", 
 
 Optimize: TypeAlias = Literal["here", "child", "later"]
 VectorSource: TypeAlias = Callable[[Sequence[Document]], ArrayLike]
-
-COMPARED = (HASH, PAYLOAD)  # fields of the stored payload that show whether a document changed
 
 
 @dataclass
@@ -99,16 +88,23 @@ class IndexRun:
         if batch:
             yield batch
 
+    @property
+    def compared(self) -> Sequence[str] | None:
+        """Fields of the stored payloads that :meth:`changes` needs; ``None`` for all."""
+        return self._metadata.payload_layout.compared
+
     def changes(self, batch: Mapping[PointId, Document], stored: Mapping[PointId, Mapping[str, Any]]) -> Changes:
         """Compares the content of a batch with the stored payloads."""
-        fingerprint = self._metadata.space.fingerprint
+        fingerprint, layout = self._metadata.space.fingerprint, self._metadata.payload_layout
         changes = Changes()
         for point, document in batch.items():
             if point not in stored:
                 changes.added[point] = document
-            elif stored[point].get(HASH) != document.content_hash(fingerprint):
+                continue
+            change = layout.change(document, stored[point], fingerprint)
+            if change == "text":
                 changes.updated[point] = document
-            elif _canonical(stored[point].get(PAYLOAD) or {}) != _canonical(document.payload):
+            elif change == "payload":
                 changes.payload_only[point] = document
             else:
                 changes.unchanged += 1
@@ -119,7 +115,7 @@ class IndexRun:
         documents = changes.to_embed
         if not documents:
             return []
-        spec, space = self._metadata.spec, self._metadata.space
+        spec, space, layout = self._metadata.spec, self._metadata.space, self._metadata.payload_layout
         given = source(list(documents.values()))
         ids = [document.id for document in documents.values()]
         matrix = vectors.as_vectors(given, space.dim, source="the document encoder", ids=ids)
@@ -132,7 +128,7 @@ class IndexRun:
             NewPoint(
                 point,
                 {**{name: rows[i] for name, rows in lists.items()}, **sparse[i]},
-                stored_payload(document, space.fingerprint),
+                layout.stored(document, point, space.fingerprint),
             )
             for i, (point, document) in enumerate(documents.items())
         ]
@@ -146,8 +142,8 @@ class IndexRun:
 
     def payloads(self, changes: Changes) -> dict[PointId, dict[str, Any]]:
         """Returns the payloads to write without vectors."""
-        fingerprint = self._metadata.space.fingerprint
-        return {point: stored_payload(d, fingerprint) for point, d in changes.payload_only.items()}
+        fingerprint, stored = self._metadata.space.fingerprint, self._metadata.payload_layout.stored
+        return {point: stored(d, point, fingerprint) for point, d in changes.payload_only.items()}
 
     def done(self, changes: Changes) -> None:
         """Counts a batch that is written and reports the progress."""
@@ -175,7 +171,7 @@ def index_documents(points: Points, run: IndexRun, source: VectorSource, optimiz
     if optimize not in ("here", "child", "later"):
         raise InputError(f"optimize must be 'here', 'child' or 'later'; got {optimize!r}")
     for batch in run.batches():
-        changes = run.changes(batch, points.payloads(list(batch), COMPARED))
+        changes = run.changes(batch, points.payloads(list(batch), run.compared))
         if rows := run.points(changes, source):
             with _telemetry.span("leaf_embed.upsert", points=len(rows)):
                 points.upsert(rows)
@@ -244,8 +240,3 @@ def _carried(documents: Sequence[Document]) -> ArrayLike:
     if bare:
         raise InputError(f"document {bare[0]!r:.80} came without a vector ({len(bare)} of {len(documents)} did)")
     return cast(ArrayLike, rows)
-
-
-def _canonical(payload: Mapping[str, Any]) -> str:
-    """A text that is equal for equal JSON alone; Python's ``==`` would take 1 and true for equal."""
-    return json.dumps(payload, sort_keys=True)

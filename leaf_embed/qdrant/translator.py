@@ -16,8 +16,8 @@ from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant.backends.base import PointId, Record, ScoredPoint
 from leaf_embed.qdrant.query.filters import Filter, FilterJson, parse_filter
-from leaf_embed.qdrant.query.plan import Search, SearchOptions, SearchPlan, filter_prefix, plan_search
-from leaf_embed.qdrant.schema.documents import Hit, StoredDocument, hit, stored_document
+from leaf_embed.qdrant.query.plan import Search, SearchOptions, SearchPlan, plan_search
+from leaf_embed.qdrant.schema.documents import Hit, StoredDocument
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.vectors import FloatArray
 
@@ -72,7 +72,7 @@ class Translator:
                 "a new one with CollectionSpec(sparse='bm25') and copy, no teacher is asked: "
                 "new.index_vectors(old.iter_documents(with_vectors=True))"
             )
-        text, prefix = query if isinstance(query, str) else None, filter_prefix(self.metadata)
+        text, prefix = query if isinstance(query, str) else None, self.metadata.payload_layout.filter_prefix
         return plan_search(vector, self.metadata.spec, search, text=text, prefix=prefix, with_vector=with_vector)
 
     def mmr_plan(self, query: Query, limit: int, fetch: int, where: Filter | None) -> SearchPlan:
@@ -97,7 +97,7 @@ class Translator:
 
     def filter(self, where: Filter | None) -> FilterJson | None:
         """Returns the filter over the stored payload in Qdrant's REST form."""
-        return parse_filter(where, filter_prefix(self.metadata))
+        return parse_filter(where, self.metadata.payload_layout.filter_prefix)
 
     def point_ids(self, ids: Iterable[str | int]) -> list[PointId]:
         """Returns the ids of the points of documents."""
@@ -107,12 +107,13 @@ class Translator:
 
     def hits(self, found: Iterable[ScoredPoint]) -> list[Hit]:
         """Returns the hits that points of an answer stand for."""
-        return [hit(point.id, point.score, point.payload, self.metadata.text_key) for point in found]
+        fields = self.metadata.payload_layout.fields
+        return [Hit(score=point.score, **fields(point.id, point.payload)) for point in found]
 
     def document(self, record: Record) -> StoredDocument:
         """Returns the document that a stored point stands for."""
         vector = None if record.vector is None else np.asarray(record.vector, dtype=np.float32)
-        return stored_document(record.id, record.payload, vector, self.metadata.text_key)
+        return StoredDocument(vector=vector, **self.metadata.payload_layout.fields(record.id, record.payload))
 
     def documents(self, points: Sequence[PointId], records: Iterable[Record]) -> list[StoredDocument]:
         """Returns the documents of the records in the order of ``points``; missing ones are left out."""

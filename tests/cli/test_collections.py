@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from leaf_embed import load
 from leaf_embed.cli import run
 from leaf_embed.cli.commands.tune import tune_svg, tune_text
 from leaf_embed.qdrant import TuneReport, TuneRow
@@ -113,3 +114,41 @@ def test_the_pictures_show_every_setting() -> None:
     assert lines[0].endswith("o")  # the exact search: best and slowest
     assert lines[0].startswith("  1.000 |")
     assert "|x" in lines[11]  # the worst and fastest
+
+
+def test_a_collection_of_another_program_is_adopted_and_written_as_it_is(
+    capsys: pytest.CaptureFixture[str], leaf_path: Path, teacher_path: Path, tmp_path: Path
+) -> None:
+    import qdrant_edge as e
+
+    texts = sentences(40, seed=7)
+    shard = tmp_path / "docs" / "shard"
+    shard.mkdir(parents=True)
+    teacher = load(leaf_path, document=str(teacher_path)).document_encoder
+    config = e.EdgeConfig(vectors=e.EdgeVectorParams(size=teacher.space.dim, distance=e.Distance.Cosine))
+    made = e.EdgeShard.create(str(shard), config)
+    rows = teacher.encode_document(texts).tolist()
+    made.update(
+        e.UpdateOperation.upsert_points(
+            [
+                e.Point(n, row, {"page_content": text, "metadata": {"n": n}})
+                for n, (row, text) in enumerate(zip(rows, texts, strict=True))
+            ]
+        )
+    )
+    made.close()
+    place: list[Any] = ["--leaf", leaf_path, "--path", tmp_path, "--collection", "docs"]
+    code, _, err = call(capsys, "search", "red", *place)
+    assert (code, "leaf-embed adopt" in " ".join(err.split())) == (1, True)
+    code, _, err = call(capsys, "adopt", *place, "--teacher", teacher_path, "--text-key", "body")
+    assert code == 1
+    assert "text_key" in err
+    code, out, err = call(capsys, "adopt", *place, "--teacher", teacher_path)
+    assert code == 0, err
+    assert "docs: 40 documents, texts under 'page_content', metadata under 'metadata'" in " ".join(out.split())
+    code, out, _ = call(capsys, "search", texts[3], *place, "--where", "n=3", "--json")
+    assert [json.loads(line)["payload"] for line in out.splitlines()] == [{"n": 3}]
+    file = tmp_path / "docs.jsonl"
+    file.write_text("".join(json.dumps({"_id": n, "text": t, "n": n}) + "\n" for n, t in enumerate(texts)))
+    code, out, err = call(capsys, "index", *place, "--teacher", teacher_path, "--input", file)
+    assert "40 unchanged" in out, err

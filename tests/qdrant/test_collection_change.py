@@ -47,8 +47,8 @@ def test_a_collection_made_elsewhere_is_adopted_after_proof(leaf: Any, texts: li
     with LeafCollection.adopt("theirs", leaf, client=client, text_key="page_content") as docs:
         assert (docs.spec.full_name, docs.spec.mrl, docs.count()) == (vector, (), 80)
     with LeafCollection.open("theirs", leaf, client=client) as docs:
-        best = docs.search(texts[7], where={"metadata.even": False})[0]
-        assert (best.id, best.text, best.payload["metadata"]) == (7, texts[7], {"even": False})
+        best = docs.search(texts[7], where={"even": False})[0]
+        assert (best.id, best.text, best.payload) == (7, texts[7], {"even": False})
         assert best.score == pytest.approx(1, abs=1e-5)
         assert docs.get([7, 9])[1].text == texts[9]
         assert len(docs.search_mmr(texts[7], limit=3, fetch=10)) == 3

@@ -96,8 +96,8 @@ class Points(Protocol):
     def delete(self, ids: Sequence[PointId]) -> None:
         """Removes points durably; one that is not there is no error."""
 
-    def payloads(self, ids: Sequence[PointId], keys: Sequence[str]) -> dict[PointId, Mapping[str, Any]]:
-        """Reads these keys of the payload of each point that exists, by point id."""
+    def payloads(self, ids: Sequence[PointId], keys: Sequence[str] | None) -> dict[PointId, Mapping[str, Any]]:
+        """Reads these keys of the payload of each point that exists (by default all), by point id."""
         ...
 
     def records(self, ids: Sequence[PointId], *, vector: bool) -> list[Record]:

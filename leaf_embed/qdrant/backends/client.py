@@ -99,7 +99,7 @@ class ClientPoints:
     def delete(self, ids: Sequence[PointId]) -> None:
         self._sender.send_all(self._calls.delete(ids))
 
-    def payloads(self, ids: Sequence[PointId], keys: Sequence[str]) -> dict[PointId, Mapping[str, Any]]:
+    def payloads(self, ids: Sequence[PointId], keys: Sequence[str] | None) -> dict[PointId, Mapping[str, Any]]:
         return self._sender.send(self._calls.payloads(ids, keys))
 
     def records(self, ids: Sequence[PointId], *, vector: bool) -> list[Record]:

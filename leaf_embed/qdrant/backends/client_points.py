@@ -58,13 +58,13 @@ class PointCalls:
             selector = self._models.PointIdsList(points=part)
             yield self._write("delete", f"deleting {len(ids)} points", points_selector=selector)
 
-    def payloads(self, ids: Sequence[PointId], keys: Sequence[str]) -> Call[dict[PointId, Mapping[str, Any]]]:
+    def payloads(self, ids: Sequence[PointId], keys: Sequence[str] | None) -> Call[dict[PointId, Mapping[str, Any]]]:
         return self._call(
             "retrieve",
             f"reading {len(ids)} points",
             lambda records: {record.id: record.payload or {} for record in records},
             ids=list(ids),
-            with_payload=list(keys),
+            with_payload=True if keys is None else list(keys),
             with_vectors=False,
         )
 

@@ -63,9 +63,9 @@ class EdgePoints:
         with self._using(f"deleting {len(ids)} points of") as shard:
             shard.update(self._edge.UpdateOperation.delete_points(list(ids)))
 
-    def payloads(self, ids: Sequence[PointId], keys: Sequence[str]) -> dict[PointId, Mapping[str, Any]]:
+    def payloads(self, ids: Sequence[PointId], keys: Sequence[str] | None) -> dict[PointId, Mapping[str, Any]]:
         with self._using(f"reading {len(ids)} points of") as shard:
-            records = shard.retrieve(list(ids), list(keys), False)
+            records = shard.retrieve(list(ids), True if keys is None else list(keys), False)
         return {_point_id(record.id): record.payload or {} for record in records}
 
     def records(self, ids: Sequence[PointId], *, vector: bool) -> list[Record]:

@@ -8,7 +8,7 @@ second stage reads quantized vectors unless told to ignore them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 from leaf_embed import vectors
 from leaf_embed.errors import InputError
@@ -18,9 +18,6 @@ from leaf_embed.qdrant.schema.documents import PAYLOAD
 from leaf_embed.qdrant.schema.quantization import quantization
 from leaf_embed.qdrant.schema.spec import BM25, CollectionSpec, mrl_name
 from leaf_embed.vectors import FloatArray
-
-if TYPE_CHECKING:
-    from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 
 __all__ = ["Search", "SearchOptions", "SearchPlan", "plan_search"]
 
@@ -216,11 +213,6 @@ def _number(name: str, number: object) -> float:
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise InputError(f"{name} must be a number; got {number!r}")
     return number
-
-
-def filter_prefix(metadata: CollectionMetadata) -> str:
-    """Returns where the caller's payload lies: beside our own fields, or at the top in a collection made elsewhere."""
-    return f"{PAYLOAD}." if metadata.text_key is None else ""
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

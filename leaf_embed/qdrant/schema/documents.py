@@ -23,10 +23,7 @@ __all__ = [
     "IndexReport",
     "StoredDocument",
     "as_document",
-    "hit",
     "point_id",
-    "stored_document",
-    "stored_payload",
 ]
 
 # Keys of a point's payload; the caller's own payload lies under PAYLOAD, so that no key of theirs meets one of ours.
@@ -179,33 +176,3 @@ def as_document(value: Any, number: int) -> Document:
 def point_id(document_id: str | int) -> str:
     """Returns the UUID for a document's id, since Qdrant takes only UUIDs and unsigned integers."""
     return str(uuid.uuid5(NAMESPACE, json.dumps(document_id)))
-
-
-def stored_payload(document: Document, fingerprint: str) -> dict[str, Any]:
-    """Returns the payload of a point."""
-    return {
-        ID: document.id,
-        TITLE: document.title,
-        TEXT: document.text,
-        HASH: document.content_hash(fingerprint),
-        PAYLOAD: dict(document.payload),
-    }
-
-
-def hit(point: str | int, score: float, stored: Mapping[str, Any], text_key: str | None = None) -> Hit:
-    """Returns the hit of a point; a point that another program wrote keeps its own id and payload."""
-    return Hit(score=score, **_fields(point, stored, text_key))
-
-
-def stored_document(
-    point: str | int, stored: Mapping[str, Any], vector: FloatArray | None, text_key: str | None = None
-) -> StoredDocument:
-    """Returns the document of a point; see :func:`hit`."""
-    return StoredDocument(vector=vector, **_fields(point, stored, text_key))
-
-
-def _fields(point: str | int, stored: Mapping[str, Any], text_key: str | None) -> dict[str, Any]:
-    if ID in stored and HASH in stored:
-        payload = stored.get(PAYLOAD) or {}
-        return {"id": stored[ID], "text": stored.get(TEXT, ""), "title": stored.get(TITLE, ""), "payload": payload}
-    return {"id": point, "text": str(stored.get(text_key or TEXT, "")), "title": "", "payload": stored}

@@ -14,6 +14,7 @@ from typing import Any
 from leaf_embed import __version__
 from leaf_embed.errors import CollectionError, InputError, LeafEmbedError
 from leaf_embed.qdrant.schema.documents import point_id
+from leaf_embed.qdrant.schema.payload_layout import OWN, PayloadLayout
 from leaf_embed.qdrant.schema.spec import CollectionSpec
 from leaf_embed.space import EmbeddingSpace
 
@@ -47,15 +48,14 @@ class CollectionMetadata:
         space: Space of its vectors, with canaries if the space had any when the collection was created.
         spec: Its vectors.
         made_by: Release that created it.
-        text_key: Field of the payload that holds the text, in a collection made by another program. ``None`` in one
-            made by leaf-embed, whose payload has its own layout.
+        payload_layout: Where a point's payload holds what; another program's in a collection that it made.
     """
 
     name: str
     space: EmbeddingSpace
     spec: CollectionSpec
     made_by: str = f"leaf-embed {__version__}"
-    text_key: str | None = None
+    payload_layout: PayloadLayout = OWN
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -63,7 +63,7 @@ class CollectionMetadata:
 
     def point_id(self, document_id: str | int) -> str | int:
         """Returns the id of a document's point; in an adopted collection ids that Qdrant accepts stay as they are."""
-        if self.text_key is None:
+        if self.payload_layout.is_own:
             return point_id(document_id)
         if isinstance(document_id, int):
             return document_id if document_id >= 0 else point_id(document_id)
@@ -79,7 +79,8 @@ class CollectionMetadata:
             "version": VERSION,
             "name": self.name,
             "made_by": self.made_by,
-            "text_key": self.text_key,
+            "text_key": self.payload_layout.text_key,
+            "payload_key": self.payload_layout.payload_key,
             "spec": self.spec.to_dict(),
             "space": self.space.to_dict(),
         }
@@ -98,8 +99,9 @@ class CollectionMetadata:
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise CollectionError(
                 f"the collection {name!r} does not say which model wrote its vectors: it holds no leaf-embed metadata. "
-                "Another program made it, or the metadata was lost. Restore it, or make a new collection with "
-                "LeafCollection.create and index the documents there; this one is left as it is."
+                "Another program made it, or the metadata was lost. If the leaf's teacher wrote it, adopt it, which "
+                "compares some vectors and embeds nothing else: LeafCollection.adopt, or leaf-embed adopt. Else make a "
+                "new collection and index the documents there. This one is left as it is."
             )
         if value.get("version") != VERSION:
             raise CollectionError(
@@ -109,7 +111,8 @@ class CollectionMetadata:
         try:
             space = EmbeddingSpace.from_dict(value["space"], source=f"the collection {name!r}")
             spec = CollectionSpec.from_dict(value["spec"])
-            return cls(name, space, spec, str(value["made_by"]), value.get("text_key"))
+            layout = PayloadLayout(value.get("text_key"), value.get("payload_key"))
+            return cls(name, space, spec, str(value["made_by"]), layout)
         except (KeyError, TypeError, AttributeError, LeafEmbedError) as error:
             raise CollectionError(
                 f"the metadata of the collection {name!r} is damaged ({error}). Restore it from a backup, or make a "
