@@ -33,9 +33,9 @@ def command(
 ) -> None:
     """Let a leaf search a collection that another program made; nothing is indexed again.
 
-    Some of its texts are embedded by the teacher and compared with the stored vectors. Then the collection records which
-    model it belongs to, and search, index and the stores open it. Ids, vectors and payloads stay as they are, and the
-    other program may go on using it.
+    Some of its texts are embedded by the teacher and compared with the stored vectors. Then the collection records
+    which model it belongs to, and search, index and the stores open it. Ids, vectors and payloads stay as they are, and
+    the other program may go on using it.
     """
     where = place(path, url)
     import leaf_embed
