@@ -5,13 +5,15 @@
     ├── InputError (also ValueError)           a value, option or text that cannot be used
     │   ├── CorpusError                        a corpus file that is missing, empty or malformed
     │   └── VectorError                        a vector of the wrong size, or holding NaN or only zeros
+    ├── StorageError (also OSError)            a file that cannot be written: a full disk, a read-only directory
     ├── NotALeafError                          a directory or file that is no leaf, or of an unknown format
     ├── SpaceMismatchError                     two things that live in different embedding spaces meet
     ├── TeacherError                           a teacher (an API, a function) that failed or whose vectors do not match
     │   └── BudgetError                        the next call would cost more tokens than are left
     ├── CacheError                             a teacher cache that is locked, damaged or of another space
     ├── TrainingError                          a distillation that cannot go on
-    ├── ParityError                            an exported graph that differs from the model it came from
+    ├── ExportError                            a model that cannot be written as a graph
+    │   └── ParityError                        an exported graph that differs from the model it came from
     └── CollectionError                        a vector collection that cannot be made, opened or used
         ├── CollectionNotFoundError
         └── CollectionExistsError
@@ -28,12 +30,14 @@ __all__ = [
     "CollectionExistsError",
     "CollectionNotFoundError",
     "CorpusError",
+    "ExportError",
     "InputError",
     "LeafEmbedError",
     "MissingExtraError",
     "NotALeafError",
     "ParityError",
     "SpaceMismatchError",
+    "StorageError",
     "TeacherError",
     "TrainingError",
     "VectorError",
@@ -60,6 +64,10 @@ class VectorError(InputError):
     """A vector of the wrong size, or holding NaN, infinity or only zeros."""
 
 
+class StorageError(LeafEmbedError, OSError):
+    """A file or directory that cannot be written; the message names it and the reason."""
+
+
 class NotALeafError(LeafEmbedError):
     """A directory or file that is no leaf, or whose format version is unknown."""
 
@@ -84,7 +92,11 @@ class TrainingError(LeafEmbedError):
     """A distillation that cannot go on, for example because the loss became NaN."""
 
 
-class ParityError(LeafEmbedError):
+class ExportError(LeafEmbedError):
+    """A model that cannot be written as an ONNX graph; the model itself is as it was."""
+
+
+class ParityError(ExportError):
     """An exported graph whose vectors differ too much from those of its model."""
 
 

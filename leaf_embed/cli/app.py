@@ -82,6 +82,10 @@ def ending_well(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(130) from error
         except BrokenPipeError:  # the reader of our output, such as head, has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:  # a file that was named on the command line, or a disk that is full
+            where = f"{error.filename}: " if error.filename else ""
+            errors.print(f"[bold red]error:[/] {escape(where + (error.strerror or str(error)))}", highlight=False)
+            raise typer.Exit(1) from error
 
     return wrapped
 

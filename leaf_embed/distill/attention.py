@@ -53,6 +53,7 @@ def _attend(
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention for transformers: ``(batch, heads, tokens, width)`` in, ``(batch, tokens, heads, width)`` out."""
+    import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     plain = query.shape[1] == key.shape[1] and not options.get("is_causal") and not getattr(module, "is_causal", False)
@@ -60,5 +61,6 @@ def _attend(
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
     scores = query @ key.transpose(-1, -2) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     if attention_mask is not None:
-        scores = scores.masked_fill(~attention_mask, float("-inf"))
+        # Not minus infinity: padding beyond a sliding window sees no token at all, and would be NaN.
+        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
     return (scores.softmax(dim=-1).to(value.dtype) @ value).transpose(1, 2).contiguous(), None

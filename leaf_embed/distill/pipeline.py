@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leaf_embed._extras import require
+from leaf_embed._files import make_directory
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.dataset import TokenizedTexts, sample, split
 from leaf_embed.distill.distributed import processes
-from leaf_embed.distill.output import Output
+from leaf_embed.distill.output import Output, require_reloadable
 from leaf_embed.distill.progress import Alignment
 from leaf_embed.distill.rotation import Truncation, compare_truncation, fit_cached_rotation, fold
 from leaf_embed.distill.students import student_class
@@ -95,8 +96,9 @@ def distill(
     """Aligns a student with a teacher by LEAF's L2 loss and writes a leaf directory.
 
     Everything slow survives a crash: the teacher's vectors in the cache, the training in a checkpoint beside the
-    output. The same call goes on where it was stopped. The output appears only when it is whole. Started by
-    ``torchrun`` or ``accelerate launch``, the processes share every batch; they need one file system.
+    output. The same call goes on where it was stopped. The output appears when the leaf is whole, and its graphs
+    follow; :func:`leaf_embed.distill.export` makes them if that was interrupted. Started by ``torchrun`` or
+    ``accelerate launch``, the processes share every batch; they need one file system.
 
     Args:
         teacher: An encoder, or the path or hub id of a sentence-transformers model; or vectors that exist already,
@@ -128,7 +130,8 @@ def distill(
         SpaceMismatchError: ``space_of`` is a leaf of another teacher.
         CacheError: The cache is in use, damaged, or of another teacher.
         TrainingError: The loss became NaN or infinite.
-        ParityError: An exported graph differs from the trained model.
+        StorageError: A place that cannot be written to, tried before the work begins, or a disk that is full.
+        ExportError: A graph could not be made, or differs from the trained model; the leaf is there without graphs.
     """
     require("sentence_transformers", "train", "Distillation")
     options = StudentOptions(student, layers, head, tokenizer, space_of)
@@ -142,7 +145,8 @@ def distill(
     shared = None if space_of is None else rotation_of(space_of, side.space)
     built = kind.build(options, side.encoder, side.space, config)
     limit = min(config.max_tokens, built.max_tokens)
-    out.work.mkdir(parents=True, exist_ok=True)
+    make_directory(out.work)
+    group.first(lambda: require_reloadable(built.model, out.work))
     rows, skipped = group.first(lambda: side.fill(built, limit, progress))
     stored = side.open()
     learned, held_out = split(rows, stored, config, lambda rows: built.tokenize(stored, rows, limit))
@@ -169,9 +173,10 @@ def distill(
     info = LeafInfo(report.space, built.max_tokens, recipe, _metrics(report, result), built.kind)
     if group.rank == 0:
         proof = sample(held_out if len(held_out) else learned)
-        report = replace(report, parity=out.write(built, info, rotation, proof, progress))
+        out.publish(built, info, rotation)
+        (out.work / "checkpoint.pt").unlink(missing_ok=True)
+        report = replace(report, parity=out.export(built, proof, progress))
     group.wait()
-    (out.work / "checkpoint.pt").unlink(missing_ok=True)
     return report
 
 

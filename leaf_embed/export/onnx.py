@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from leaf_embed._extras import require
 from leaf_embed._files import replacing_directory, replacing_file, write_json
 from leaf_embed.encoders.base import Encoder
+from leaf_embed.encoders.torch_models import Loading
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
-from leaf_embed.errors import InputError
+from leaf_embed.errors import ExportError, InputError, LeafEmbedError
 from leaf_embed.export.graph import write_graph
 from leaf_embed.export.parity import FLOORS, GOAL, Floor, Parity, Proof, require_floor
 from leaf_embed.export.quantize import LADDER, Quantizer
 from leaf_embed.format import GRAPHS, PARITY_FILE, read_leaf, write_leaf
 from leaf_embed.texts import Text
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 __all__ = ["Floor", "Parity", "export", "write_measured", "write_tokenizer_files"]
 
@@ -34,6 +40,7 @@ def export(
     *,
     floors: Mapping[str, Floor] = FLOORS,
     goal: Floor = GOAL,
+    trained: SentenceTransformer | None = None,
 ) -> dict[str, Parity]:
     """Writes a leaf's graphs and ``parity.json`` into its directory.
 
@@ -47,6 +54,7 @@ def export(
         texts: Real texts to compare on, queries and documents, some hundred. The first 32 also set the int8 scales.
         floors: The least parity of the graphs by their variants' names; below it the export fails.
         goal: The parity that an int8 recipe has to reach.
+        trained: The model as it was trained, to compare with; by default the one that the directory holds.
 
     Returns:
         The parity of each graph by its variant's name.
@@ -54,7 +62,9 @@ def export(
     Raises:
         NotALeafError: No leaf there.
         InputError: No texts.
+        ExportError: No graph can be made of the model; no file of the directory was changed.
         ParityError: A graph is below its floor; no file of the directory was changed.
+        StorageError: There is no room for the graphs; no file of the directory was changed.
     """
     path = Path(directory)
     info = read_leaf(path)
@@ -65,12 +75,12 @@ def export(
     require("onnxscript", "train", "An export")
     from leaf_embed.encoders.onnx import OnnxEncoder
 
-    reference = SentenceTransformerEncoder(path, precision="float32", device="cpu")
-    proof = Proof(texts, reference)
+    saved = SentenceTransformerEncoder(path, precision="float32", device="cpu")
+    proof = Proof(texts, saved if trained is None else _as_trained(trained, saved))
     parity: dict[str, Parity] = {}
-    with replacing_directory(path / "onnx") as folder:
+    with replacing_directory(path / "onnx") as folder, _as_export_error(path):
         exact = folder / Path(GRAPHS["float32"]).name
-        write_graph(reference.model, exact)
+        write_graph(saved.model, exact)
         encoder = OnnxEncoder(path, graph=exact)
         parity["float32"] = proof.judge(encoder, exact)
         require_floor(parity["float32"], floors["float32"], "float32")
@@ -81,6 +91,27 @@ def export(
     write_measured(path, OnnxEncoder(path))
     write_json(path / PARITY_FILE, {variant: asdict(found) for variant, found in parity.items()})
     return parity
+
+
+def _as_trained(model: SentenceTransformer, saved: SentenceTransformerEncoder) -> Encoder:
+    """The model in memory as an encoder of the leaf's space."""
+    loading = Loading(space=saved.space)
+    return SentenceTransformerEncoder(model, precision="float32", device="cpu", loading=loading)
+
+
+@contextmanager
+def _as_export_error(path: Path) -> Iterator[None]:
+    """Turns what the exporters raise, for which they have no class, into an error of ours."""
+    try:
+        yield
+    except (LeafEmbedError, OSError):
+        raise
+    except Exception as error:
+        said = str(error).strip().splitlines() or [""]
+        raise ExportError(
+            f"no graph could be made of the model in {path} ({type(error).__name__}: {said[0]:.200}). Nothing was "
+            "written; if its architecture has no ONNX form, use the leaf with variant='torch'."
+        ) from error
 
 
 def write_measured(directory: Path, leaf: Encoder | None = None) -> None:

@@ -135,7 +135,8 @@ def compare_documents(records: list[Record], leaf: Encoder, metadata: Collection
         keys = sorted({key for record in records for key in record.payload})
         raise InputError(
             f"none of {len(records)} points of {metadata.name!r} has a text under {layout.text_key!r}; their "
-            f"payloads have the keys {keys}. Name the right one with text_key=... (--text-key); an empty collection proves nothing."
+            f"payloads have the keys {keys}. Name the right one with text_key=... (--text-key); an empty collection "
+            "proves nothing."
         )
     dim = metadata.space.dim
     mine = vectors.as_vectors(leaf.encode_document([t for t, _ in known]), dim, source="the document encoder")
