@@ -27,6 +27,7 @@ from leaf_embed.cli.commands import (
     export,
     index,
     inspect,
+    make_eval,
     overlap,
     push,
     search,
@@ -96,6 +97,7 @@ for module in (
     distill,
     cache,
     export,
+    make_eval,
     evaluate,
     compare,
     overlap,
@@ -109,7 +111,7 @@ for module in (
     demo,
 ):
     command = with_torch_options(module.command) if module in LOAD_TEACHERS else module.command
-    app.command(name=module.__name__.rsplit(".", 1)[-1])(ending_well(command))
+    app.command(name=module.__name__.rsplit(".", 1)[-1].replace("_", "-"))(ending_well(command))
 
 
 @app.callback(invoke_without_command=True)

@@ -28,6 +28,8 @@ JUDGEMENT = (
     "query-id, corpus-id and score between tabs, or TREC's query-id, 0, corpus-id and score between tabs or blanks"
 )
 GRADE = re.compile(r"[+-]?[0-9]+(\.0*)?")
+PAGES_FILE = "pages.tsv"
+PER_PAGE = 5  # documents of a page among the best, in the mean, that still leave k pages
 UNJUDGED = "queries without a judgement"
 IRRELEVANT = "queries whose judged documents are all irrelevant"
 UNKNOWN = "judged queries that queries.jsonl lacks"
@@ -49,6 +51,8 @@ class RetrievalSet:
             count as never found, which is what trec_eval does.
         split: The split that the judgements were read from; ``""`` if the set was made in the process.
         left_out: By reason the number of lines, queries or judgements of the files that are not evaluated.
+        pages: The page of a document, where documents are parts of pages: pages are ranked then, each by its best
+            document, and ``qrels`` judge pages. Empty otherwise.
 
     Raises:
         CorpusError: Nothing to evaluate, ids that repeat or do not fit, or a query without a positive judgement.
@@ -62,6 +66,7 @@ class RetrievalSet:
     qrels: Mapping[str, Mapping[str, int]]
     split: str = ""
     left_out: Mapping[str, int] = field(default_factory=dict)
+    pages: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for what, ids, texts in (
@@ -84,8 +89,21 @@ class RetrievalSet:
     def unknown_documents(self) -> int:
         """Number of judgements, of the queries evaluated, that name a document the corpus does not have."""
         judged = [document for query in self.query_ids for document in self.qrels[query]]
-        known = set(judged).intersection(self.document_ids)
+        known = set(judged).intersection(self.judged_names)
         return sum(document not in known for document in judged)
+
+    def rows_for(self, k: int) -> int:
+        """Returns how many documents to rank for k places: one more for the query itself, several of each page."""
+        return k * (PER_PAGE if self.pages else 1) + 1
+
+    @property
+    def judged_names(self) -> Sequence[str]:
+        """What is judged of each document."""
+        return [self.judged_name(name) for name in self.document_ids] if self.pages else self.document_ids
+
+    def judged_name(self, document: str) -> str:
+        """Returns what is judged of a document: its page, or itself."""
+        return self.pages.get(document, document)
 
     @property
     def own_documents(self) -> int:
@@ -131,7 +149,8 @@ def load_beir(directory: str | os.PathLike[str], split: str = "test", *, stream:
             name: BEIR's ``query-id``, ``corpus-id`` and ``score`` between tabs, or TREC's four columns between tabs or
             blanks, of which the second is ignored, as trec_eval does; with or without a header. Grades are whole
             numbers, ``1.0`` among them.
-        split: Which judgements.
+        split: Which judgements. ``pages.tsv`` beside the files, each line a document's id, a tab and its page, says
+            that documents are parts of pages; :func:`leaf_embed.evaluation.own_data.make_set` writes it.
         stream: Leave the documents in their file, which must not change meanwhile, and read them block by block:
             memory grows by their ids and 16 bytes each. A compressed file is read into memory.
 
@@ -158,8 +177,30 @@ def load_beir(directory: str | os.PathLike[str], split: str = "test", *, stream:
         REPEATED: repeated,
     }
     left_out = {reason: count for reason, count in counts.items() if count}
+    if pages := _read_pages(path / PAGES_FILE):
+        qrels = {query: _by_page(grades, pages) for query, grades in qrels.items()}
     names = (path.resolve().name, document_ids, documents, tuple(chosen), tuple(chosen.values()))
-    return RetrievalSet(*names, qrels, split, left_out)
+    return RetrievalSet(*names, qrels, split, left_out, pages)
+
+
+def _read_pages(file: Path) -> dict[str, str]:
+    """Document id -> page, of a set whose documents are parts of pages; empty if it is another."""
+    pages = {}
+    for number, line in read_lines(file, CorpusError) if file.is_file() else ():
+        document, tab, page = line.partition("\t")
+        if not tab or not page or document in pages:
+            raise CorpusError(f"{file}:{number}: {line!r:.80}; expected a document's id, a tab and its page, once each")
+        pages[document] = page
+    return pages
+
+
+def _by_page(grades: Mapping[str, int], pages: Mapping[str, str]) -> dict[str, int]:
+    """Page -> the highest grade of its documents."""
+    found: dict[str, int] = {}
+    for document, grade in grades.items():
+        page = pages.get(document, document)
+        found[page] = max(grade, found.get(page, grade))
+    return found
 
 
 def _first_repeated(ids: Sequence[str]) -> str:

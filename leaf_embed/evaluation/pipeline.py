@@ -266,11 +266,11 @@ def _results(encoded: EncodedSet, storage: Storage, runs: str | os.PathLike[str]
     dataset = encoded.dataset
     results: dict[Mode, RetrievalResult] = {}
     for mode, (queries, documents) in sides.items():
-        rows = storage.search(queries, documents, DEPTH + 1, dataset.document_ids)
+        rows = storage.search(queries, documents, dataset.rows_for(DEPTH), dataset.document_ids)
         ranked = rankings(dataset, rows, DEPTH)
         results[mode] = measure(dataset, ranked, DEPTH)
         if runs is not None:
             rotated = storage.rotation is not None
             name = run_name(dataset.name, storage.dim, storage.quantization, rotated, mode)
-            write_run(Path(runs) / name, dataset.query_ids, dataset.document_ids, ranked)
+            write_run(Path(runs) / name, dataset.query_ids, dataset.judged_names, ranked)
     return results

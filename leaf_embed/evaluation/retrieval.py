@@ -72,16 +72,26 @@ def rankings(dataset: RetrievalSet, rows: NDArray[np.intp], k: int) -> list[list
 
     Args:
         dataset: The set; where :attr:`RetrievalSet.shares_ids` holds, a document that has the id of a query is dropped
-            from that query's ranking, as in BEIR, unless it is judged.
-        rows: Document rows of each query, best first, shape ``(queries, >= k)``, k + 1 of them if there are as many.
+            from that query's ranking, as in BEIR, unless it is judged. Where documents are parts of pages, the best
+            document of each page stays.
+        rows: Document rows of each query, best first, :meth:`RetrievalSet.rows_for` of them if there are as many.
         k: Depth of a ranking.
     """
-    names = {row: dataset.document_ids[row] for row in np.unique(rows).tolist()}
+    names = {row: dataset.judged_name(dataset.document_ids[row]) for row in np.unique(rows).tolist()}
     found = []
     for query, ranking in zip(dataset.query_ids, rows.tolist(), strict=True):
         dropped = dataset.shares_ids and query not in dataset.qrels[query]
-        found.append([row for row in ranking if not (dropped and names[row] == query)][:k])
+        kept = [row for row in ranking if not (dropped and names[row] == query)]
+        found.append((_first_of_each(kept, names) if dataset.pages else kept)[:k])
     return found
+
+
+def _first_of_each(ranking: Sequence[int], names: Mapping[int, str]) -> list[int]:
+    """The first row of each name."""
+    best: dict[str, int] = {}
+    for row in ranking:
+        best.setdefault(names[row], row)
+    return list(best.values())
 
 
 def measure(dataset: RetrievalSet, ranked: Sequence[Sequence[int]], k: int) -> RetrievalResult:
@@ -95,7 +105,9 @@ def measure(dataset: RetrievalSet, ranked: Sequence[Sequence[int]], k: int) -> R
     ir_measures: Any = require("ir_measures", "eval", "Measuring retrieval")
     run = {}
     top = np.full((len(ranked), min(10, k, len(dataset.document_ids))), -1, dtype=np.intp)
-    names = {row: dataset.document_ids[row] for row in {row for ranking in ranked for row in ranking}}
+    names = {
+        row: dataset.judged_name(dataset.document_ids[row]) for row in {row for ranking in ranked for row in ranking}
+    }
     codes: defaultdict[str, str] = defaultdict(lambda: str(len(codes)))
     for number, kept in enumerate(ranked):
         run[str(number)] = {codes[names[row]]: float(k - rank) for rank, row in enumerate(kept)}  # also among equals
@@ -148,4 +160,4 @@ def evaluate_retrieval(
         if len(matrix) != len(ids):
             raise InputError(f"{len(matrix)} vectors came for the {len(ids)} {what} of {dataset.name!r}")
     storage = Storage(left.shape[1] if dim is None else dim, quantization, rotation)
-    return score(dataset, storage.search(left, right, k + 1, dataset.document_ids), k)  # one more, for the query itself
+    return score(dataset, storage.search(left, right, dataset.rows_for(k), dataset.document_ids), k)

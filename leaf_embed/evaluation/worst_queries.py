@@ -112,7 +112,7 @@ def _hits(dataset: RetrievalSet, query: int, rows: NDArray[np.intp]) -> tuple[Ra
     shown: Sequence[int] = [int(row) for row in rows[:SHOWN_HITS] if row >= 0]
     names = [dataset.document_ids[row] for row in shown]
     return tuple(
-        RankedDocument(name, grades.get(name, 0), beginning(dataset.documents[row]))
+        RankedDocument(name, grades.get(dataset.judged_name(name), 0), beginning(dataset.documents[row]))
         for name, row in zip(names, shown, strict=True)
     )
 
