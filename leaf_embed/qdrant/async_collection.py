@@ -159,7 +159,7 @@ class AsyncLeafCollection(CollectionIdentity):
         for plans in groups:
             with search_span(plans):
                 answers += await self._sender.send(self._calls.query(plans))
-        return [self._translator.hits(found) for found in answers]
+        return self._translator.pages(answers, options)
 
     async def search_mmr(
         self, query: Query, *, limit: int = 10, fetch: int = 50, diversity: float = 0.5, where: Filter | None = None

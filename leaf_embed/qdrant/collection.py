@@ -288,7 +288,7 @@ class LeafCollection(CollectionIdentity):
         for plans in self._translator.plans(queries, options):
             with search_span(plans):
                 answers += points.query(plans)
-        return [self._translator.hits(found) for found in answers]
+        return self._translator.pages(answers, options)
 
     def search_mmr(
         self, query: Query, *, limit: int = 10, fetch: int = 50, diversity: float = 0.5, where: Filter | None = None

@@ -16,6 +16,7 @@ from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant.backends.base import PointId, Record, ScoredPoint
 from leaf_embed.qdrant.query.filters import Filter, FilterJson, parse_filter
+from leaf_embed.qdrant.query.pages import Pages
 from leaf_embed.qdrant.query.plan import Search, SearchOptions, SearchPlan, plan_search
 from leaf_embed.qdrant.schema.documents import Hit, StoredDocument
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
@@ -52,8 +53,10 @@ class Translator:
         return vectors.as_vectors(rows, self.metadata.space.dim, source=source)
 
     def plan(self, query: Query, **options: Unpack[SearchOptions]) -> SearchPlan:
-        """Returns the plan of one search."""
-        return self._plan(query, self.query_vectors([query])[0], Search(**options))
+        """Returns the plan of one search; of a page that comes from several rankings, that of the deepest."""
+        search = Search(**options)
+        depth = Pages(search).searches()[-1][1]
+        return self._plan(query, self.query_vectors([query])[0], search, depth=depth)
 
     def plans(self, queries: Sequence[Query], options: SearchOptions) -> list[list[SearchPlan]]:
         """Returns the plans of several searches, in groups of one request each."""
@@ -61,11 +64,30 @@ class Translator:
             raise InputError("search_batch takes a list of queries; got one text. Use [text], or search")
         if not len(queries):
             return []
-        search, rows = Search(**options), self.query_vectors(queries)
-        plans = [self._plan(query, row, search) for query, row in zip(queries, rows, strict=True)]
+        searches, rows = Pages(Search(**options)).searches(), self.query_vectors(queries)
+        plans = [
+            self._plan(query, row, search, depth=depth)
+            for query, row in zip(queries, rows, strict=True)
+            for search, depth in searches
+        ]
         return [plans[start : start + BATCH] for start in range(0, len(plans), BATCH)]
 
-    def _plan(self, query: Query, vector: FloatArray, search: Search, *, with_vector: bool = False) -> SearchPlan:
+    def pages(self, answers: Sequence[list[ScoredPoint]], options: SearchOptions) -> list[list[Hit]]:
+        """Returns the hits of each query out of the answers to all of :meth:`plans`."""
+        pages = Pages(Search(**options))
+        each = len(pages.searches())
+        groups = (answers[start : start + each] for start in range(0, len(answers), each))
+        return [self.hits(pages.page(group, lambda point: point.id)) for group in groups]
+
+    def _plan(
+        self,
+        query: Query,
+        vector: FloatArray,
+        search: Search,
+        *,
+        with_vector: bool = False,
+        depth: int | None = None,
+    ) -> SearchPlan:
         if search.hybrid is not False and not self.metadata.spec.has_bm25:
             raise InputError(
                 f"the collection {self.metadata.name!r} has no BM25 vectors, so hybrid searches are not possible. Make "
@@ -73,7 +95,9 @@ class Translator:
                 "new.index_vectors(old.iter_documents(with_vectors=True))"
             )
         text, prefix = query if isinstance(query, str) else None, self.metadata.payload_layout.filter_prefix
-        return plan_search(vector, self.metadata.spec, search, text=text, prefix=prefix, with_vector=with_vector)
+        return plan_search(
+            vector, self.metadata.spec, search, text=text, prefix=prefix, with_vector=with_vector, depth=depth
+        )
 
     def mmr_plan(self, query: Query, limit: int, fetch: int, where: Filter | None) -> SearchPlan:
         """Returns the plan of a search whose hits :meth:`mmr_hits` chooses from."""

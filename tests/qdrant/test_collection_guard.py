@@ -142,7 +142,7 @@ def test_a_collection_made_elsewhere_is_refused(leaf: Any) -> None:
     client.create_collection("docs", vectors_config=models.VectorParams(size=64, distance=models.Distance.COSINE))
     with pytest.raises(CollectionError, match="does not say which model wrote its vectors") as caught:
         LeafCollection.open("docs", leaf, client=client)
-    assert "LeafCollection.create" in str(caught.value)
+    assert "LeafCollection.adopt" in str(caught.value)
     client.close()
 
 

@@ -148,12 +148,12 @@ def test_the_request_to_a_client_names_its_limit_and_ignores_codes(leaf: Any, mo
     monkeypatch.setattr(client, "query_points", lambda *a, **k: sent.append(k) or plain(*a, **k))
     with LeafCollection.create("docs", leaf, spec=GRAPH, client=client) as docs:
         docs.index([Document(1, "topic1")])
-        docs.search("topic1", limit=3, offset=4)
+        docs.search("topic1", limit=3)
         docs.search("topic1", limit=3, offset=4, candidates=7)
         docs.search("topic1", exact=True)
     first, second, exact = sent
     assert (first["prefetch"].using, first["prefetch"].limit, first["using"]) == ("mrl_16", 400, "full")
-    assert (first["limit"], first["offset"]) == (3, 4)
+    assert (first["limit"], first["offset"], second["offset"]) == (3, 0, 4)
     assert first["search_params"].quantization.ignore is True
     assert second["prefetch"].limit == 7
     assert "prefetch" not in exact
@@ -188,7 +188,7 @@ def test_a_plan_settles_every_number(leaf: Any) -> None:
     first = plan_search(vector, spec, Search()).body["prefetch"]
     assert (first["using"], first["limit"], len(first["query"]["nearest"])) == ("mrl_16", 400, 16)
     assert np.linalg.norm(first["query"]["nearest"]) == pytest.approx(1)
-    assert plan_search(vector, spec, Search(limit=70)).body["prefetch"]["limit"] == 700
+    assert plan_search(vector, spec, Search(limit=70)).body["prefetch"]["limit"] == 2800
     assert plan_search(vector, spec, Search(mrl=32)).body["prefetch"]["using"] == "mrl_32"
     assert plan_search(vector, spec, Search(where={"a.b": ["x"]})).body["filter"] == {
         "must": [{"key": "payload.a.b", "match": {"value": "x"}}]

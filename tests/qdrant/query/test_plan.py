@@ -80,7 +80,7 @@ SHAPES: dict[str, tuple[CollectionSpec, dict[str, Any], dict[str, Any]]] = {
         {"oversampling": 3, "hnsw_ef": 99, "limit": 5, "offset": 50, "score_threshold": 0.25},
         {
             **two_stages(
-                prefetch=first(550, hnsw_ef=99, quantization={"ignore": False, "rescore": True, "oversampling": 3})
+                prefetch=first(2200, hnsw_ef=99, quantization={"ignore": False, "rescore": True, "oversampling": 3})
             ),
             **TAIL,
             "limit": 5,
