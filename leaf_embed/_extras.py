@@ -7,7 +7,7 @@ from types import ModuleType
 
 from leaf_embed.errors import MissingExtraError
 
-__all__ = ["require"]
+__all__ = ["require", "require_package"]
 
 
 def require(module: str, extra: str, purpose: str) -> ModuleType:
@@ -22,6 +22,15 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
         MissingExtraError: ``module`` (or a package it lies in) is not installed. An import error that comes
             from inside an installed module is passed on as it is.
     """
+    return _import(module, purpose, f"'leaf-embed[{extra}]'")
+
+
+def require_package(module: str, package: str, purpose: str) -> ModuleType:
+    """:func:`require` for what no extra of ours brings: the name of its own package is said."""
+    return _import(module, purpose, package)
+
+
+def _import(module: str, purpose: str, installed: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -29,5 +38,5 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
             raise
         raise MissingExtraError(
             f"{purpose} needs the package {module.split('.')[0]!r}, which is not installed. "
-            f"Install it with: pip install 'leaf-embed[{extra}]'"
+            f"Install it with: pip install {installed}"
         ) from error

@@ -11,7 +11,7 @@ with a leaf, and the other names are that package's own.
 
 from typing import TYPE_CHECKING, Any
 
-from leaf_embed._extras import require
+from leaf_embed._extras import require, require_package
 
 require("langchain_core", "langchain", "leaf_embed_langchain")
 
@@ -38,7 +38,7 @@ def __getattr__(name: str) -> Any:
     """Imports what needs ``langchain_qdrant`` when it is asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    stock = require("langchain_qdrant", "langchain-qdrant", f"leaf_embed_langchain.{name}")
+    stock = require_package("langchain_qdrant", "langchain-qdrant", f"leaf_embed_langchain.{name}")
     if name != "QdrantVectorStore":
         return getattr(stock, name)
     from leaf_embed_langchain.qdrant import QdrantVectorStore

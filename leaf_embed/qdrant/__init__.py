@@ -7,6 +7,7 @@ translator        queries to plans, points to hits and documents, for the sync a
 index             IndexRun: documents to vectors to points, one checked batch at a time
 adopt             adoption of collections made by other programs
 attach            a collection that another library goes on using, opened in place
+staged_client     the client that such a library is given, which searches in two stages
 migrate           further vectors, and another quantization, for a collection in use
 tuning            recall and latency of search settings on a collection's own queries
 text_vectors      CollectionPairs: any collection as (text, vector) pairs to distil from
@@ -20,12 +21,13 @@ ignores quantization and graphs). No live server took part.
 """
 
 from leaf_embed.qdrant.async_collection import AsyncLeafCollection
-from leaf_embed.qdrant.attach import AttachedCollection, attach
+from leaf_embed.qdrant.attach import AttachedCollection, aattach, attach, check_first_stage
 from leaf_embed.qdrant.backends.retry import Retry
 from leaf_embed.qdrant.backends.stores import connect, list_collections, read_metadata, switch_alias
 from leaf_embed.qdrant.collection import LeafCollection
 from leaf_embed.qdrant.document_files import parquet_documents
 from leaf_embed.qdrant.either_collection import EitherCollection, aopen_or_create, open_or_create
+from leaf_embed.qdrant.identity import compare_with_leaf
 from leaf_embed.qdrant.query.explain import Explanation
 from leaf_embed.qdrant.query.filters import Filter, comparison, parse_filter
 from leaf_embed.qdrant.query.plan import Search, SearchOptions
@@ -34,6 +36,7 @@ from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.payload_layout import PayloadLayout
 from leaf_embed.qdrant.schema.sizes import Estimate, estimate
 from leaf_embed.qdrant.schema.spec import CollectionSpec
+from leaf_embed.qdrant.staged_client import StagedClient, raw_client
 from leaf_embed.qdrant.text_vectors import CollectionPairs
 from leaf_embed.qdrant.tuning import TuneGrid, TuneReport, TuneRow, tune
 
@@ -55,12 +58,16 @@ __all__ = [
     "Retry",
     "Search",
     "SearchOptions",
+    "StagedClient",
     "StoredDocument",
     "TuneGrid",
     "TuneReport",
     "TuneRow",
+    "aattach",
     "aopen_or_create",
     "attach",
+    "check_first_stage",
+    "compare_with_leaf",
     "comparison",
     "connect",
     "estimate",
@@ -68,6 +75,7 @@ __all__ = [
     "open_or_create",
     "parquet_documents",
     "parse_filter",
+    "raw_client",
     "read_metadata",
     "switch_alias",
     "tune",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from leaf_embed import vectors
 from leaf_embed.canaries import CanaryReport
@@ -17,7 +20,7 @@ from leaf_embed.qdrant.schema.spec import CollectionSpec
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Role
 
-__all__ = ["CollectionIdentity", "new_metadata", "require_canaries", "require_leaf"]
+__all__ = ["CollectionIdentity", "compare_with_leaf", "new_metadata", "require_canaries", "require_leaf"]
 
 UNRELATED = 0.3  # the mean cosine of a leaf with its teacher is far above, with another model near 0
 
@@ -70,18 +73,7 @@ class CollectionIdentity:
             SpaceMismatchError: Their mean cosine is that of unrelated models.
             VectorError: A vector has another size than the space.
         """
-        known = [(d.embedded_text, d.vector) for d in documents if d.vector is not None][:sample]
-        if not known:
-            return
-        mine = vectors.as_vectors(self._leaf.encode_query([text for text, _ in known]), source="the leaf")
-        given = vectors.as_vectors([row for _, row in known], self._leaf.space.dim, source="the caller")
-        mean = float(np.mean(vectors.cosine(mine, given)))
-        if mean < UNRELATED:
-            raise SpaceMismatchError(
-                f"the vectors are not of the space of the collection {self.name!r}, {self._leaf.space.describe()}: "
-                f"their mean cosine with the leaf's vectors of the same texts is {mean:.3f}; an unrelated model has "
-                f"about 0, the teacher above {UNRELATED}. Embed the documents by the leaf's own teacher."
-            )
+        compare_with_leaf(((d.embedded_text, d.vector) for d in documents), self._leaf, self.name, sample)
 
     def __repr__(self) -> str:
         state = ", closed" if self._closed else ""
@@ -91,6 +83,34 @@ class CollectionIdentity:
         if self._closed:
             again = f"{type(self).__name__}.open"
             raise CollectionError(f"the collection {self.name!r} is closed; open it again with {again}")
+
+
+def compare_with_leaf(pairs: Iterable[tuple[str, ArrayLike | None]], leaf: Encoder, name: str, sample: int = 8) -> None:
+    """Compares vectors that are to be written with the leaf's of the same texts; the teacher is not asked.
+
+    Args:
+        pairs: Texts with vectors of shape ``(dim,)``; those without one are skipped.
+        leaf: The leaf.
+        name: Name of the collection, for a message.
+        sample: Pairs to compare: the first ones.
+
+    Raises:
+        SpaceMismatchError: Their mean cosine is that of unrelated models.
+        VectorError: A vector has another size than the space.
+    """
+    known = list(islice(((text, row) for text, row in pairs if row is not None), sample))
+    if not known:
+        return
+    mine = vectors.as_vectors(leaf.encode_query([text for text, _ in known]), source="the leaf")
+    rows: Any = [row for _, row in known]
+    given = vectors.as_vectors(rows, leaf.space.dim, source="the caller")
+    mean = float(np.mean(vectors.cosine(mine, given)))
+    if mean < UNRELATED:
+        raise SpaceMismatchError(
+            f"the vectors are not of the space of the collection {name!r}, {leaf.space.describe()}: "
+            f"their mean cosine with the leaf's vectors of the same texts is {mean:.3f}; an unrelated model has "
+            f"about 0, the teacher above {UNRELATED}. Embed the documents by the leaf's own teacher."
+        )
 
 
 def new_metadata(name: str, leaf: Encoder, spec: CollectionSpec | None, *, canaries: bool) -> CollectionMetadata:

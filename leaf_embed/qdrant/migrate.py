@@ -14,7 +14,7 @@ import numpy as np
 from leaf_embed import vectors
 from leaf_embed.errors import InputError
 from leaf_embed.progress import Progress, no_progress
-from leaf_embed.qdrant.backends.base import PointId, Points, Record, read_pages
+from leaf_embed.qdrant.backends.base import PointId, Points, Record, Selection, read_pages
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.quantization import quantization
 from leaf_embed.qdrant.schema.spec import mrl_name
@@ -50,10 +50,12 @@ def with_quantization(metadata: CollectionMetadata, name: str) -> CollectionMeta
     return replace(metadata, spec=replace(metadata.spec, quantization=name))
 
 
-def backfill(points: Points, dim: int, page_size: int, progress: Progress | None) -> None:
-    """Fills a truncated vector of every point from its full one, one page at a time."""
-    total, done = points.count(), 0
-    for records in read_pages(points, page_size, None, vector=True):
+def backfill(
+    points: Points, dim: int, page_size: int, progress: Progress | None = None, where: Selection = None
+) -> None:
+    """Fills a truncated vector of every point, or of those chosen, from its full one, one page at a time."""
+    total, done = points.count(where), 0
+    for records in read_pages(points, page_size, where, vector=True):
         if rows := _truncated(records, dim):
             points.update_vectors(rows)
         done += len(records)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import leaf_embed
+from leaf_embed.errors import MissingExtraError
 
 INTEGRATIONS = {
     "leaf_embed_langchain": ("langchain_core", "langchain"),
@@ -23,6 +24,14 @@ STORES = {
     "leaf_embed_langchain": "LeafQdrantVectorStore.from_texts(['a'], LeafEmbeddings(encoder), {place})",
     "leaf_embed_llama_index": "LeafQdrantVectorStore(open_or_create('docs', encoder, {place}))",
     "leaf_embed_haystack": "LeafQdrantDocumentStore('docs', encoder, {place}).count_documents()",
+}
+DROP_INS = {  # the class, the module that it needs, and what brings that
+    "leaf_embed_langchain": ("QdrantVectorStore", "langchain_qdrant", "langchain-qdrant"),
+    "leaf_embed_haystack": (
+        "QdrantDocumentStore",
+        "haystack_integrations.document_stores.qdrant",
+        "qdrant-haystack",
+    ),
 }
 PLACES = {"qdrant_client": "url=':memory:'", "qdrant_edge": "path='none'"}
 
@@ -53,6 +62,15 @@ def test_a_missing_framework_names_its_extra(package: str) -> None:
     assert done.returncode == 1
     assert "MissingExtraError" in done.stderr
     assert f"pip install 'leaf-embed[{extra}]'" in done.stderr
+
+
+@pytest.mark.parametrize("package", DROP_INS)
+def test_a_missing_stock_package_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, module, installed = DROP_INS[package]
+    ours = pytest.importorskip(package, exc_type=MissingExtraError)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=f"pip install {installed}$"):
+        getattr(ours, name)
 
 
 @pytest.mark.parametrize("absent", PLACES)

@@ -45,6 +45,16 @@ SUITES = (
         ("langchain_import", "langchain_leaf"),
         {"langchain_leaf: test_qdrant_mmr_search": "makes its collection with Distance.EUCLID, which a leaf refuses"},
     ),
+    Suite(
+        "qdrant-haystack",
+        ("tests",),
+        ("haystack_import", "haystack_leaf"),
+        {
+            "haystack_import: test_to_dict": "expects the stock class's name in a pipeline file",
+            "haystack_leaf: test_to_dict": "expects the stock class's name in a pipeline file, and no leaf",
+            "haystack_leaf: test_prepare_client_params_does_not_mutate": "writes a pipeline file; the leaf is no path",
+        },
+    ),
 )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from leaf_embed.qdrant.backends.base import NewPoint, Page, PointId, Record, ScoredPoint, Selection
-from leaf_embed.qdrant.backends.client_calls import Sender
+from leaf_embed.qdrant.backends.client_calls import LoopSender, Sender
 from leaf_embed.qdrant.backends.client_collections import (
     aliases_call,
     configure_call,
@@ -35,9 +35,11 @@ from leaf_embed.qdrant.schema.layout import StoredVector
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 
 if TYPE_CHECKING:
-    from qdrant_client import QdrantClient
+    import asyncio
 
-__all__ = ["ClientPoints", "ClientStore"]
+    from qdrant_client import AsyncQdrantClient, QdrantClient
+
+__all__ = ["ClientPoints", "ClientStore", "LoopStore"]
 
 
 class ClientStore:
@@ -81,6 +83,13 @@ class ClientStore:
 
     def open(self, name: str, vector: str) -> ClientPoints:
         return ClientPoints(self._sender, name, vector)
+
+
+class LoopStore(ClientStore):
+    """The collections that an async client sees, for another thread than that of its event loop."""
+
+    def __init__(self, client: AsyncQdrantClient, loop: asyncio.AbstractEventLoop, retry: Retry | None = None) -> None:
+        self._sender = LoopSender(client, retry or Retry(), loop)
 
 
 class ClientPoints:

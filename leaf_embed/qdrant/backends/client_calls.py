@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import warnings
 from collections.abc import Callable, Iterable
@@ -18,7 +19,7 @@ from leaf_embed.qdrant.backends.retry import Retry
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, QdrantClient
 
-__all__ = ["AsyncSender", "Call", "Sender", "client_models", "is_local"]
+__all__ = ["AsyncSender", "Call", "LoopSender", "Sender", "client_models", "is_local"]
 
 T = TypeVar("T")
 Answer = TypeVar("Answer", covariant=True)
@@ -97,6 +98,17 @@ class AsyncSender:
     async def send_all(self, calls: Iterable[Call[None]]) -> None:
         for call in calls:
             await self.send(call)
+
+
+class LoopSender(Sender):
+    """Carries out calls by an async client from another thread than that of its event loop, which has to run."""
+
+    def __init__(self, client: AsyncQdrantClient, retry: Retry, loop: asyncio.AbstractEventLoop) -> None:
+        self._calls, self._loop = AsyncSender(client, retry), loop
+        self.local = is_local(client)
+
+    def send(self, call: Call[T]) -> T:
+        return asyncio.run_coroutine_threadsafe(self._calls.send(call), self._loop).result()
 
 
 def client_models() -> Any:
