@@ -133,8 +133,8 @@ def _identity(student: Student, texts: TokenizedTexts, config: DistillConfig) ->
     asked = len(student.start_texts())  # a start from vectors of single tokens is another than one without a teacher
     facts = [config.to_dict(), texts.cache.space.fingerprint, str(model), weights_digest(model), asked]
     digest = hashlib.sha256(json.dumps(facts).encode())
-    digest.update(texts.rows.tobytes())
-    digest.update(texts.ids.tobytes())
+    digest.update(np.ascontiguousarray(texts.rows).data)
+    digest.update(np.ascontiguousarray(texts.ids).data)
     return digest.hexdigest()
 
 
@@ -281,9 +281,9 @@ class TrainingRun:
     def _batches(self, texts: TokenizedTexts, total: int) -> Iterator[Rows]:
         """The batches from the current step on."""
         config = self.config
-        lengths = texts.lengths if self.student.pads else np.zeros(len(texts), dtype=np.int64)
+        lengths = texts.lengths() if self.student.pads else np.zeros(len(texts), dtype=np.int64)
         per_epoch = max(1, len(texts) // config.batch_size)
-        epoch, batches = -1, []
+        epoch, batches = -1, np.empty((0, 0), dtype=np.int64)
         while self.step < total:
             if self.step // per_epoch != epoch:
                 epoch = self.step // per_epoch

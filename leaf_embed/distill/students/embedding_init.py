@@ -66,7 +66,7 @@ def below(transformer: Any, first: int) -> Any | None:
 def random_batches(texts: TokenizedTexts, seed: int) -> Iterator[Rows]:
     """Yields places of random texts, about :data:`TOKENS` tokens in all, in batches of similar length."""
     order = np.random.default_rng(seed).permutation(len(texts))
-    order = order[: 1 + int(np.searchsorted(np.cumsum(texts.lengths[order]), TOKENS))]
+    order = order[: 1 + int(np.searchsorted(np.cumsum(texts.lengths(order)), TOKENS))]
     return texts.by_length(order, BATCH)
 
 
