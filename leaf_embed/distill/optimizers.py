@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Optimizers"]
 
+FUSED = ("cpu", "cuda")  # devices where torch takes AdamW's step in one kernel
+
 
 class Optimizers:
     """The optimizers of all weights of a student, with one learning rate and one gradient norm."""
@@ -46,7 +48,7 @@ class Optimizers:
         self._parameters = others + lazy
         self._all: list[torch.optim.Optimizer] = []
         if others:
-            self._all.append(torch.optim.AdamW(groups, lr=config.learning_rate, fused=True))
+            self._all.append(torch.optim.AdamW(groups, lr=config.learning_rate, fused=model.device.type in FUSED))
         if lazy:
             self._all.append(LazyAdam(lazy, lr=config.learning_rate))
 

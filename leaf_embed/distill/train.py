@@ -21,6 +21,7 @@ from leaf_embed.distill.dataset import TokenizedTexts, epoch_batches
 from leaf_embed.distill.distributed import processes
 from leaf_embed.distill.loss import squared_distances, squared_l2
 from leaf_embed.distill.optimizers import Optimizers
+from leaf_embed.distill.placement import on_cpu
 from leaf_embed.distill.progress import Alignment, StepInfo
 from leaf_embed.distill.students.base import Student
 from leaf_embed.encoders.transformer import weights_digest
@@ -154,7 +155,7 @@ class TrainingRun:
         self.model = student.model.eval()
         self.config = config
         self.identity = identity
-        self.processes = processes()
+        self.processes = processes(str(self.model.device))
         self.optimizers = Optimizers(self.model, student.tables(), config)
         self.step = 0
         self.best_loss = math.inf
@@ -167,10 +168,10 @@ class TrainingRun:
         state = {
             "identity": self.identity,
             "step": self.step,
-            "model": self.model.state_dict(),
-            "optimizers": self.optimizers.state_dict(),
+            "model": on_cpu(self.model.state_dict()),
+            "optimizers": on_cpu(self.optimizers.state_dict()),
             "best_loss": self.best_loss,
-            "best_state": self.best_state,
+            "best_state": on_cpu(self.best_state),
             "smoothed": self.smoothed,
         }
         with replacing_file(file) as temporary:
@@ -183,7 +184,7 @@ class TrainingRun:
         if not file.is_file():
             return
         try:
-            state: dict[str, Any] = torch.load(file, map_location=self.model.device, weights_only=True)
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:
             raise TrainingError(f"the checkpoint {file} cannot be read ({error}); delete it to start again") from error
         if state["identity"] != self.identity:
