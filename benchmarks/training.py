@@ -77,7 +77,7 @@ def main(
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
         f"torch {torch.__version__}",
         "texts": len(work.texts),
-        "mean_tokens": round(float(work.texts.lengths.mean()), 1),
+        "mean_tokens": round(float(work.texts.lengths().mean()), 1),
         "layers": layers,
         "bfloat16": work.bfloat16,
         "matrix_units": bool(torch.cpu._is_amx_tile_supported()),
@@ -236,7 +236,7 @@ def peak_use(work: Work, speed: float) -> dict[str, float]:
         p.numel() for name, p in work.student.model.named_parameters() if p.ndim == 2 and "embeddings" not in name
     )
     used = (
-        6 * matrices * float(work.texts.lengths.mean()) * speed
+        6 * matrices * float(work.texts.lengths().mean()) * speed
     )  # forward 2, backward 4 operations a weight and token
     return {"peak_gflops": round(peak / 1e9, 1), "used_gflops": round(used / 1e9, 1), "share": round(used / peak, 3)}
 

@@ -17,7 +17,10 @@ __all__ = ["chosen_loading", "load_torch_encoder", "with_torch_options"]
 
 torch_option = panel("Teacher in torch")
 OPTIONS: dict[str, Any] = {
-    "device": Annotated[str | None, torch_option(help="As in torch: cpu, cuda, cuda:1, mps. Default: a GPU if any.")],
+    "device": Annotated[
+        str | None,
+        torch_option(help="Of teacher and student, as in torch: cpu, cuda, cuda:1, mps. Default: a GPU if any."),
+    ],
     "dtype": Annotated[
         Literal["auto", "float32", "float16", "bfloat16"],
         torch_option(help="Weights and arithmetic. auto: as saved, in bfloat16 where the machine has units for it."),

@@ -23,6 +23,7 @@ __all__ = ["TokenizedTexts", "epoch_batches", "sample", "split", "tokenize", "we
 
 MAX_HELD_OUT = 1000
 PARITY_TEXTS = 384
+BLOCK = 8192  # texts that are read and tokenized at a time
 BATCHES_PER_BUCKET = 64  # texts are sorted by length within this many batches: little padding, still well mixed
 
 
@@ -46,18 +47,21 @@ class TokenizedTexts:
         return len(self.rows)
 
     @cached_property
-    def lengths(self) -> NDArray[np.int64]:
-        """Number of tokens of each text, shape ``(n,)``."""
-        return np.diff(self.starts)
-
-    @cached_property
     def longest(self) -> int:
         """Number of tokens of the longest text."""
-        return int(self.lengths.max(initial=0))
+        blocks = range(0, len(self), BLOCK)
+        return max((int(np.diff(self.starts[first : first + BLOCK + 1]).max()) for first in blocks), default=0)
+
+    def lengths(self, places: Rows | slice = slice(None)) -> NDArray[np.int64]:
+        """Returns the number of tokens of some texts, by default of all, shape ``(len(places),)``.
+
+        The work is that of these texts, however many others there are.
+        """
+        return np.diff(self.starts) if isinstance(places, slice) else self.starts[places + 1] - self.starts[places]
 
     def tokens(self, places: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Returns the token ids of some texts one after another, and the number of each, shape ``(len(places),)``."""
-        lengths = self.lengths[places]
+        lengths = self.lengths(places)
         shifts = self.starts[places] - (np.cumsum(lengths) - lengths)
         return self.ids[np.repeat(shifts, lengths) + np.arange(lengths.sum())].astype(np.int64), lengths
 
@@ -69,7 +73,7 @@ class TokenizedTexts:
 
     def by_length(self, places: Rows, size: int) -> Iterator[Rows]:
         """Yields places in blocks, the shortest texts first: little padding where the order does not matter."""
-        order = places[np.argsort(self.lengths[places], kind="stable")]
+        order = places[np.argsort(self.lengths(places), kind="stable")]
         for start in range(0, len(order), size):
             yield order[start : start + size]
 
@@ -85,34 +89,39 @@ def tokenize(
         rows: Which of its rows.
         max_tokens: Spares ``encode`` what lies far beyond it.
     """
-    ids = [np.empty(0, dtype=np.uint32)]
-    for start in range(0, len(rows), 8192):
-        texts = cache.texts(rows[start : start + 8192])
-        prompted = [cache.space.prompt(text.kind) + readable(text.text, max_tokens) for text in texts]
-        ids.extend(np.asarray(tokens, dtype=np.uint32) for tokens in encode(prompted))
-    starts = np.cumsum([0] + [len(tokens) for tokens in ids[1:]]).astype(np.int64)
-    return TokenizedTexts(np.concatenate(ids), starts, rows, cache)
+    ids = np.empty(0, dtype=np.uint32)
+    starts = np.zeros(len(rows) + 1, dtype=np.int64)
+    for first in range(0, len(rows), BLOCK):
+        texts = cache.texts(rows[first : first + BLOCK])
+        encoded = encode([cache.space.prompt(text.kind) + readable(text.text, max_tokens) for text in texts])
+        block = [np.asarray(tokens, dtype=np.uint32) for tokens in encoded]
+        ends = starts[first] + np.cumsum([len(tokens) for tokens in block])
+        starts[first + 1 : first + 1 + len(block)] = ends
+        if ends[-1] > len(ids):
+            ids.resize(max(int(ends[-1]), len(ids) * 5 // 4), refcheck=False)  # grows in place: never twice in memory
+        np.concatenate(block, out=ids[starts[first] : ends[-1]])
+    ids.resize(int(starts[-1]), refcheck=False)
+    return TokenizedTexts(ids, starts, rows, cache)
 
 
-def epoch_batches(lengths: Sequence[int] | NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[Rows]:
-    """Returns the batches of an epoch, each of exactly ``batch_size`` texts of similar length, in random order.
+def epoch_batches(lengths: Sequence[int] | NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> Rows:
+    """Returns the batches of an epoch, one a row, shape ``(batches, batch_size)``: places of texts of similar length.
 
-    It depends on ``seed`` and ``epoch`` alone, so a resumed run sees the same batches. The remainder that does not
-    fill a batch is left out, another one each epoch; fewer texts than a batch make one smaller batch.
+    Their random order depends on ``seed`` and ``epoch`` alone, so a resumed run sees the same batches. The remainder
+    that does not fill a batch is left out, another one each epoch; fewer texts than a batch make one smaller batch.
     """
     sizes = np.asarray(lengths)
     generator = np.random.default_rng((seed, epoch))
     order = generator.permutation(len(sizes))
     if len(order) <= batch_size:
-        return [order]
+        return order[None]
     whole = order[: len(order) // batch_size * batch_size]
     bucket = batch_size * BATCHES_PER_BUCKET
-    batches: list[Rows] = []
     for start in range(0, len(whole), bucket):
         group = whole[start : start + bucket]
-        group = group[np.argsort(sizes[group], kind="stable")]
-        batches.extend(group.reshape(-1, batch_size))
-    return [batches[place] for place in generator.permutation(len(batches))]
+        group[:] = group[np.argsort(sizes[group], kind="stable")]
+    batches = whole.reshape(-1, batch_size)
+    return batches[generator.permutation(len(batches))]
 
 
 def split(

@@ -78,14 +78,14 @@ class Alone:
 
 
 class Several:
-    """Several processes that a launcher started; gloo between CPUs, NCCL between GPUs."""
+    """Several processes that a launcher started; NCCL where the student is on a GPU, else gloo."""
 
-    def __init__(self) -> None:
-        """Joins the other processes."""
+    def __init__(self, device: str) -> None:
+        """Joins the other processes, which train on devices of the same type."""
         accelerate = require("accelerate", "train", "Training in several processes")
-        import torch
-
-        self._state: Any = accelerate.PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
+        on_gpu = device.startswith("cuda")
+        self._state: Any = accelerate.PartialState(cpu=not on_gpu, timeout=PATIENCE)
+        self._device = device if on_gpu else "cpu"
         self.rank: int = self._state.process_index
         self.count: int = self._state.num_processes
 
@@ -121,11 +121,15 @@ class Several:
     def add(self, value: float) -> float:
         import torch
 
-        total = torch.tensor(value, dtype=torch.float64, device=self._state.device)
+        total = torch.tensor(value, dtype=torch.float64, device=self._device)
         torch.distributed.all_reduce(total)
         return float(total)
 
 
-def processes() -> Processes:
-    """Returns the processes that this one was started with: alone, unless a launcher says otherwise."""
-    return Several() if int(os.environ.get("WORLD_SIZE", "1")) > 1 else Alone()
+def processes(device: str) -> Processes:
+    """Returns the processes that this one was started with: alone, unless a launcher says otherwise.
+
+    Args:
+        device: That this process trains on; tensors on it are what the processes exchange.
+    """
+    return Several(device) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else Alone()

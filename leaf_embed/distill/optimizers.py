@@ -1,4 +1,4 @@
-"""Optimizers of a student: AdamW, and for its token tables one that updates only the tokens of the batch.
+"""Optimizers of a student: AdamW, and for token tables that are lazy one that updates only the tokens of the batch.
 
 A batch of 32 short texts holds some hundred of 30,000 tokens. A dense step over all of them, with its gradient of
 zeros, its norm and its two moments, was an eighth of a training step (examples/LOG.md).
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Optimizers"]
 
+FUSED = ("cpu", "cuda")  # devices where torch takes AdamW's step in one kernel
+
 
 class Optimizers:
     """The optimizers of all weights of a student, with one learning rate and one gradient norm."""
@@ -26,7 +28,8 @@ class Optimizers:
 
         Args:
             model: The student.
-            tables: Its modules with a row per token; they are switched to sparse gradients until :meth:`release`.
+            tables: Its modules with a row per token; where the recipe is lazy with them, they are switched to sparse
+                gradients until :meth:`release`.
             config: Rates, weight decay and the largest norm of a gradient.
         """
         import torch
@@ -34,7 +37,7 @@ class Optimizers:
         from leaf_embed.distill.lazy_adam import LazyAdam
 
         self._config = config
-        self._tables = tables
+        self._tables = tables if config.token_embeddings == "lazy" else ()
         for table in self._tables:
             table.sparse = True
         lazy = [table.weight for table in self._tables]
@@ -46,7 +49,7 @@ class Optimizers:
         self._parameters = others + lazy
         self._all: list[torch.optim.Optimizer] = []
         if others:
-            self._all.append(torch.optim.AdamW(groups, lr=config.learning_rate, fused=True))
+            self._all.append(torch.optim.AdamW(groups, lr=config.learning_rate, fused=model.device.type in FUSED))
         if lazy:
             self._all.append(LazyAdam(lazy, lr=config.learning_rate))
 

@@ -16,6 +16,7 @@ from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.dataset import TokenizedTexts, sample, split
 from leaf_embed.distill.distributed import processes
 from leaf_embed.distill.output import Output, require_reloadable
+from leaf_embed.distill.placement import student_device
 from leaf_embed.distill.progress import Alignment
 from leaf_embed.distill.rotation import Truncation, compare_truncation, fit_cached_rotation, fold
 from leaf_embed.distill.students import student_class
@@ -89,6 +90,7 @@ def distill(
     cache: str | os.PathLike[str] | None = None,
     exclude: Sequence[str | os.PathLike[str]] | Exclusion = (),
     loading: Loading | None = None,
+    device: str | None = None,
     export_graphs: bool = True,
     track: Sequence[Any] = (),
     progress: Progress | None = None,
@@ -121,6 +123,8 @@ def distill(
         cache: Directory of the teacher cache; ``<output>.work/cache`` by default.
         exclude: Corpus files, or BEIR directories, whose texts must not be learned from: evaluation sets.
         loading: How torch loads a teacher that is named: device, dtype, attention, code that comes with the model.
+        device: Of the student, and of a teacher that is named without ``loading``, as in torch: ``"cuda"`` is the GPU
+            of the process's local rank. ``None`` takes that of ``loading``, or a GPU if there is one.
         export_graphs: Whether to export ONNX graphs, which :func:`leaf_embed.load` needs.
         track: Trackers for the training curve: names that accelerate knows, such as ``"tensorboard"``.
         progress: Called as the work goes on.
@@ -129,21 +133,25 @@ def distill(
         InputError: An option, model or corpus that cannot be used.
         SpaceMismatchError: ``space_of`` is a leaf of another teacher.
         CacheError: The cache is in use, damaged, or of another teacher.
-        TrainingError: The loss became NaN or infinite.
+        TrainingError: The loss became NaN or infinite, or there is a checkpoint of another run beside the output.
         StorageError: A place that cannot be written to, tried before the work begins, or a disk that is full.
         ExportError: A graph could not be made, or differs from the trained model; the leaf is there without graphs.
     """
     require("sentence_transformers", "train", "Distillation")
     options = StudentOptions(student, layers, head, tokenizer, space_of)
+    if loading is None and not isinstance(teacher, Encoder):
+        loading = Loading(device=device)
+    place = student_device(device or (loading.device if loading else None))
     kind = student_class(options.source)
     config = config or kind.recipe()
-    group = processes()
+    group = processes(place)
     progress = progress if progress and not group.rank else no_progress
     out = Output(Path(output), export_graphs)
     group.wait()
     side = TeacherSide.of(teacher, corpus, exclude, cache or out.work / "cache", loading)
     shared = None if space_of is None else rotation_of(space_of, side.space)
     built = kind.build(options, side.encoder, side.space, config)
+    built.model.to(place)
     limit = min(config.max_tokens, built.max_tokens)
     make_directory(out.work)
     group.first(lambda: require_reloadable(built.model, out.work))
@@ -154,6 +162,7 @@ def distill(
     rotation, truncation = _rotation(learned_rows, held_out, config, shared or built.rotation)
     with tracking([] if group.rank else track, out.work, config.to_dict()) as log:
         result = align(built, learned, held_out, config, out.work, progress=progress, log=log)
+    built.model.to("cpu")
     if rotation is not None:
         fold(built.model, rotation)
     report = DistillReport(

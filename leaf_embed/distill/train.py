@@ -21,6 +21,7 @@ from leaf_embed.distill.dataset import TokenizedTexts, epoch_batches
 from leaf_embed.distill.distributed import processes
 from leaf_embed.distill.loss import squared_distances, squared_l2
 from leaf_embed.distill.optimizers import Optimizers
+from leaf_embed.distill.placement import on_cpu
 from leaf_embed.distill.progress import Alignment, StepInfo
 from leaf_embed.distill.students.base import Student
 from leaf_embed.encoders.transformer import weights_digest
@@ -106,7 +107,7 @@ def align(
         log: Called after each step, for trackers.
 
     Raises:
-        TrainingError: The loss became NaN or infinite, or the checkpoint is damaged.
+        TrainingError: The loss became NaN or infinite, or the checkpoint is damaged or of another run.
     """
 
     def measure() -> Alignment | None:
@@ -133,8 +134,8 @@ def _identity(student: Student, texts: TokenizedTexts, config: DistillConfig) ->
     asked = len(student.start_texts())  # a start from vectors of single tokens is another than one without a teacher
     facts = [config.to_dict(), texts.cache.space.fingerprint, str(model), weights_digest(model), asked]
     digest = hashlib.sha256(json.dumps(facts).encode())
-    digest.update(texts.rows.tobytes())
-    digest.update(texts.ids.tobytes())
+    digest.update(np.ascontiguousarray(texts.rows).data)
+    digest.update(np.ascontiguousarray(texts.ids).data)
     return digest.hexdigest()
 
 
@@ -154,7 +155,7 @@ class TrainingRun:
         self.model = student.model.eval()
         self.config = config
         self.identity = identity
-        self.processes = processes()
+        self.processes = processes(str(self.model.device))
         self.optimizers = Optimizers(self.model, student.tables(), config)
         self.step = 0
         self.best_loss = math.inf
@@ -167,27 +168,34 @@ class TrainingRun:
         state = {
             "identity": self.identity,
             "step": self.step,
-            "model": self.model.state_dict(),
-            "optimizers": self.optimizers.state_dict(),
+            "model": on_cpu(self.model.state_dict()),
+            "optimizers": on_cpu(self.optimizers.state_dict()),
             "best_loss": self.best_loss,
-            "best_state": self.best_state,
+            "best_state": on_cpu(self.best_state),
             "smoothed": self.smoothed,
         }
         with replacing_file(file) as temporary:
             torch.save(state, temporary)
 
     def resume(self, file: Path) -> None:
-        """Restores a checkpoint of the same run; one of another run is left alone and not used."""
+        """Restores a checkpoint of the same run.
+
+        Raises:
+            TrainingError: It cannot be read, or is of another run, whose hours of work it may hold.
+        """
         import torch
 
         if not file.is_file():
             return
         try:
-            state: dict[str, Any] = torch.load(file, map_location=self.model.device, weights_only=True)
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:
             raise TrainingError(f"the checkpoint {file} cannot be read ({error}); delete it to start again") from error
         if state["identity"] != self.identity:
-            return
+            raise TrainingError(
+                f"{file} is the checkpoint of another run, at step {state['step']}: of other texts, another student, "
+                "recipe or release. Run that command again to finish it, choose another --output, or delete the file"
+            )
         self.model.load_state_dict(state["model"])
         self.optimizers.load_state_dict(state["optimizers"])
         self.step, self.smoothed = state["step"], state["smoothed"]
@@ -249,7 +257,8 @@ class TrainingRun:
             The number of steps that were taken now, without those resumed.
 
         Raises:
-            TrainingError: The loss became NaN or infinite (the message names the batch), or the checkpoint is damaged.
+            TrainingError: The loss became NaN or infinite (the message names the batch), or the checkpoint is damaged
+                or of another run.
         """
         self.resume(checkpoint)
         self.processes.same_weights(self.model)
@@ -281,9 +290,9 @@ class TrainingRun:
     def _batches(self, texts: TokenizedTexts, total: int) -> Iterator[Rows]:
         """The batches from the current step on."""
         config = self.config
-        lengths = texts.lengths if self.student.pads else np.zeros(len(texts), dtype=np.int64)
+        lengths = texts.lengths() if self.student.pads else np.zeros(len(texts), dtype=np.int64)
         per_epoch = max(1, len(texts) // config.batch_size)
-        epoch, batches = -1, []
+        epoch, batches = -1, np.empty((0, 0), dtype=np.int64)
         while self.step < total:
             if self.step // per_epoch != epoch:
                 epoch = self.step // per_epoch

@@ -26,6 +26,7 @@ __all__ = [
     "last_layer",
     "load_model",
     "load_modules",
+    "local_device",
     "origin_of",
     "refuse_shallow",
     "revision_of",
@@ -122,7 +123,7 @@ def load_model(name: str | os.PathLike[str], device: str | None, loading: Loadin
         refuse_shallow(local)
     from sentence_transformers import SentenceTransformer
 
-    arguments = loading.arguments()
+    device, arguments = local_device(device), loading.arguments()
     revision = None if local.is_dir() else loading.revision
     try:
         model = SentenceTransformer(name, device=device, revision=revision, **arguments)
@@ -132,6 +133,40 @@ def load_model(name: str | os.PathLike[str], device: str | None, loading: Loadin
             "Expected a model directory, or a hub id on a machine that reaches the hub."
         ) from error
     return model.eval(), str(local.resolve()) if local.is_dir() else name
+
+
+def local_device(asked: str | None) -> str | None:
+    """Returns the device that this process means by a name: of several processes that a launcher started, its own GPU.
+
+    Args:
+        asked: As in torch. ``"cuda"``, or ``None`` on a machine with CUDA, is the GPU of the process's local rank.
+
+    Returns:
+        A device of this machine; ``None`` if nothing was asked for and this process is alone, or without CUDA.
+
+    Raises:
+        InputError: No such device, fewer GPUs than processes, or one GPU for several processes.
+    """
+    import torch
+
+    rank = int(os.environ.get("LOCAL_RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else None
+    has_cuda = torch.cuda.is_available()
+    if asked is None:
+        return None if rank is None or not has_cuda else local_device("cuda")
+    try:
+        wanted = torch.device(asked)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f"device is {asked!r}; expected a device of torch, such as cpu, cuda or cuda:1") from error
+    if wanted.type != "cuda":
+        return asked
+    if not has_cuda:
+        raise InputError(f"device is {asked!r}, but torch finds no GPU with CUDA here; name cpu, or leave it out")
+    if rank is not None and wanted.index is not None:
+        raise InputError(f"device is {asked!r}, one GPU for several processes; name cuda: each process takes its own")
+    number, there = rank if wanted.index is None else wanted.index, torch.cuda.device_count()
+    if number is not None and number >= there:
+        raise InputError(f"there is no GPU {number}: torch finds {there}, counted from 0; start a process per GPU")
+    return asked if number is None else f"cuda:{number}"
 
 
 def load_modules(directory: Path, parts: Sequence[tuple[str, str]]) -> SentenceTransformer:

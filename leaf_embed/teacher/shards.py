@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -43,6 +44,7 @@ class Shards:
         self._path, self._dim, self._dtype = path, dim, dtype
         self._arrays: list[NDArray[Any]] = []
         self._starts: list[int] = [0]
+        self._edges = np.array(self._starts)  # the same, once a read needs it
 
     def __len__(self) -> int:
         """Number of mapped rows."""
@@ -89,7 +91,7 @@ class Shards:
                     f"shard {array} holds {block.shape}; expected {(len(keys), self._dim)}. "
                     "Delete the shard's two files and fill again."
                 )
-            self._arrays.append(block)
+            self._arrays.append(block.view(np.ndarray))  # still mapped; rows of a memmap cost more than their bytes
             self._starts.append(self._starts[-1] + len(keys))
             yield [unpack(key) for key in keys]
 
@@ -149,10 +151,15 @@ class Shards:
 
     def _by_shard(self, rows: Rows) -> Iterator[tuple[int, NDArray[np.intp], Rows]]:
         """Yields each shard's number, the positions of its rows in ``rows``, and their row numbers within the shard."""
-        shard_of = np.searchsorted(self._starts, rows, side="right") - 1
-        for number in np.unique(shard_of):
-            places = np.flatnonzero(shard_of == number)
-            yield int(number), places, rows[places] - self._starts[number]
+        if len(self._edges) < len(self._starts):
+            self._edges = np.array(self._starts)
+        shard_of = np.searchsorted(self._edges, rows, side="right") - 1
+        order = np.argsort(shard_of, kind="stable")
+        numbers = shard_of[order]
+        inner = rows[order] - self._edges[numbers]
+        edges = [*np.flatnonzero(np.diff(numbers, prepend=-1)).tolist(), len(order)]
+        for begin, end in pairwise(edges):
+            yield int(numbers[begin]), order[begin:end], inner[begin:end]
 
     def _table(self, number: int, columns: list[str]) -> Any:
         return require("pyarrow.parquet", "train", PURPOSE).read_table(self._files(number)[0], columns=columns)

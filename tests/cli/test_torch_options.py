@@ -95,3 +95,17 @@ def test_an_option_that_a_command_has_itself_counts_for_its_teachers():
     wrapped(device="cuda", batch_tokens=7)
     assert seen == [("cuda", "cuda", 7)]
     assert chosen_loading().device is None, "gone when the command ends"
+
+
+def test_the_device_is_the_students_too(teacher_path, tmp_path, monkeypatch):
+    from leaf_embed.distill import pipeline
+
+    found = []
+
+    def watched(asked):
+        found.append(asked)
+        return "cpu"
+
+    monkeypatch.setattr(pipeline, "student_device", watched)
+    assert run([str(one) for one in [*commands(None, teacher_path, tmp_path)["distill"], "--device", "cpu"]]) == 0
+    assert found == ["cpu"]

@@ -1,16 +1,19 @@
 """Batches and cuts: what the student sees is what the teacher saw."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
-from leaf_embed.distill import DistillConfig, TeacherCache, Text
-from leaf_embed.distill.dataset import epoch_batches
+from leaf_embed.distill import DistillConfig, TeacherCache, Text, dataset, distill
+from leaf_embed.distill.dataset import TokenizedTexts, epoch_batches
 from leaf_embed.distill.students.static import StaticStudent
 from leaf_embed.distill.students.transformer import TransformerStudent
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+from leaf_embed.errors import InputError
 from leaf_embed.teacher.fill import cut_texts
 from tests.conftest import sentences
 
@@ -29,6 +32,35 @@ def test_the_order_follows_from_seed_and_epoch():
 
     assert order(1, 2) == order(1, 2)
     assert order(1, 2) != order(1, 3) != order(2, 3)
+
+
+def test_an_epoch_is_sorted_bucket_by_bucket_as_by_hand():
+    lengths, generator = np.random.default_rng(0).integers(1, 9, 1000), np.random.default_rng((3, 5))
+    order = generator.permutation(1000)[:999].tolist()
+    buckets = [sorted(order[at : at + 3 * 64], key=lengths.__getitem__) for at in range(0, 999, 3 * 64)]
+    batches = [bucket[at : at + 3] for bucket in buckets for at in range(0, len(bucket), 3)]
+    expected = [batches[place] for place in generator.permutation(333)]
+    assert epoch_batches(lengths, 3, seed=3, epoch=5).tolist() == expected
+
+
+def test_a_batch_costs_the_same_of_a_large_corpus():
+    """What a batch allocates is its own size; one number for each text of the corpus would be 24 MB."""
+    count = 3_000_000
+    texts = TokenizedTexts(np.arange(2 * count, dtype=np.uint32), np.arange(count + 1) * 2, np.arange(count), None)
+    tracemalloc.start()
+    try:
+        tokens, lengths = texts.tokens(np.array([2_999_999, 0, 5]))
+        ordered = list(texts.by_length(np.array([7, 6, 5]), 2))
+        peak = tracemalloc.get_traced_memory()[1]
+        assert texts.longest == 2
+        whole = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert tokens.tolist() == [5_999_998, 5_999_999, 0, 1, 10, 11]
+    assert lengths.tolist() == [2, 2, 2]
+    assert [block.tolist() for block in ordered] == [[7, 6], [5]]
+    assert peak < 100_000
+    assert whole < 1_000_000
 
 
 def test_batches_hold_similar_lengths():
@@ -70,6 +102,26 @@ def test_tokenized_batches_hold_ids_masks_and_targets(teacher, tmp_path):
     np.testing.assert_allclose(targets[1], teacher.encode_document(texts[0].text), atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["transformer", "static"])
+def test_texts_are_tokenized_block_by_block(teacher, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(dataset, "BLOCK", 7)
+    cache = TeacherCache(tmp_path, teacher.space)
+    words = sentences(30)
+    rows = cache.fill([Text(s) for s in words], teacher)
+    static = kind == "static"
+    if static:
+        student = StaticStudent(teacher.model, teacher.space)
+    else:
+        student = TransformerStudent(teacher.model, teacher.space, DistillConfig())
+    data = student.tokenize(cache, rows, 64)
+    expected = teacher.model.tokenizer(words, add_special_tokens=not static)["input_ids"]
+    assert [data.tokens(np.array([place]))[0].tolist() for place in range(30)] == expected
+    assert data.lengths().tolist() == [len(ids) for ids in expected]
+    assert data.longest == max(map(len, expected))
+    assert len(data.ids) == data.starts[-1]
+    assert len(student.tokenize(cache, rows[:0], 64).ids) == 0
+
+
 def test_bags_hold_the_ids_of_one_text_after_another(teacher, tmp_path):
     cache = TeacherCache(tmp_path, teacher.space)
     words = sentences(5)
@@ -85,3 +137,16 @@ def test_bags_hold_the_ids_of_one_text_after_another(teacher, tmp_path):
 def test_a_student_with_the_teachers_weights_gives_the_teachers_vectors(teacher):
     student = SentenceTransformer(modules=list(teacher.model), device="cpu")
     assert np.allclose(student.encode("red stone"), teacher.encode_document("red stone"), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "static"])
+def test_a_prompt_that_leaves_no_room_for_a_text_is_refused(teacher, tmp_path, kind):
+    """``what is`` is two tokens and two special ones: four are nothing but prompt, five hold a word."""
+    student = "static" if kind == "static" else teacher.model
+    words = [Text(s, k) for s in sentences(30) for k in ("query", "document")]
+    few = DistillConfig.quick(max_tokens=4, max_steps=1, holdout=0)
+    with pytest.raises(InputError, match=r"query prompt 'what is ' takes 4 tokens, and 4 are read.*max_tokens above 4"):
+        distill(teacher, words, student, tmp_path / "leaf", few, layers=1, export_graphs=False)
+    assert not (tmp_path / "leaf").exists()
+    more = DistillConfig.quick(max_tokens=5, max_steps=1, holdout=0)
+    assert distill(teacher, words, student, tmp_path / "leaf", more, layers=1, export_graphs=False).texts > 1

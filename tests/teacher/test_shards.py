@@ -31,6 +31,18 @@ def test_each_process_maps_what_others_wrote(tmp_path):
     assert list(reader.map_new()) == []
 
 
+def test_rows_of_many_shards_come_in_the_order_asked_for(tmp_path):
+    for shard in range(5):
+        written(tmp_path, [f"{shard} {place}" for place in range(3)], first=6 * shard)
+    shards = Shards(tmp_path, 2, "float32")
+    for _ in shards.map_new():
+        assert shards.vectors(np.array([0])).tolist() == [[0, 1]]  # also while more shards are mapped
+    rows = np.random.default_rng(0).integers(0, 15, 100)
+    assert shards.vectors(rows).tolist() == [[2 * row, 2 * row + 1] for row in rows]
+    assert [text.text for text in shards.texts(rows)] == [f"{row // 3} {row % 3}" for row in rows]
+    assert shards.vectors(rows[:0]).shape == (0, 2)
+
+
 def test_vectors_without_their_table_are_written_again(tmp_path):
     """A writer that is killed between its two files leaves an array, which the next shard replaces."""
     (tmp_path / "shards").mkdir()

@@ -24,7 +24,7 @@ from leaf_embed.cli.options import (
     training_option,
 )
 from leaf_embed.cli.teacher import TeacherOptions, open_teacher
-from leaf_embed.cli.torch_options import load_torch_encoder
+from leaf_embed.cli.torch_options import chosen_loading, load_torch_encoder
 from leaf_embed.errors import InputError
 from leaf_embed.format import LEAF_FILE, read_leaf
 
@@ -139,6 +139,7 @@ def command(
             space_of=space_of,
             cache=cache,
             exclude=exclude or (),
+            device=chosen_loading().device,
             export_graphs=export,
             track=track or (),
             progress=progress,

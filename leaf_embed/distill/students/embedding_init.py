@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def below(transformer: Any, first: int) -> Any | None:
 def random_batches(texts: TokenizedTexts, seed: int) -> Iterator[Rows]:
     """Yields places of random texts, about :data:`TOKENS` tokens in all, in batches of similar length."""
     order = np.random.default_rng(seed).permutation(len(texts))
-    order = order[: 1 + int(np.searchsorted(np.cumsum(texts.lengths[order]), TOKENS))]
+    order = order[: 1 + int(np.searchsorted(np.cumsum(texts.lengths(order)), TOKENS))]
     return texts.by_length(order, BATCH)
 
 
@@ -86,7 +87,8 @@ def start_embeddings(
     embeddings = transformer.auto_model.embeddings
     norm = lower.encoder.layer[-1].output.LayerNorm
     means = _Means(embeddings.word_embeddings.weight, len(embeddings.position_embeddings.weight))
-    with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16):
+    mixed = torch.autocast(model.device.type, torch.bfloat16) if bfloat16 else nullcontext()
+    with torch.inference_mode(), mixed:
         for ids in _alone(means.tokens, (tokenizer.cls_token_id, tokenizer.sep_token_id)):
             found = _before_affine(lower, norm, ids.to(model.device), torch.ones_like(ids).to(model.device))
             means.add_alone(ids[:, 1], found[:, 1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -143,7 +144,8 @@ def _pooled(model: SentenceTransformer, features: Features, bfloat16: bool) -> F
     """Features with the mean-pooled tokens, shape ``(n, width)``, float32, as ``sentence_embedding``."""
     import torch
 
-    with torch.autocast(features["input_ids"].device.type, torch.bfloat16, enabled=bfloat16):
+    device = features["input_ids"].device.type
+    with torch.autocast(device, torch.bfloat16) if bfloat16 else nullcontext():
         features = model[0](features)
     features["token_embeddings"] = features["token_embeddings"].float()
     pooled: Features = model[1](features)

@@ -89,8 +89,8 @@ def test_the_start_is_nearer_to_the_teacher(source, cache, tmp_path):
 def test_only_a_sample_is_read(source, cache, monkeypatch):
     learned = TransformerStudent(source, cache.space, CONFIG, layers=KEPT).tokenize(cache, np.arange(80), 64)
     monkeypatch.setattr(context, "TOKENS", 200)
-    read = sum(int(learned.lengths[places].sum()) for places in context.random_batches(learned, 0))
-    assert 200 <= read < 200 + learned.lengths.max()
+    read = sum(int(learned.lengths(places).sum()) for places in context.random_batches(learned, 0))
+    assert 200 <= read < 200 + learned.lengths().max()
 
 
 def test_nothing_is_missing(source, cache):
