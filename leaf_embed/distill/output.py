@@ -11,7 +11,7 @@ from leaf_embed.distill.students.base import Student
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.errors import InputError
 from leaf_embed.export.card import write_card
-from leaf_embed.export.onnx import Parity, export, write_measured
+from leaf_embed.export.onnx import Parity, export, write_record
 from leaf_embed.format import LeafInfo, write_leaf
 from leaf_embed.progress import Progress
 from leaf_embed.texts import Text
@@ -72,6 +72,6 @@ class Output:
                 parity = export(folder, sample)
                 progress("export", 1, 1, "")
             else:
-                write_measured(folder)
+                write_record(folder)
             write_card(folder)
         return parity

@@ -47,7 +47,7 @@ class StaticEncoder(CountingEncoder):
         check_path("a leaf", path)
         self.path = Path(path)
         self.info: LeafInfo = info or read_leaf(self.path)
-        self.canary_cosines = self.info.canary_cosines
+        self.record = self.info.record
         self._tokenizer, _ = read_tokenizer(self.path)
         self._table = _load_table(self.path, self._tokenizer.get_vocab_size(), self.info.space.dim)
         self._nothing: FloatArray = self._table.mean(axis=0, dtype=np.float32)
