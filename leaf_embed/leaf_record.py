@@ -18,10 +18,11 @@ from leaf_embed.canaries import ROLES, Canaries, CanaryReport
 from leaf_embed.errors import InputError
 from leaf_embed.texts import Role, TextEncoder
 
-__all__ = ["LEAF_FLOOR", "MARGIN", "SAME_LEAF", "LeafRecord"]
+__all__ = ["LEAF_FLOOR", "ROUNDING", "SAME_LEAF", "LeafRecord"]
 
 LEAF_FLOOR = 0.5  # mean over the canaries: a student of general texts is far above, an unrelated model is near 0
-SAME_LEAF = 0.95  # mean with its own vectors: int8 is above .98, the same weights with other prompts or pooling below
+SAME_LEAF = 0.98  # mean with its own vectors: int8 is above, other prompts, pooling or weights below
+ROUNDING = 0.02  # below the farthest graph's mean when it was made: int8 that saturates on older CPUs measured .006
 MARGIN = 0.05  # below what a leaf measured when it was made: int8 on another CPU moves the mean by less
 UNRELATED = 0.3  # mean with the teacher on unknown texts: a leaf is above, with another model it is near 0
 DEVIATIONS = 3.0  # the cosine of two unrelated directions has a standard deviation of 1 / sqrt(dim)

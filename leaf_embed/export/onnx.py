@@ -19,7 +19,7 @@ from leaf_embed.export.graph import write_graph
 from leaf_embed.export.parity import FLOORS, GOAL, Floor, Parity, Proof, require_floor
 from leaf_embed.export.quantize import LADDER, Quantizer
 from leaf_embed.format import GRAPHS, PARITY_FILE, read_leaf, write_leaf
-from leaf_embed.leaf_record import LEAF_FLOOR, MARGIN, SAME_LEAF, LeafRecord
+from leaf_embed.leaf_record import LEAF_FLOOR, ROUNDING, SAME_LEAF, LeafRecord
 from leaf_embed.texts import Text
 
 __all__ = ["Floor", "Parity", "export", "write_record", "write_tokenizer_files"]
@@ -103,7 +103,7 @@ def write_record(directory: Path, model: Encoder | None = None, graphs: Sequence
         cosines={} if known is None else known.measure(graphs[-1] if graphs else model),
         answers=answers,
         own=own,
-        floor=round(max(LEAF_FLOOR, min(SAME_LEAF, farthest - MARGIN)), 4),
+        floor=round(max(LEAF_FLOOR, min(SAME_LEAF, farthest - ROUNDING)), 4),
     )
     write_leaf(directory, replace(info, record=record))
 
