@@ -124,6 +124,10 @@ class Canaries:
         keep = [i for i, (role, _) in enumerate(self.texts) if role in roles]
         return Canaries(tuple(self.texts[i] for i in keep), self.vectors[keep]) if keep else None
 
+    def all_as(self, role: Role) -> Canaries:
+        """Returns the canaries with all texts in one role, for an encoder that has the same prompt for both."""
+        return replace(self, texts=tuple((role, text) for _, text in self.texts))
+
     def truncated(self, dim: int) -> Canaries:
         """Returns the canaries with the first ``dim`` dimensions of each vector, renormalised."""
         return replace(self, vectors=vectors.truncate(self.vectors, dim))

@@ -37,12 +37,14 @@ class LeafRecord:
         answers: The general canary texts, then those of ``own``, with the leaf's vectors; ``None`` in older leaves.
         own: Texts held out from the training, with the teacher's vectors; ``None`` if none are kept.
         floor: Mean cosine with ``answers`` that the leaf has to reach.
+        of_documents: Whether the leaf encodes documents too; beside a teacher that does, only queries are compared.
     """
 
     cosines: Mapping[Role, float] = field(default_factory=dict)
     answers: Canaries | None = None
     own: Canaries | None = None
     floor: float = SAME_LEAF
+    of_documents: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.floor <= 1:
@@ -50,18 +52,12 @@ class LeafRecord:
         if not set(self.cosines) <= set(ROLES):
             raise InputError(f"canary cosines are kept by role, query or document; got {list(self.cosines)}")
 
-    def of_queries(self) -> LeafRecord:
-        """Returns the part about queries, of a leaf beside a teacher that encodes the documents."""
-        cosines: dict[Role, float] = {role: mean for role, mean in self.cosines.items() if role == "query"}
-        answers, own = (known and known.only(("query",)) for known in (self.answers, self.own))
-        return LeafRecord(cosines, answers, own, self.floor)
-
     @property
     def reached(self) -> float:
         """Mean cosine with the teacher when it was made, on general or on its own texts, whichever is higher."""
-        found = [] if self.answers is None or self.own is None else [self.answers.cosine_with(self.own)]
-        general = [float(np.mean(list(self.cosines.values())))] if self.cosines else []
-        return max([*general, *(mean for mean in found if mean is not None)], default=0.0)
+        own = None if self.answers is None or self.own is None else self.answers.cosine_with(self.own)
+        general = float(np.mean(list(self.cosines.values()))) if self.cosines else 0.0
+        return general if own is None else max(general, own)
 
     def teacher_floor(self, canaries: Canaries, roles: Sequence[Role] = ROLES) -> float:
         """Mean cosine with the teacher's vectors that the leaf has to reach.
@@ -77,9 +73,10 @@ class LeafRecord:
         """
         least = min(LEAF_FLOOR, DEVIATIONS / math.sqrt(canaries.dim))
         asked = [role for role, _ in canaries.texts if role in roles]
+        if not self.of_documents and "document" in asked:
+            return LEAF_FLOOR
         if not set(asked) <= set(self.cosines):
-            known = {role for role, _ in self.answers.texts} if self.answers else set()
-            return least if set(asked) <= known else LEAF_FLOOR
+            return LEAF_FLOOR if self._answers(asked) is None else least
         expected = sum(self.cosines[role] for role in asked) / len(asked) - MARGIN
         is_leaf = self.answers is not None and self.reached >= least
         return min(LEAF_FLOOR, expected if is_leaf else max(least, expected))
@@ -89,13 +86,16 @@ class LeafRecord:
         least = min(UNRELATED, DEVIATIONS / math.sqrt(dim))
         return min(UNRELATED, max(least, min(self.cosines.values(), default=LEAF_FLOOR) - MARGIN))
 
-    def check(self, leaf: TextEncoder, canaries: Canaries | None, roles: Sequence[Role] = ROLES) -> CanaryReport:
+    def check(
+        self, leaf: TextEncoder, canaries: Canaries | None, roles: Sequence[Role] = ROLES, *, one_prompt: bool = False
+    ) -> CanaryReport:
         """Compares a leaf's vectors with the teacher's and with those of when it was made.
 
         Args:
             leaf: The leaf that this is the record of.
             canaries: Texts with the teacher's vectors; ``None`` if there are none.
             roles: Roles to encode.
+            one_prompt: Whether queries and documents have the same prompt, so that all texts do for either role.
 
         Raises:
             SpaceMismatchError: The vectors have other dimensions than the stored ones.
@@ -103,9 +103,16 @@ class LeafRecord:
         known = canaries and canaries.only(roles)
         floor = 0.0 if known is None else self.teacher_floor(known, roles)
         cosines = () if known is None else known.check(leaf, floor, roles).cosines
-        mine = self.answers and self.answers.only(roles)
-        answers = () if mine is None else mine.check(leaf, self.floor, roles).cosines
+        mine = self._answers(roles, one_prompt=one_prompt)
+        answers = () if mine is None else mine.check(leaf, self.floor).cosines
         return CanaryReport(cosines, floor, answers, self.floor if answers else 0.0)
+
+    def _answers(self, roles: Sequence[Role], *, one_prompt: bool = False) -> Canaries | None:
+        """The answers that a leaf can be tried on in some roles."""
+        ours = [role for role in roles if role == "query" or self.of_documents]
+        if self.answers is None or not ours:
+            return None
+        return self.answers.all_as(ours[0]) if one_prompt and len(ours) == 1 else self.answers.only(ours)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the JSON form, without the cosines, which ``leaf.json`` keeps beside it."""

@@ -190,7 +190,8 @@ class EmbeddingSpace:
         record: LeafRecord = getattr(leaf, "record", LeafRecord())
         if self.canaries is not None and theirs is not None and self.canaries.texts != theirs.texts:
             record = replace(record, cosines={})  # they are of other texts
-        report = record.check(leaf, self.canaries, roles)
+        one_prompt = self.query_prompt == self.document_prompt
+        report = record.check(leaf, self.canaries, roles, one_prompt=one_prompt)
         if not report.is_same:
             raise SpaceMismatchError(
                 f"{name} does not write into the space it declares: its vectors of {len(report.answers)} canary texts "

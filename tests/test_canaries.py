@@ -134,7 +134,7 @@ def test_a_damaged_record_is_refused(narrow, tmp_path, fields):
 
 def test_a_router_and_a_truncated_leaf(narrow, tmp_path):
     routed = leaf_embed.load(export_router(narrow, tmp_path / "router"))
-    assert routed.record.cosines == {"query": read_leaf(narrow).record.cosines["query"]}
+    assert routed.record.cosines == read_leaf(narrow).record.cosines
     assert routed.verify().floor < 0.5
     short = truncate_leaf(narrow, tmp_path / "short", 200)
     record = read_leaf(short).record
@@ -273,6 +273,18 @@ def test_a_leaf_is_compared_with_itself(general, roles):
     for turn in (TURN, np.roll(np.eye(64), 1, axis=0), -np.eye(64)):
         with pytest.raises(SpaceMismatchError, match=r"its own of when it was made.*files or prompts were changed"):
             leaf.space.verify_leaf(Vectors(leaf.space.canaries, leaf.record, turn), roles)
+
+
+def test_all_texts_serve_a_check_of_queries_if_there_is_one_prompt():
+    leaf = made(0.05, own=0.9)
+    leaf.record = replace(leaf.record, of_documents=False)  # beside a teacher
+    assert len(leaf.space.verify_leaf(leaf, ("query",)).answers) == len(CANARY_TEXTS) + len(OWN)
+    leaf.space = replace(leaf.space, query_prompt="query: ")
+    assert len(leaf.space.verify_leaf(leaf, ("query",)).answers) == 4
+    teacher = Vectors(leaf.space.canaries, leaf.record)
+    teacher.encode_document = lambda texts: near([("", text) for text in texts], 0.05)
+    report = leaf.space.require_leaf(teacher, ("document",))
+    assert (report.mean, report.floor, report.answers) == (pytest.approx(1, abs=1e-3), 0.5, ())
 
 
 def test_one_that_learned_nothing_is_refused():

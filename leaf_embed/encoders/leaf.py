@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from leaf_embed import _telemetry
@@ -84,9 +85,9 @@ class LeafEncoder(CountingEncoder):
 
     @property
     def record(self) -> LeafRecord:  # type: ignore[override]
-        """What the student computed when it was made; about queries alone, unless it encodes documents too."""
+        """What the student computed when it was made."""
         known: LeafRecord = getattr(self._query, "record", LeafRecord())
-        return known if self.is_symmetric else known.of_queries()
+        return replace(known, of_documents=self.is_symmetric)
 
     @property
     def teacher_space(self) -> EmbeddingSpace:
