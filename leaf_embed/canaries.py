@@ -7,9 +7,8 @@ Idea: silent same-dimension model swaps reported by users of vector stores (MemP
 from __future__ import annotations
 
 import base64
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,9 @@ from leaf_embed.errors import InputError, SpaceMismatchError
 from leaf_embed.texts import Role, TextEncoder
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["CANARY_TEXTS", "LEAF_FLOOR", "TEACHER_FLOOR", "Canaries", "CanaryReport"]
+__all__ = ["CANARY_TEXTS", "ROLES", "TEACHER_FLOOR", "Canaries", "CanaryReport"]
+
+ROLES: tuple[Role, Role] = ("query", "document")
 
 CANARY_TEXTS: tuple[tuple[Role, str], ...] = (
     ("query", "how do vaccines protect against infection"),
@@ -33,47 +34,56 @@ CANARY_TEXTS: tuple[tuple[Role, str], ...] = (
 )
 
 TEACHER_FLOOR = 0.98  # the same model in another precision or on another machine: bfloat16 measured above .999
-LEAF_FLOOR = 0.5  # mean over the canaries: a student of general texts is far above, an unrelated model is near 0
-MARGIN = 0.05  # below what a leaf measured when it was made: int8 on another CPU moves the mean by less
-DEVIATIONS = 3.0  # the cosine of two unrelated directions has a standard deviation of 1 / sqrt(dim)
 
 
 @dataclass(frozen=True)
 class CanaryReport:
-    """An encoder's cosines with the teacher on the canaries.
+    """An encoder's cosines on the canaries: with the teacher, and with what the encoder computed when it was made.
 
     Attributes:
-        cosines: One per canary, with the teacher's vector, shape ``(n,)``.
-        floor: The mean that is required.
+        cosines: One per canary of the space, with the teacher's vector; empty if the space has none of the role.
+        floor: The mean of them that is required.
+        answers: One per text of the leaf's record, with the leaf's own vector of when it was made; empty without one.
+        answers_floor: The mean of them that is required.
     """
 
     cosines: tuple[float, ...]
     floor: float
+    answers: tuple[float, ...] = ()
+    answers_floor: float = 0.0
 
     @property
     def mean(self) -> float:
-        """Mean cosine over the canaries."""
-        return float(np.mean(self.cosines))
+        """Mean cosine with the teacher's vectors; NaN without any."""
+        return float(np.mean(self.cosines)) if self.cosines else float("nan")
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the encoder computes what it computed when it was made; true if nobody knows what that was."""
+        return not self.answers or float(np.mean(self.answers)) >= self.answers_floor
 
     @property
     def passed(self) -> bool:
-        """Whether the mean reaches the floor."""
-        return self.mean >= self.floor
+        """Whether both means reach their floors."""
+        return self.is_same and (not self.cosines or self.mean >= self.floor)
 
     def __str__(self) -> str:
-        verdict = "pass" if self.passed else "FAIL"
-        return (
-            f"canaries {verdict}: mean cosine {self.mean:.4f}, lowest {min(self.cosines):.4f}, floor {self.floor:.3g}"
-        )
+        parts = []
+        if self.cosines:
+            parts.append(f"mean cosine {self.mean:.4f}, lowest {min(self.cosines):.4f}, floor {self.floor:.3g}")
+        if self.answers:
+            mean = float(np.mean(self.answers))
+            parts.append(f"{mean:.4f} with its own vectors of when it was made, floor {self.answers_floor:.3g}")
+        return f"canaries {'pass' if self.passed else 'FAIL'}: {'; '.join(parts)}"
 
 
 @dataclass(frozen=True, eq=False)
 class Canaries:
-    """Texts with the teacher's vectors.
+    """Texts with the vectors of one encoder: the teacher's in a space, the leaf's own in its record.
 
     Attributes:
         texts: ``(role, text)`` pairs.
-        vectors: The teacher's vectors, shape ``(n, dim)``, float32.
+        vectors: The encoder's vectors, shape ``(n, dim)``, float32.
     """
 
     texts: tuple[tuple[Role, str], ...]
@@ -82,6 +92,8 @@ class Canaries:
     def __post_init__(self) -> None:
         if not self.texts:
             raise InputError("canaries need at least one text; got none")
+        if any(role not in ROLES for role, _ in self.texts):
+            raise InputError(f"the role of a canary is query or document; got {[role for role, _ in self.texts]}")
         checked = vectors.as_vectors(self.vectors, source="the canaries' teacher")
         if len(checked) != len(self.texts):
             raise InputError(f"{len(self.texts)} canary texts came with {len(checked)} vectors")
@@ -93,77 +105,65 @@ class Canaries:
         return int(self.vectors.shape[1])
 
     @classmethod
-    def of(cls, teacher: TextEncoder, texts: Sequence[tuple[Role, str]] = CANARY_TEXTS) -> Canaries:
-        """Encodes the canaries with the teacher."""
-        return cls(tuple(texts), _encode(teacher, texts))
+    def of(
+        cls, encoder: TextEncoder, texts: Sequence[tuple[Role, str]] = CANARY_TEXTS, *, skip_zeros: bool = False
+    ) -> Canaries:
+        """Encodes the canaries with the teacher, or another encoder.
 
-    def check(self, encoder: TextEncoder, floor: float, roles: Sequence[Role] = ("query", "document")) -> CanaryReport:
-        """Compares an encoder's vectors of the canaries with the teacher's.
+        Args:
+            encoder: Anything with ``encode_query`` and ``encode_document``.
+            texts: ``(role, text)`` pairs.
+            skip_zeros: Whether to leave out texts whose vector is zero: those that a static leaf knows no token of.
+        """
+        rows = _encode(encoder, texts)
+        keep = [place for place, row in enumerate(rows) if row.any() or not skip_zeros]
+        return cls(tuple(texts[place] for place in keep), rows[keep])
+
+    def only(self, roles: Sequence[Role]) -> Canaries | None:
+        """Returns the canaries of some roles; ``None`` if there are none."""
+        keep = [i for i, (role, _) in enumerate(self.texts) if role in roles]
+        return Canaries(tuple(self.texts[i] for i in keep), self.vectors[keep]) if keep else None
+
+    def all_as(self, role: Role) -> Canaries:
+        """Returns the canaries with all texts in one role, for an encoder that has the same prompt for both."""
+        return replace(self, texts=tuple((role, text) for _, text in self.texts))
+
+    def truncated(self, dim: int) -> Canaries:
+        """Returns the canaries with the first ``dim`` dimensions of each vector, renormalised."""
+        return replace(self, vectors=vectors.truncate(self.vectors, dim))
+
+    def cosine_with(self, other: Canaries) -> float | None:
+        """Returns the mean cosine of two sets of vectors over the texts that both have; ``None`` if there are none."""
+        places = {text: place for place, text in enumerate(other.texts)}
+        pairs = [(place, places[text]) for place, text in enumerate(self.texts) if text in places]
+        if not pairs or self.dim != other.dim:
+            return None
+        mine, theirs = (list(side) for side in zip(*pairs, strict=True))
+        return float(np.mean(vectors.cosine(self.vectors[mine], other.vectors[theirs])))
+
+    def check(self, encoder: TextEncoder, floor: float, roles: Sequence[Role] = ROLES) -> CanaryReport:
+        """Compares an encoder's vectors of the canaries with the stored ones.
 
         Args:
             encoder: Anything with ``encode_query`` and ``encode_document``.
             floor: The mean cosine it has to reach.
             roles: Roles of the canaries to encode; of a query-only leaf, queries alone.
         """
-        keep = [i for i, (role, _) in enumerate(self.texts) if role in roles]
-        if not keep:
+        kept = self.only(roles)
+        if kept is None:
             raise InputError(f"there is no canary with a role in {tuple(roles)}")
-        theirs = _encode(encoder, [self.texts[i] for i in keep])
+        theirs = _encode(encoder, kept.texts)
         if theirs.shape[1] != self.dim:
             raise SpaceMismatchError(
                 f"the encoder returns vectors of {theirs.shape[1]} dimensions; the space has {self.dim}. "
                 "Use the model that belongs to this space."
             )
-        return CanaryReport(tuple(map(float, vectors.cosine(theirs, self.vectors[keep]))), floor)
+        return CanaryReport(tuple(map(float, vectors.cosine(theirs, kept.vectors))), floor)
 
     def measure(self, encoder: TextEncoder) -> dict[Role, float]:
         """Mean cosine of an encoder's vectors with the teacher's by role, as ``leaf.json`` keeps it for a leaf."""
         present: dict[Role, None] = dict.fromkeys(role for role, _ in self.texts)
         return {role: round(self.check(encoder, 0, (role,)).mean, 4) for role in present}
-
-    def leaf_floor(self, encoder: TextEncoder, roles: Sequence[Role] = ("query", "document")) -> float:
-        """Mean cosine that a leaf has to reach.
-
-        A leaf that learned a narrow domain is far from its teacher on these general texts and still a valid leaf:
-        students of one domain measured .22 to .47 at 384 dimensions. So the floor is :data:`LEAF_FLOOR` or, if that is
-        less, :data:`MARGIN` below what this leaf reached when it was made. It stays above an unrelated model, whose
-        vectors point anywhere: at :data:`DEVIATIONS` standard deviations of the cosine of two random directions or
-        more (.15 at 384 dimensions, .11 at 768), even if all its vectors are nearly the same.
-
-        Args:
-            encoder: The leaf; one that does not know what it reached (``canary_cosines``) has the default floor.
-            roles: Which canaries it is going to be tried on.
-        """
-        known: Mapping[Role, float] = getattr(encoder, "canary_cosines", {})
-        asked = [role for role, _ in self.texts if role in roles]
-        if not asked or not set(asked) <= set(known):
-            return LEAF_FLOOR
-        least = DEVIATIONS / math.sqrt(self.dim)
-        return min(LEAF_FLOOR, max(least, sum(known[role] for role in asked) / len(asked) - MARGIN))
-
-    def verify(
-        self,
-        encoder: TextEncoder,
-        floor: float,
-        roles: Sequence[Role] = ("query", "document"),
-        *,
-        name: str = "the encoder",
-    ) -> CanaryReport:
-        """Checks an encoder as :meth:`check` does, and refuses one that does not write into the space.
-
-        Raises:
-            SpaceMismatchError: The mean cosine is below ``floor``.
-        """
-        report = self.check(encoder, floor, roles)
-        if not report.passed:
-            is_leaf = floor <= LEAF_FLOOR
-            raise SpaceMismatchError(
-                f"{name} does not write into the space it declares: its vectors of {len(report.cosines)} canary texts "
-                f"have a mean cosine of {report.mean:.3f} with the teacher's; expected at least {floor:.3g}. "
-                "The model's files or prompts were changed; use the model that the space was made with."
-                + (" Or it is a leaf that learned too little: train it on more texts, for more steps." * is_leaf)
-            )
-        return report
 
     def to_list(self) -> list[dict[str, str]]:
         """Returns the JSON form: role, text, and the vector as base64 of little-endian float16."""

@@ -19,7 +19,8 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from leaf_embed._files import write_json
 from leaf_embed.errors import InputError, NotALeafError
-from leaf_embed.space import EmbeddingSpace, Role
+from leaf_embed.leaf_record import LeafRecord
+from leaf_embed.space import EmbeddingSpace
 
 __all__ = [
     "GRAPHS",
@@ -65,7 +66,7 @@ class LeafInfo:
         recipe: The settings that it was made with: student, layers, optimizer, number of texts.
         metrics: What was measured while it was made.
         kind: ``"transformer"`` or ``"static"`` (one vector per token, no graph).
-        canary_cosines: Mean cosine with the space's canaries by role when it was made; empty in older leaves.
+        record: What it computed when it was made; empty in older leaves.
     """
 
     space: EmbeddingSpace
@@ -73,7 +74,7 @@ class LeafInfo:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     kind: Kind = "transformer"
-    canary_cosines: Mapping[Role, float] = field(default_factory=dict)
+    record: LeafRecord = field(default_factory=LeafRecord)
 
     @property
     def needs_graph(self) -> bool:
@@ -90,7 +91,8 @@ class LeafInfo:
             "max_tokens": self.max_tokens,
             "recipe": dict(self.recipe),
             "metrics": dict(self.metrics),
-            "canary_cosines": dict(self.canary_cosines),
+            "canary_cosines": dict(self.record.cosines),
+            "record": None if self.record.answers is None and self.record.own is None else self.record.to_dict(),
         }
 
 
@@ -169,6 +171,7 @@ def read_leaf(directory: str | os.PathLike[str]) -> LeafInfo:
         space = EmbeddingSpace.from_dict(value["space"], source=str(file))
         cosines: dict[Any, float] = {role: float(mean) for role, mean in value.get("canary_cosines", {}).items()}
         kind, limit = _kind(value["kind"]), int(value["max_tokens"])
-        return LeafInfo(space, limit, value["recipe"], value["metrics"], kind, cosines)
+        record = LeafRecord.from_dict(value.get("record") or {}, cosines)
+        return LeafInfo(space, limit, value["recipe"], value["metrics"], kind, record)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise NotALeafError(f"{file} lacks a field or holds a wrong one ({error!r}); the file is damaged") from error

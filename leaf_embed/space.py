@@ -15,9 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from leaf_embed._files import write_json
-from leaf_embed.canaries import TEACHER_FLOOR, Canaries, CanaryReport
+from leaf_embed.canaries import ROLES, TEACHER_FLOOR, Canaries, CanaryReport
 from leaf_embed.errors import InputError, NotALeafError, SpaceMismatchError
+from leaf_embed.leaf_record import LeafRecord
 from leaf_embed.texts import Role, TextEncoder
 
 __all__ = ["EmbeddingSpace", "Role"]
@@ -134,15 +137,14 @@ class EmbeddingSpace:
         encoder: TextEncoder,
         *,
         floor: float = TEACHER_FLOOR,
-        roles: Sequence[Role] = ("query", "document"),
+        roles: Sequence[Role] = ROLES,
         name: str = "the encoder",
     ) -> CanaryReport:
-        """Checks with the canaries that an encoder writes into this space.
+        """Checks with the canaries that a teacher writes into this space; see :meth:`verify_leaf` for a leaf.
 
         Args:
             encoder: Anything with ``encode_query`` and ``encode_document``.
-            floor: Mean cosine with the teacher's vectors that it has to reach: the default fits the teacher itself,
-                :meth:`verify_leaf` knows that of a leaf.
+            floor: Mean cosine with the stored vectors that it has to reach.
             roles: Roles of the canaries to encode.
             name: Name of the encoder in the message.
 
@@ -150,16 +152,66 @@ class EmbeddingSpace:
             InputError: The space has no canaries.
             SpaceMismatchError: The encoder is another model, or uses other prompts.
         """
+        report = self._canaries().check(encoder, floor, roles)
+        if not report.passed:
+            raise SpaceMismatchError(_far_from_teacher(report, name))
+        return report
+
+    def verify_leaf(self, leaf: TextEncoder, roles: Sequence[Role] = ROLES, name: str = "the leaf") -> CanaryReport:
+        """Checks that a leaf is the one that was made, and that it was made for this space.
+
+        It has to compute what its record says that it computed when it was made, and to be as near to the teacher as it
+        was then; see :class:`leaf_embed.leaf_record.LeafRecord`. An encoder without a record has to reach the floor
+        for all leaves. And where this space is a collection's, the teacher's vectors that came with the leaf have
+        to be the collection's.
+
+        Args:
+            leaf: The leaf.
+            roles: Roles to encode; of a query-only leaf, queries alone.
+            name: Name of the leaf in the message.
+
+        Raises:
+            InputError: The space has no canaries.
+            SpaceMismatchError: It is another model, has other prompts, learned too little, or is of another teacher.
+        """
+        self._canaries()
+        return self.require_leaf(leaf, roles, name)
+
+    def require_leaf(self, leaf: TextEncoder, roles: Sequence[Role] = ROLES, name: str = "the leaf") -> CanaryReport:
+        """:meth:`verify_leaf`, also of a space without canaries of the roles, where less can be compared."""
+        theirs: Canaries | None = getattr(getattr(leaf, "space", None), "canaries", None)
+        apart = None if self.canaries is None or theirs is None else self.canaries.cosine_with(theirs)
+        if apart is not None and apart < TEACHER_FLOOR:
+            raise SpaceMismatchError(
+                f"{name} does not write into the space it declares: the teacher's vectors that came with it have a "
+                f"mean cosine of {apart:.3f} with those of the same canary texts here; expected at least "
+                f"{TEACHER_FLOOR}. Two teachers have the same name: use a leaf of the one that embedded the documents."
+            )
+        record: LeafRecord = getattr(leaf, "record", LeafRecord())
+        if self.canaries is not None and theirs is not None and self.canaries.texts != theirs.texts:
+            record = replace(record, cosines={})  # they are of other texts
+        one_prompt = self.query_prompt == self.document_prompt
+        report = record.check(leaf, self.canaries, roles, one_prompt=one_prompt)
+        if not report.is_same:
+            raise SpaceMismatchError(
+                f"{name} does not write into the space it declares: its vectors of {len(report.answers)} canary texts "
+                f"have a mean cosine of {np.mean(report.answers):.3f} with its own of when it was made; expected at "
+                f"least {report.answers_floor:.3g}. The model's files or prompts were changed; use the leaf as it was "
+                "made, or export it again if the change was meant."
+            )
+        if not report.passed:
+            raise SpaceMismatchError(
+                _far_from_teacher(report, name)
+                + " Or it is a leaf that learned too little: train it on more texts, for more steps."
+                + " Or it is a leaf of a narrow domain from an older release: run leaf-embed export on it."
+                * (record.answers is None and not record.cosines)
+            )
+        return report
+
+    def _canaries(self) -> Canaries:
         if self.canaries is None:
             raise InputError(f"the space {self.describe()} has no canaries; make it with the teacher at hand")
-        return self.canaries.verify(encoder, floor, roles, name=name)
-
-    def verify_leaf(
-        self, leaf: TextEncoder, roles: Sequence[Role] = ("query", "document"), name: str = "the leaf"
-    ) -> CanaryReport:
-        """:meth:`verify` with the floor of a leaf; see :meth:`leaf_embed.canaries.Canaries.leaf_floor`."""
-        floor = TEACHER_FLOOR if self.canaries is None else self.canaries.leaf_floor(leaf, roles)
-        return self.verify(leaf, floor=floor, roles=roles, name=name)
+        return self.canaries
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the versioned JSON form, fingerprint and canaries included."""
@@ -223,3 +275,11 @@ class EmbeddingSpace:
         except (OSError, ValueError, RecursionError) as error:
             raise NotALeafError(f"cannot read an embedding space from {path} ({error})") from error
         return cls.from_dict(value, source=str(path))
+
+
+def _far_from_teacher(report: CanaryReport, name: str) -> str:
+    return (
+        f"{name} does not write into the space it declares: its vectors of {len(report.cosines)} canary texts have a "
+        f"mean cosine of {report.mean:.3f} with the teacher's; expected at least {report.floor:.3g}. The model's files "
+        "or prompts were changed; use the model that the space was made with."
+    )

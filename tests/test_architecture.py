@@ -30,7 +30,7 @@ WIDE = {  # take their options as keywords; so do the commands, 20 at most
 COMMAND_PARAMETERS = 20
 
 GROUND = {"errors", "vectors", "texts", "_extras", "_files", "_records", "_telemetry", "progress", "reports"}
-SPACES = GROUND | {"canaries", "space", "format"}
+SPACES = GROUND | {"canaries", "leaf_record", "space", "format"}
 ALLOWED = {  # what each part may import besides itself; a part in here is a module or a folder of the package
     "errors": set(),
     "_files": {"errors"},
@@ -42,8 +42,9 @@ ALLOWED = {  # what each part may import besides itself; a part in here is a mod
     "vectors": {"errors"},
     "texts": {"vectors"},
     "canaries": {"errors", "vectors", "texts"},
-    "space": {"_files", "errors", "texts", "canaries"},
-    "format": {"_files", "errors", "space"},
+    "leaf_record": {"errors", "texts", "canaries"},
+    "space": {"_files", "errors", "texts", "canaries", "leaf_record"},
+    "format": {"_files", "errors", "leaf_record", "space"},
     "encoders": SPACES,
     "teacher": SPACES | {"encoders"},
     "export": SPACES | {"encoders"},

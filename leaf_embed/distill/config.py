@@ -41,6 +41,8 @@ class DistillConfig:
         warm_start_texts: Texts for the closed-form start of the output layer; 0 leaves it random, and the token
             embeddings of a student without its source's lowest layers as they were.
         holdout: Share of the texts kept from training to measure alignment, at most 1,000 texts.
+        kept_texts: Held-out texts of the corpus that ``leaf.json`` keeps, readable, with their vectors, to recognise
+            the leaf by; 0 keeps none.
         query_share: Share of the queries in each epoch, reached by repeating the rarer role; ``None`` takes the texts
             as they come. An epoch becomes longer by what is repeated. 1 learns from queries alone, for a leaf that
             will embed nothing else: documents only fit the rotation.
@@ -67,6 +69,7 @@ class DistillConfig:
     max_tokens: int = 256
     warm_start_texts: int = 6000
     holdout: float = 0.02
+    kept_texts: int = 8
     query_share: float | None = None
     mrl: Mrl = "none"
     precision: Precision = "auto"
@@ -80,7 +83,8 @@ class DistillConfig:
         for name in positive:
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} must be above 0; got {getattr(self, name)}")
-        for name in ("final_learning_rate", "warmup_steps", "weight_decay", "warm_start_texts", "min_steps", "seed"):
+        whole = ("warmup_steps", "warm_start_texts", "min_steps", "seed", "kept_texts")
+        for name in ("final_learning_rate", "weight_decay", *whole):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} must not be negative; got {getattr(self, name)}")
         if self.max_steps is not None and self.max_steps < 0:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from leaf_embed.canaries import ROLES, Canaries
 from leaf_embed.distill.config import DistillConfig
+from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.errors import InputError
 from leaf_embed.teacher.cache import Rows, TeacherCache
 from leaf_embed.teacher.fill import readable
@@ -24,6 +26,8 @@ __all__ = ["TokenizedTexts", "epoch_batches", "sample", "split", "tokenize", "we
 MAX_HELD_OUT = 1000
 PARITY_TEXTS = 384
 BLOCK = 8192  # texts that are read and tokenized at a time
+OWN_DRAWN = 200  # of the held-out texts, to choose those from that a leaf keeps
+OWN_CHARACTERS = 400  # preferred maximum of a text that a leaf keeps
 BATCHES_PER_BUCKET = 64  # texts are sorted by length within this many batches: little padding, still well mixed
 
 
@@ -148,6 +152,27 @@ def split(
 def sample(texts: TokenizedTexts) -> list[Text]:
     """Returns some of the texts, to compare exported graphs on."""
     return texts.cache.texts(np.random.default_rng(0).permutation(texts.rows)[:PARITY_TEXTS])
+
+
+def own_canaries(texts: TokenizedTexts, config: DistillConfig, rotation: Rotation | None) -> Canaries | None:
+    """Returns some texts with the teacher's vectors, short ones preferred and both roles, to recognise a leaf by.
+
+    Args:
+        texts: Texts that were held out.
+        config: The recipe: how many, and the seed.
+        rotation: Of the leaf's space, which the vectors of the cache are not in.
+    """
+    rows = np.random.default_rng(config.seed).permutation(texts.rows)[:OWN_DRAWN]
+    drawn = [(text, row) for text, row in zip(texts.cache.texts(rows), rows, strict=True) if text.text.strip()]
+    drawn.sort(key=lambda pair: len(pair[0].text) > OWN_CHARACTERS)  # stable: the draw decides among the short
+    of_role = [[pair for pair in drawn if pair[0].kind == role] for role in ROLES]
+    few = min(min(len(found) for found in of_role), config.kept_texts // 2)
+    chosen = [pair for found in of_role for pair in found[: config.kept_texts - few]][: config.kept_texts]
+    if not chosen:
+        return None
+    vectors = texts.cache.vectors(np.array([row for _, row in chosen]))
+    kept = tuple((text.kind, text.text) for text, _ in chosen)
+    return Canaries(kept, vectors if rotation is None else rotation.apply(vectors))
 
 
 def weigh_roles(is_query: NDArray[np.bool_], share: float, seed: int) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.encoders.torch_models import Loading, load_model, save_model
 from leaf_embed.errors import InputError, LeafEmbedError
 from leaf_embed.export.card import write_card
-from leaf_embed.export.onnx import Parity, export, write_measured
+from leaf_embed.export.onnx import Parity, export, write_record
 from leaf_embed.format import LEAF_FILE, LeafInfo, read_leaf, write_leaf
 from leaf_embed.progress import Progress
 from leaf_embed.texts import Text
@@ -81,7 +81,7 @@ class Output:
             write_leaf(folder, info)
             if rotation is not None:
                 rotation.save(folder)
-            write_measured(folder)
+            write_record(folder)
             write_card(folder)
 
     def export(self, student: Student, sample: Sequence[Text], progress: Progress) -> dict[str, Parity]:

@@ -12,8 +12,9 @@ import numpy as np
 
 from leaf_embed._extras import require
 from leaf_embed._files import make_directory
+from leaf_embed.canaries import CANARY_TEXTS
 from leaf_embed.distill.config import DistillConfig
-from leaf_embed.distill.dataset import TokenizedTexts, sample, split
+from leaf_embed.distill.dataset import TokenizedTexts, own_canaries, sample, split
 from leaf_embed.distill.distributed import processes
 from leaf_embed.distill.output import Output, require_reloadable
 from leaf_embed.distill.placement import student_device
@@ -30,7 +31,8 @@ from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.encoders.torch_models import Loading
 from leaf_embed.export.onnx import Parity
-from leaf_embed.format import LeafInfo
+from leaf_embed.format import LeafInfo, read_leaf
+from leaf_embed.leaf_record import LeafRecord
 from leaf_embed.progress import Progress, no_progress
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows
@@ -60,6 +62,7 @@ class DistillReport:
         parity: Of each exported graph; empty if none was exported.
         truncation: In a rotated space, the share of neighbours that truncated vectors find, plain and rotated.
         skipped: Reasons for which texts were left out, with their number.
+        record: What the leaf computes on general texts and on some of the held-out ones.
     """
 
     output: Path
@@ -74,6 +77,14 @@ class DistillReport:
     parity: dict[str, Parity] = field(default_factory=dict)
     truncation: tuple[Truncation, ...] = ()
     skipped: dict[str, int] = field(default_factory=dict)
+    record: LeafRecord = field(default_factory=LeafRecord)
+
+    @property
+    def outside(self) -> float | None:
+        """Mean cosine with the teacher on the general canary texts; ``None`` if the canaries are the corpus's own."""
+        known, cosines = self.space.canaries, self.record.cosines
+        general = known is not None and known.texts == CANARY_TEXTS
+        return float(np.mean(list(cosines.values()))) if general and cosines else None
 
 
 def distill(
@@ -179,12 +190,14 @@ def distill(
         skipped=skipped,
     )
     recipe = options.to_dict() | {"head": list(hidden_widths(built.model)), "config": config.to_dict()}
-    info = LeafInfo(report.space, built.max_tokens, recipe, _metrics(report, result), built.kind)
+    record = LeafRecord(own=own_canaries(held_out, config, rotation))
+    info = LeafInfo(report.space, built.max_tokens, recipe, _metrics(report, result), built.kind, record)
     if group.rank == 0:
         proof = sample(held_out if len(held_out) else learned)
         out.publish(built, info, rotation)
         (out.work / "checkpoint.pt").unlink(missing_ok=True)
-        report = replace(report, parity=out.export(built, proof, progress))
+        parity = out.export(built, proof, progress)
+        report = replace(report, parity=parity, record=read_leaf(out.target).record)
     group.wait()
     return report
 

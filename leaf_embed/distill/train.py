@@ -132,7 +132,8 @@ def _identity(student: Student, texts: TokenizedTexts, config: DistillConfig) ->
     """Identifies a run: a checkpoint is resumed only by the same texts, student and recipe."""
     model = student.model
     asked = len(student.start_texts())  # a start from vectors of single tokens is another than one without a teacher
-    facts = [config.to_dict(), texts.cache.space.fingerprint, str(model), weights_digest(model), asked]
+    recipe = {name: value for name, value in config.to_dict().items() if name != "kept_texts"}  # changes no weight
+    facts = [recipe, texts.cache.space.fingerprint, str(model), weights_digest(model), asked]
     digest = hashlib.sha256(json.dumps(facts).encode())
     digest.update(np.ascontiguousarray(texts.rows).data)
     digest.update(np.ascontiguousarray(texts.ids).data)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, overload, runtime_checkable
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import ArrayLike
 from leaf_embed import vectors
 from leaf_embed.encoders.habits import EncodeOptions, check_role, encode_with, role_of
 from leaf_embed.errors import InputError
+from leaf_embed.leaf_record import LeafRecord
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Role, TextEncoder, clean
 from leaf_embed.vectors import FloatArray
@@ -118,11 +118,11 @@ class BaseEncoder(ABC):
     directory are opened there again, from the same path.
 
     Attributes:
-        canary_cosines: Of a leaf, what it reached on the canaries when it was made, by role; empty if unknown.
+        record: Of a leaf, what it computed when it was made; empty if unknown.
         threadsafe: Whether several threads may encode at once.
     """
 
-    canary_cosines: Mapping[Role, float] = MappingProxyType({})
+    record: LeafRecord = LeafRecord()
     threadsafe = False
 
     @property
@@ -152,7 +152,7 @@ class BaseEncoder(ABC):
         opening = self._opening()
         if opening is None:
             return super().__reduce_ex__(protocol)
-        return open_again, (type(self), *opening, dict(self.canary_cosines))
+        return open_again, (type(self), *opening, self.record)
 
     def encode_query(self, texts: str | Sequence[str], **options: Unpack[EncodeOptions]) -> FloatArray:
         """Returns vectors of queries.
@@ -235,11 +235,11 @@ class BaseEncoder(ABC):
 
 
 def open_again(
-    kind: type[BaseEncoder], arguments: tuple[Any, ...], options: Mapping[str, Any], cosines: Mapping[Role, float]
+    kind: type[BaseEncoder], arguments: tuple[Any, ...], options: Mapping[str, Any], record: LeafRecord
 ) -> BaseEncoder:
     """Opens an encoder that was pickled or copied."""
     encoder = kind(*arguments, **options)
-    encoder.canary_cosines = cosines
+    encoder.record = record
     return encoder
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from leaf_embed import _telemetry
-from leaf_embed.canaries import TEACHER_FLOOR, CanaryReport
+from leaf_embed.canaries import CanaryReport
 from leaf_embed.encoders.base import Counting, CountingEncoder, Encoder, count_tokens, texts_cut
 from leaf_embed.encoders.checks import check_callable, check_kind
 from leaf_embed.encoders.habits import EncodeOptions, role_of
 from leaf_embed.encoders.rotation import RotatedEncoder, Rotation
 from leaf_embed.errors import InputError
+from leaf_embed.leaf_record import LeafRecord
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Role
 from leaf_embed.vectors import FloatArray
@@ -56,7 +58,6 @@ class LeafEncoder(CountingEncoder):
         if not isinstance(document, Encoder):
             check_callable("the document encoder, or what makes it,", document, optional=True)
         self._query = query
-        self.canary_cosines = getattr(query, "canary_cosines", {})
         self.rotation = rotation
         self._lock = threading.Lock()
         self._document: Encoder | None = None
@@ -81,6 +82,12 @@ class LeafEncoder(CountingEncoder):
     @property
     def space(self) -> EmbeddingSpace:
         return self._query.space
+
+    @property
+    def record(self) -> LeafRecord:  # type: ignore[override]
+        """What the student computed when it was made."""
+        known: LeafRecord = getattr(self._query, "record", LeafRecord())
+        return replace(known, of_documents=self.is_symmetric)
 
     @property
     def teacher_space(self) -> EmbeddingSpace:
@@ -138,11 +145,11 @@ class LeafEncoder(CountingEncoder):
             advice="Use the teacher that the leaf was distilled from, with the same prompts.",
         )
         if self.space.canaries is not None:
-            self.space.verify(document, floor=TEACHER_FLOOR, name="the document encoder")
+            self.space.verify(document, name="the document encoder")
         return document
 
     def verify(self) -> CanaryReport:
-        """Checks with the space's canaries that the query side writes into the space.
+        """Checks that the query side computes what it did when it was made, in the space that it was made for.
 
         Raises:
             SpaceMismatchError: It does not.

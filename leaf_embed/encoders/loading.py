@@ -133,7 +133,7 @@ def _open_query(
         from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 
         encoder = SentenceTransformerEncoder(directory, loading=replace(loading or Loading(), space=info.space))
-        encoder.canary_cosines = info.canary_cosines
+        encoder.record = info.record
         return encoder
     if not info.needs_graph:
         from leaf_embed.encoders.static import StaticEncoder

@@ -70,7 +70,7 @@ class OnnxEncoder(CountingEncoder):
         check_path("a leaf", path)
         self.path = Path(path)
         self.info: LeafInfo = info or read_leaf(self.path)
-        self.canary_cosines = self.info.canary_cosines
+        self.record = self.info.record
         self._budget = TokenBudget(batch_tokens)
         if graph is None:
             graph = _find_graph(self.path, variant)

@@ -103,7 +103,7 @@ def open_published(
     else:
         raise NotALeafError(f"{directory} has no {variant} graph; take another variant, 'auto' or 'torch'")
     _check(encoder.encode_query(PROBE), space, directory)
-    encoder.canary_cosines = info.canary_cosines
+    encoder.record = info.record
     return encoder
 
 

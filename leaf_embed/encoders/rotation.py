@@ -128,7 +128,7 @@ class RotatedEncoder(BaseEncoder):
         self._short = dim is not None and dim < self._space.dim
         if dim is not None and self._short:
             known = self._space.canaries
-            canaries = known and Canaries(known.texts, vectors.truncate(known.vectors, dim))
+            canaries = known and known.truncated(dim)
             self._space = replace(self._space, dim=dim, canaries=canaries)
 
     @property

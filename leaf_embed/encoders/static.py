@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tokenizers import Encoding
 
 from leaf_embed import vectors
 from leaf_embed.encoders.base import CountingEncoder
@@ -16,7 +17,7 @@ from leaf_embed.encoders.st_modules import read_tokenizer
 from leaf_embed.errors import NotALeafError
 from leaf_embed.format import LeafInfo, read_leaf
 from leaf_embed.space import EmbeddingSpace
-from leaf_embed.texts import Role
+from leaf_embed.texts import Role, clean
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["StaticEncoder"]
@@ -47,7 +48,7 @@ class StaticEncoder(CountingEncoder):
         check_path("a leaf", path)
         self.path = Path(path)
         self.info: LeafInfo = info or read_leaf(self.path)
-        self.canary_cosines = self.info.canary_cosines
+        self.record = self.info.record
         self._tokenizer, _ = read_tokenizer(self.path)
         self._table = _load_table(self.path, self._tokenizer.get_vocab_size(), self.info.space.dim)
         self._nothing: FloatArray = self._table.mean(axis=0, dtype=np.float32)
@@ -66,10 +67,16 @@ class StaticEncoder(CountingEncoder):
     def _count(self, texts: list[str], role: Role) -> list[int]:
         return [len(ids) for ids in self._tokens(texts, role)]
 
+    def texts_cut(self, texts: Sequence[str], role: Role) -> list[bool]:
+        """Returns of each text whether its end is not read; see :class:`~leaf_embed.encoders.base.Cutting`."""
+        return [bool(encoding.overflowing) for encoding in self._encodings([clean(text) for text in texts], role)]
+
     def _tokens(self, texts: Sequence[str], role: Role) -> list[list[int]]:
+        return [encoding.ids for encoding in self._encodings(texts, role)]
+
+    def _encodings(self, texts: Sequence[str], role: Role) -> list[Encoding]:
         prompt = self.space.prompt(role)
-        encodings = self._tokenizer.encode_batch_fast([prompt + text for text in texts], add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
+        return self._tokenizer.encode_batch_fast([prompt + text for text in texts], add_special_tokens=False)
 
     def _mean(self, ids: list[int]) -> FloatArray:
         """Mean vector of some tokens, shape ``(dim,)``."""

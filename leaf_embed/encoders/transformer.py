@@ -124,7 +124,7 @@ class SentenceTransformerEncoder(CountingEncoder):
             self._check_declared(probe.shape[1], norms)
         elif owned and leaf.is_file():
             info = read_leaf(str(name))
-            self._space, self.canary_cosines = info.space, info.canary_cosines
+            self._space, self.record = info.space, info.record
         else:
             prompts = (query_prompt, document_prompt)
             self._space = self._describe(name or self._found_again(model, probe), probe.shape[1], norms, prompts)

@@ -31,6 +31,7 @@ from leaf_embed.evaluation.storage import EngineSearch, Storage, StorageName
 from leaf_embed.evaluation.tasks import OtherSet, evaluate_task
 from leaf_embed.evaluation.verdict import ACCEPT, check_accept
 from leaf_embed.evaluation.worst_queries import worst_queries
+from leaf_embed.leaf_record import LeafRecord
 from leaf_embed.progress import Progress, no_progress
 from leaf_embed.vectors import FloatArray
 
@@ -166,12 +167,12 @@ def evaluate(
     first = sets[0].queries if sets else chosen.own[0].texts if chosen.own else chosen.tasks[0].texts
     texts = first[: chosen.latency_queries]
     latency = measure_latency(student, chosen.timed_teacher or teacher, texts) if texts else None
-    known = leaf.space.canaries
+    record: LeafRecord = getattr(student, "record", LeafRecord())
     return EvaluationReport(
         leaf.space,
         tuple(reports),
         latency,
-        canaries=None if known is None else known.check(student, known.leaf_floor(student)),
+        canaries=None if leaf.space.canaries is None else record.check(student, leaf.space.canaries),
         tasks=tuple(evaluate_task(student, teacher, one) for one in chosen.tasks),
         agreement=agreement,
         accept=chosen.accept,

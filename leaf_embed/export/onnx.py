@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from leaf_embed._extras import require
 from leaf_embed._files import replacing_directory, replacing_file, write_json
+from leaf_embed.canaries import CANARY_TEXTS, Canaries
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.torch_models import Loading
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
@@ -21,12 +22,13 @@ from leaf_embed.export.graph import write_graph
 from leaf_embed.export.parity import FLOORS, GOAL, Floor, Parity, Proof, require_floor
 from leaf_embed.export.quantize import LADDER, Quantizer
 from leaf_embed.format import GRAPHS, PARITY_FILE, read_leaf, write_leaf
+from leaf_embed.leaf_record import LEAF_FLOOR, ROUNDING, SAME_LEAF, LeafRecord
 from leaf_embed.texts import Text
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["Floor", "Parity", "export", "write_measured", "write_tokenizer_files"]
+__all__ = ["Floor", "Parity", "export", "write_record", "write_tokenizer_files"]
 
 CALIBRATION = 32  # texts that int8 scales are set on
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -88,7 +90,7 @@ def export(
         parity["int8"] = _best_int8(path, Quantizer(exact, feeds), folder / Path(GRAPHS["int8"]).name, proof, goal)
         require_floor(parity["int8"], floors["int8"], "int8")
     write_tokenizer_files(path, info.max_tokens)
-    write_measured(path, OnnxEncoder(path))
+    write_record(path, saved, [OnnxEncoder(path, graph=path / file) for file in reversed([*GRAPHS.values()])])
     write_json(path / PARITY_FILE, {variant: asdict(found) for variant, found in parity.items()})
     return parity
 
@@ -114,18 +116,27 @@ def _as_export_error(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_measured(directory: Path, leaf: Encoder | None = None) -> None:
-    """Writes the leaf's mean canary cosines into ``leaf.json``.
+def write_record(directory: Path, model: Encoder | None = None, graphs: Sequence[Encoder] = ()) -> None:
+    """Writes into ``leaf.json`` what the leaf computes, by which it is recognised from now on.
 
     Args:
-        directory: A leaf directory.
-        leaf: Its graph; by default the saved model itself.
+        directory: A leaf directory; texts of its own that its record has already are kept.
+        model: The leaf in float32; by default it is loaded.
+        graphs: Its graphs, the preferred one last. The farthest from the model sets how far a leaf may be.
     """
     info = read_leaf(directory)
-    if info.space.canaries is None:
-        return
-    leaf = leaf or SentenceTransformerEncoder(directory, precision="float32")
-    write_leaf(directory, replace(info, canary_cosines=info.space.canaries.measure(leaf)))
+    model = model or SentenceTransformerEncoder(directory, precision="float32")
+    own, known = info.record.own, info.space.canaries
+    texts = [*CANARY_TEXTS, *(own.texts if own else ())]
+    answers = Canaries.of(model, texts, skip_zeros=True)
+    farthest = min((answers.check(graph, 0).mean for graph in graphs), default=1.0)
+    record = LeafRecord(
+        cosines={} if known is None else known.measure(graphs[-1] if graphs else model),
+        answers=answers,
+        own=own,
+        floor=round(max(LEAF_FLOOR, min(SAME_LEAF, farthest - ROUNDING)), 4),
+    )
+    write_leaf(directory, replace(info, record=record))
 
 
 def _best_int8(leaf: Path, quantizer: Quantizer, target: Path, proof: Proof, goal: Floor) -> Parity:

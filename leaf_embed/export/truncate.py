@@ -7,15 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leaf_embed import vectors
 from leaf_embed._extras import require
 from leaf_embed._files import replacing_directory
-from leaf_embed.canaries import Canaries
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder, last_layer, save_model
 from leaf_embed.errors import InputError
-from leaf_embed.export.onnx import write_measured
+from leaf_embed.export.onnx import write_record
 from leaf_embed.format import read_leaf, write_leaf
+from leaf_embed.leaf_record import LeafRecord
 from leaf_embed.space import EmbeddingSpace
 
 if TYPE_CHECKING:
@@ -52,8 +51,10 @@ def truncate_leaf(directory: str | os.PathLike[str], output: str | os.PathLike[s
     recipe = dict(info.recipe) | {"truncated_from": info.space.dim}
     with replacing_directory(target) as folder:
         save_model(model, folder)
-        write_leaf(folder, replace(info, space=space, recipe=recipe, metrics={}))
-        write_measured(folder)
+        own = info.record.own
+        record = LeafRecord(own=None if own is None else own.truncated(dim))
+        write_leaf(folder, replace(info, space=space, recipe=recipe, metrics={}, record=record))
+        write_record(folder)
         if rotation is not None:
             rotation.save(folder)
     return target
@@ -73,8 +74,7 @@ def truncate_space(space: EmbeddingSpace, dim: int) -> EmbeddingSpace:
             "keep the whole leaf and truncate where you search"
         )
     known = space.canaries
-    canaries = None if known is None else Canaries(known.texts, vectors.truncate(known.vectors, dim))
-    return replace(space, dim=dim, canaries=canaries)
+    return replace(space, dim=dim, canaries=None if known is None else known.truncated(dim))
 
 
 def _cut_last_layer(model: SentenceTransformer, dim: int) -> None:

@@ -74,7 +74,7 @@ class LeafCollection(CollectionIdentity):
             path: Directory that holds collections of the embedded engine, each in a subdirectory of its name.
             client: Client of a server, or in local mode. Pass either ``path`` or ``client``.
             spec: Vectors to store; :meth:`CollectionSpec.for_space` by default.
-            check_canaries: Whether the leaf has to show by the canaries of its space (four short queries) that it
+            check_canaries: Whether the leaf has to show by the canaries of its space (some short texts) that it
                 writes into it. A space without canaries is guarded by the fingerprint alone.
             retry: How often a request to a busy server is repeated; see :class:`~leaf_embed.qdrant.Retry`.
 

@@ -13,16 +13,14 @@ from leaf_embed import vectors
 from leaf_embed.canaries import CanaryReport
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import CollectionError, SpaceMismatchError
+from leaf_embed.leaf_record import LeafRecord
 from leaf_embed.qdrant.query.bm25 import require_language
 from leaf_embed.qdrant.schema.documents import StoredDocument
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.spec import CollectionSpec
 from leaf_embed.space import EmbeddingSpace
-from leaf_embed.texts import Role
 
-__all__ = ["CollectionIdentity", "compare_with_leaf", "new_metadata", "require_canaries", "require_leaf"]
-
-UNRELATED = 0.3  # the mean cosine of a leaf with its teacher is far above, with another model near 0
+__all__ = ["CollectionIdentity", "compare_with_leaf", "new_metadata", "require_leaf"]
 
 
 class CollectionIdentity:
@@ -105,11 +103,13 @@ def compare_with_leaf(pairs: Iterable[tuple[str, ArrayLike | None]], leaf: Encod
     rows: Any = [row for _, row in known]
     given = vectors.as_vectors(rows, leaf.space.dim, source="the caller")
     mean = float(np.mean(vectors.cosine(mine, given)))
-    if mean < UNRELATED:
+    record: LeafRecord = getattr(leaf, "record", LeafRecord())
+    floor = record.unrelated_floor(leaf.space.dim)
+    if mean < floor:
         raise SpaceMismatchError(
             f"the vectors are not of the space of the collection {name!r}, {leaf.space.describe()}: "
             f"their mean cosine with the leaf's vectors of the same texts is {mean:.3f}; an unrelated model has "
-            f"about 0, the teacher above {UNRELATED}. Embed the documents by the leaf's own teacher."
+            f"about 0, the teacher above {floor:.2g}. Embed the documents by the leaf's own teacher."
         )
 
 
@@ -124,22 +124,8 @@ def new_metadata(name: str, leaf: Encoder, spec: CollectionSpec | None, *, canar
     if metadata.spec.has_bm25:
         require_language(metadata.spec.language)
     if canaries:
-        require_canaries(leaf.space, leaf)
+        leaf.space.require_leaf(leaf, ("query",))
     return metadata
-
-
-def require_canaries(space: EmbeddingSpace, leaf: Encoder, role: Role = "query") -> None:
-    """Refuses an encoder whose vectors of the canaries of one role are not those of the space.
-
-    The floor is that of a leaf for both roles, since a leaf may encode documents too; ``LeafEncoder`` itself holds a
-    teacher to a higher one. A space without canaries of the role passes.
-
-    Raises:
-        SpaceMismatchError: The encoder writes into another space.
-    """
-    if space.canaries is not None and any(kind == role for kind, _ in space.canaries.texts):
-        name = "the leaf" if role == "query" else "the document encoder"
-        space.verify_leaf(leaf, roles=(role,), name=name)
 
 
 def require_leaf(metadata: CollectionMetadata, leaf: Encoder, *, canaries: bool) -> None:
@@ -155,4 +141,4 @@ def require_leaf(metadata: CollectionMetadata, leaf: Encoder, *, canaries: bool)
         advice="Open it with a leaf of the collection's space, or index the documents into a new collection.",
     )
     if canaries:
-        require_canaries(metadata.space, leaf)
+        metadata.space.require_leaf(leaf, ("query",))

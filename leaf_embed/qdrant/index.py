@@ -20,7 +20,6 @@ from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import InputError
 from leaf_embed.progress import Progress, no_progress
 from leaf_embed.qdrant.backends.base import NewPoint, PointId, Points
-from leaf_embed.qdrant.identity import require_canaries
 from leaf_embed.qdrant.query.bm25 import SparseVector, bm25_documents
 from leaf_embed.qdrant.schema.documents import Document, IndexReport, StoredDocument, as_document
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
@@ -191,7 +190,7 @@ def encoder_source(leaf: Encoder, metadata: CollectionMetadata) -> VectorSource:
     def encode(documents: Sequence[Document]) -> ArrayLike:
         nonlocal checked
         if not checked:
-            require_canaries(metadata.space, leaf, "document")
+            metadata.space.require_leaf(leaf, ("document",), "the document encoder")
             checked = True
         return leaf.encode_document([document.embedded_text for document in documents])
 

@@ -55,7 +55,7 @@ def create_app(encoder: Encoder, config: ServeConfig | None = None) -> Starlette
         InputError: The vocabulary's file cannot be read.
     """
     config = config or ServeConfig()
-    _require_canaries(encoder)
+    encoder.space.require_leaf(encoder, ("query",))
     service = EmbeddingService(encoder, config)
     routes = [
         Route("/v1/embeddings", service.embeddings, methods=["POST"]),
@@ -270,10 +270,3 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
     elif error.status_code == 405:
         message = f"{request.method[:20]} is not possible here; allowed: {headers.get('Allow', '')}"
     return error_response(error.status_code, message, headers)
-
-
-def _require_canaries(encoder: Encoder) -> None:
-    """Refuses a leaf that an index would refuse; a space without canaries of queries passes."""
-    space = encoder.space
-    if space.canaries is not None and any(role == "query" for role, _ in space.canaries.texts):
-        space.verify_leaf(encoder, roles=("query",))

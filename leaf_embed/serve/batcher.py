@@ -49,6 +49,7 @@ class Batcher:
         self._encoder = encoder
         self._limit = encoder.space.max_tokens
         self._closing = False
+        self._longest: dict[Role, int] = {"query": 1, "document": 1}
         self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
         batch = Room(batch_texts, BATCH_TOKENS)
         self.short = Lane("short", Room(max_waiting, max(1, max_waiting_tokens // 4)), batch)
@@ -149,8 +150,12 @@ class Batcher:
         return nullcontext() if getattr(encoder, "threadsafe", False) else self._locks[id(encoder)]
 
     def _cut(self, texts: Sequence[str], tokens: Sequence[int], role: Role) -> list[bool]:
-        """Whether each text is cut; only those that fill the encoder are tokenized again."""
-        full = [self._limit is not None and count >= self._limit for count in tokens]
+        """Whether each text is cut; only those with the most tokens so far are tokenized again.
+
+        A leaf may read fewer tokens than its teacher, whose limit may be unknown: its own is taken from what it read.
+        """
+        self._longest[role] = max(self._longest[role], max(tokens, default=0))
+        full = [count >= self._longest[role] for count in tokens]
         asked = [text for text, is_full in zip(texts, full, strict=True) if is_full]
         found = iter(texts_cut(self._encoder, asked, role) if asked else [])
         return [is_full and next(found) for is_full in full]

@@ -99,7 +99,7 @@ def test_the_same_vectors_after_the_journey(name, travel, leaf_path, teacher_pat
     monkeypatch.chdir(tmp_path)
     found = travel(encoder)
     assert found.space == encoder.space
-    assert dict(found.canary_cosines) == dict(encoder.canary_cosines)
+    assert found.record.cosines == encoder.record.cosines
     np.testing.assert_allclose(found.encode_query(TEXTS), queries, atol=1e-6)
     if documents is not None:
         np.testing.assert_allclose(found.encode_document(TEXTS), documents, atol=1e-6)

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 pytest.importorskip("starlette", reason="pip install starlette uvicorn")
 
 import leaf_embed
 from leaf_embed import LeafEncoder
+from leaf_embed.encoders.static import TABLE_KEY
+from leaf_embed.export.onnx import write_tokenizer_files
+from leaf_embed.format import read_leaf, write_leaf
+from leaf_embed.leaf_record import LeafRecord
 from leaf_embed.serve.batcher import Batcher
 from leaf_embed.serve.lanes import Job, Lane, OverloadError, Room, estimate_tokens
 from leaf_embed.space import Role
@@ -228,6 +235,27 @@ def test_cut_texts_are_reported(leaf_path: Path, teacher_path: Path, caplog: pyt
             assert answer["usage"]["total_tokens"] == 3 * limit
         assert "leaf_embed_cut_texts_total 4.0" in get(f"{address}/metrics")
     assert "cut=2" in caplog.text
+
+
+@pytest.mark.parametrize("teachers", [None, 64], ids=["teacher's limit unknown", "teacher reads more"])
+@pytest.mark.parametrize("kind", ["transformer", "static"])
+def test_what_a_leaf_cuts_before_its_teacher_is_reported(
+    leaf_path: Path, tmp_path: Path, kind: Any, teachers: int | None
+) -> None:
+    info = read_leaf(leaf_path)
+    space = replace(info.space, max_tokens=teachers)
+    copy = Path(shutil.copytree(leaf_path, tmp_path / "leaf"))
+    if kind == "static":
+        words = len(json.loads((copy / "tokenizer.json").read_text())["model"]["vocab"])
+        save_file({TABLE_KEY: np.eye(words, space.dim, dtype=np.float32) + 1}, copy / "model.safetensors")
+    short = replace(info, space=replace(space, canaries=None), max_tokens=9, kind=kind, record=LeafRecord())
+    write_leaf(copy, short)
+    write_tokenizer_files(copy, 9)
+    fits, long = "red " * 7, "red " * 10
+    with serving(leaf_embed.load(copy)) as address:
+        assert "x-cut-texts" not in post(address, {"input": [fits, "red"]})[2]
+        assert post(address, {"input": [long, fits, long * 9]})[2]["x-cut-texts"] == "2"
+        assert "x-cut-texts" not in post(address, {"input": fits})[2]
 
 
 def test_queue_and_encode_times_are_measured() -> None:

@@ -27,6 +27,7 @@ from leaf_embed.cli.teacher import TeacherOptions, open_teacher
 from leaf_embed.cli.torch_options import chosen_loading, load_torch_encoder
 from leaf_embed.errors import InputError
 from leaf_embed.format import LEAF_FILE, read_leaf
+from leaf_embed.leaf_record import LEAF_FLOOR
 
 if TYPE_CHECKING:
     from leaf_embed.distill import DistillConfig, DistillReport
@@ -236,6 +237,12 @@ def show(report: DistillReport) -> None:
     if report.warm_start is not None and report.final is not None:
         output.print(f"warm start  held-out cosine {report.warm_start.cosine:.4f}, loss {report.warm_start.loss:.4f}")
         output.print(f"final       held-out cosine {report.final.cosine:.4f}, loss {report.final.loss:.4f}")
+    if report.outside is not None and report.outside < LEAF_FLOOR:
+        output.print(
+            f"outside     cosine {report.outside:.4f} with the teacher on general texts: the leaf is weak outside "
+            "the domain of its texts. If queries of other kinds will come, add texts of such kinds to --corpus, or "
+            "train for more steps"
+        )
     for point in report.truncation:
         output.print(
             f"{point.dim:>4} d      {point.rotated:.1%} of the ten nearest neighbours retained; "
@@ -250,3 +257,9 @@ def show(report: DistillReport) -> None:
     if canaries is not None and canaries.texts != CANARY_TEXTS:
         count = len(canaries.texts)
         output.print(f"canaries    {count} texts of yours, readable in leaf.json: they recognise the teacher")
+    own = report.record.own
+    if own is not None:
+        output.print(
+            f"kept        {len(own.texts)} held-out texts of yours, readable in leaf.json: they recognise the leaf "
+            "(--set kept_texts=0 keeps none)"
+        )

@@ -52,6 +52,7 @@ def command(
         output.print(f"router       {export_router(leaf, target or leaf, teacher=teacher)}", highlight=False)
         return
     from leaf_embed.distill import export, read_report, truncate_leaf, write_card
+    from leaf_embed.export.onnx import write_record
     from leaf_embed.reports import CARD_VERSIONS
 
     if dim is not None:
@@ -63,6 +64,8 @@ def command(
                 f"lowest {parity.min_cosine:.5f}, same top ten {parity.top10_overlap:.1%}, {parity.texts} texts, "
                 f"{parity.recipe}"
             )
+    else:
+        write_record(leaf)
     write_card(leaf, name=str(leaf), report=None if report is None else read_report(report, CARD_VERSIONS))
 
 

@@ -54,7 +54,8 @@ def _show_leaf(directory: Path) -> None:
         cosines = f"mean {parity['mean_cosine']:.5f}, lowest {parity['min_cosine']:.5f}"
         how = f", {parity['recipe']}" if "recipe" in parity else ""
         output.print(f"parity       {variant}: {cosines}, {parity['texts']} texts{how}")
-    if any((directory / file).is_file() for file in GRAPHS.values()) and info.space.canaries is not None:
+    has_graph = any(directory.glob("**/" + name) for name in GRAPHS.values())  # of a Router in a folder
+    if (has_graph or not info.needs_graph) and info.space.canaries is not None:
         output.print(f"leaf         {leaf_embed.load(directory).verify()}")
 
 
