@@ -7,7 +7,7 @@
     pipeline                   a leaf against its teacher in three modes
     intervals, randomisation   retention and differences with their intervals, and a test
     verdict, compare           a leaf against what is asked of it, and against another leaf
-    latency, size              cost of a query and of a model
+    latency, machine, size     cost of a query and of a model, and what else ran meanwhile
     worst_queries, groups      the queries that lose most, and where a leaf loses; routing
     report/                    results, JSON and Markdown, the HTML page and its plots, files for other tools
     mteb                       a leaf as a model of mteb 2 (extra ``mteb``)

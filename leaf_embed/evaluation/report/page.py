@@ -68,7 +68,10 @@ def _facts(report: Json) -> Iterator[tuple[str, str, str]]:
     latency, sizes, canaries = report.get("latency"), report.get("sizes") or {}, report.get("canaries")
     if latency:
         note = f"{latency['leaf_p50_ms']:.2f} ms per query, teacher {latency['teacher_p50_ms']:.2f} ms"
-        yield f"{latency['ratio']:.1f} times", "faster, one query at a time", note
+        if latency["ratio"] is None:
+            yield "no ratio", "of the times of one query", f"{latency['refused']}; {note}"
+        else:
+            yield f"{latency['ratio']:.1f} times", "faster, one query at a time", note
     if "leaf" in sizes:
         teacher = f"; teacher {sizes['teacher']['bytes'] / 1e6:.0f} MB" if "teacher" in sizes else ""
         note = f"{sizes['leaf']['parameters'] / 1e6:.1f} M parameters{teacher}"
