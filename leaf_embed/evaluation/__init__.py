@@ -3,7 +3,7 @@
     beir, streaming, tasks     the sets that a leaf is evaluated on
     encoding, alignment        the vectors of both encoders, and how near they are
     agreement                  rankings of leaf and teacher on questions without judgements
-    storage, retrieval         simulated storage and exhaustive search; one pair of encoders and its metrics
+    storage, retrieval         quantized storage and exhaustive search; one pair of encoders and its metrics
     pipeline                   a leaf against its teacher in three modes
     intervals, randomisation   retention and differences with their intervals, and a test
     verdict, compare           a leaf against what is asked of it, and against another leaf

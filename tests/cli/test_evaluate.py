@@ -61,7 +61,7 @@ def test_the_second_evaluation_costs_no_teacher_pass(
             "8",
             "--rotate",
             "--quantization",
-            "float32,binary-rescored",
+            "float32,binary",
         ]
         assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options, "--output", output) == 0
         reports.append(json.loads(output.read_text()))
@@ -148,14 +148,14 @@ def write(file: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> 
 
 def test_the_engines_own_quantization(leaf_path: Path, beir: Path, tmp_path: Path) -> None:
     output = tmp_path / "report.json"
-    options = ["--quantization", "turbo4", "turbo1", "--dims", "16", "--output", output]
+    options = ["--quantization", "binary-rescored", "turbo1", "--dims", "16", "--output", output]
     assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options) == 0
     points = json.loads(output.read_text())["mean"]
     assert [(point["dim"], point["quantization"]) for point in points] == [
         (32, "float32"),
-        (32, "turbo4"),
+        (32, "binary-rescored"),
         (32, "turbo1"),
-        (16, "turbo4"),
+        (16, "binary-rescored"),
         (16, "turbo1"),
     ]
     teacher = [point["modes"]["teacher"]["nDCG@10"] for point in points]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -62,7 +61,7 @@ def command(
     quantization: Annotated[
         list[str] | None,
         vectors_option(
-            help="Of the document vectors: float32, int8, binary, binary-rescored, or turbo4 by the engine."
+            help="Of the vectors: float32, int8, binary; by the engine: turbo4, binary2, product16, binary-rescored..."
         ),
     ] = None,
     rotate: Annotated[
@@ -168,15 +167,14 @@ def _rotation(fitted: bool, file: Path | None) -> RotationOption:
 
 
 def _engines(kinds: list[str]) -> dict[str, EngineSearch]:
-    """Returns the searches by TurboQuant, which only the engine implements."""
-    from leaf_embed.qdrant.backends.edge_quantization import search_quantized
-    from leaf_embed.qdrant.schema.quantization import quantization
+    """Returns the searches by quantized vectors that the engine computes."""
+    from leaf_embed.evaluation.storage import StorageName
+    from leaf_embed.qdrant.backends.edge_quantization import engine_search
 
-    turbo = [kind for kind in kinds if kind.startswith("turbo")]
-    for kind in turbo:  # refused now, not after the encoding
-        quantization(kind)
-        require("qdrant_edge", "qdrant", "TurboQuant")
-    return {kind: partial(search_quantized, quantization=kind) for kind in turbo}
+    found = {kind: engine_search(kind) for kind in kinds if kind not in get_args(StorageName)}
+    if found:  # refused now, not after the encoding
+        require("qdrant_edge", "qdrant", f"Quantization as {', '.join(found)}")
+    return found
 
 
 def _tasks(sts: list[Path], classification: list[Path]) -> list[OtherSet]:
