@@ -19,8 +19,9 @@ from leaf_embed.canaries import CanaryReport
 from leaf_embed.evaluation.agreement import AgreementReport
 from leaf_embed.evaluation.intervals import Pair, Retention, mean_retention, ratio_of_means
 from leaf_embed.evaluation.latency import Latency
-from leaf_embed.evaluation.report.page import grid_row, html_page
+from leaf_embed.evaluation.report.page import html_page
 from leaf_embed.evaluation.report.results import Mode, SetReport
+from leaf_embed.evaluation.report.tables import grid_row
 from leaf_embed.evaluation.retrieval import METRICS
 from leaf_embed.evaluation.size import ModelSize
 from leaf_embed.evaluation.tasks import TaskReport
