@@ -9,7 +9,7 @@
     verdict, compare           a leaf against what is asked of it, and against another leaf
     latency, machine, size     cost of a query and of a model, and what else ran meanwhile
     worst_queries, groups      the queries that lose most, and where a leaf loses; routing
-    report/                    results, JSON and Markdown, the HTML page and its plots, files for other tools
+    report/                    results, JSON and Markdown, HTML pages with plots and tables, files for other tools
     mteb                       a leaf as a model of mteb 2 (extra ``mteb``)
 
 Needs the extra ``eval`` as soon as a metric is computed.

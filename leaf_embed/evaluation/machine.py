@@ -86,14 +86,14 @@ class Watch:
     def seen(self) -> dict[str, float | None]:
         """Returns the cores, those that other processes used, the interruptions per second and the load."""
         (wall, cpu, machine, switches), (wall_0, cpu_0, machine_0, switches_0) = self._read(), self._began
-        seconds = max(wall - wall_0, 1e-9)
+        seconds, load = max(wall - wall_0, 1e-9), self.clocks.load()
         others = None if machine is None or machine_0 is None else (machine - machine_0 - (cpu - cpu_0)) / seconds
         rate = None if switches is None or switches_0 is None else (switches - switches_0) / seconds
         return {
             "cores": self.clocks.cores,
             "other_processes": None if others is None else round(max(others, 0.0), 2),
             "interruptions_per_second": None if rate is None else round(rate, 1),
-            "load": self.clocks.load(),
+            "load": None if load is None else round(load, 2),
         }
 
     @staticmethod

@@ -87,7 +87,9 @@ def test_the_second_evaluation_costs_no_teacher_pass(
     assert "canaries pass" in (tmp_path / "report1.md").read_text()
     capsys.readouterr()
 
-    assert call("compare", tmp_path / "report0.json", tmp_path / "report1.json", "--output", tmp_path / "c.json") == 0
+    both = tmp_path / "report0.json", tmp_path / "report1.json"
+    assert call("compare", *both, "--output", tmp_path / "c.json", "--html", tmp_path / "c.html") == 0
+    assert (tmp_path / "c.html").read_text().startswith("<!doctype html>")
     assert "too few queries to tell" in capsys.readouterr().out
     assert [delta["difference"]["value"] for delta in json.loads((tmp_path / "c.json").read_text())["deltas"]] == [0, 0]
 

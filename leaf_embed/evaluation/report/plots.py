@@ -61,7 +61,14 @@ def shares(series: Sequence[Series], title: str, x_label: str, y_values: Sequenc
         return _svg(figure, title)
 
 
-def forest(series: Sequence[Series], names: Sequence[str], title: str, marked: Sequence[tuple[float, str]] = ()) -> str:
+def forest(
+    series: Sequence[Series],
+    names: Sequence[str],
+    title: str,
+    marked: Sequence[tuple[float, str]] = (),
+    *,
+    differences: bool = False,
+) -> str:
     """Shares with their intervals, one row per name and a line at 100 %, as SVG for a page.
 
     Args:
@@ -69,21 +76,25 @@ def forest(series: Sequence[Series], names: Sequence[str], title: str, marked: S
         names: Of the rows, from the top.
         title: For readers who do not see the plot.
         marked: Further lines, with a label each.
+        differences: The values are differences, and the line stands at 0.
     """
+    centre = 0.0 if differences else 1.0
     with _figure("", "", (SIZE[0], 0.9 + 0.42 * len(names))) as (figure, axes):
         for number, one in enumerate(series):
             shift = 0.26 * (number - (len(series) - 1) / 2)
             _draw_rows(axes, one, number, [row + shift for row, _ in one.points])
-        axes.axvline(1.0, color=COLOURS["soft"], linewidth=1.2)
+        axes.axvline(centre, color=COLOURS["soft"], linewidth=1.2)
         for place, label in marked:
             axes.axvline(place, color=COLOURS["soft"], linewidth=1.2, linestyle=":", gid=f"{TIP}{label}")
         shown = [value for one in series for pair in one.intervals for value in pair if isfinite(value)]
         points = [share for one in series for _, share in one.points]
-        axes.set_xlim(*_range([*shown, *points, 1.0, *(place for place, _ in marked)]))
+        axes.set_xlim(
+            *_range([*shown, *points, centre, *(place for place, _ in marked)], least=-1.0 if differences else 0.0)
+        )
         axes.set_yticks(range(len(names)), [name if len(name) <= 24 else f"{name[:23]}\u2026" for name in names])
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
-        axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:.3g} %")
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:+.3g}" if differences else f"{100 * x:.3g} %")
         axes.locator_params(axis="x", nbins=6)
         return _svg(figure, title)
 
@@ -216,11 +227,11 @@ def _marker(one: Series, colour: str) -> dict[str, Any]:
     return {"marker": MARKERS.get(one.style, "o"), "linestyle": "none", "color": colour, **inside}
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    """A little more than the values take; never below 0."""
+def _range(values: Sequence[float], least: float = 0.0) -> tuple[float, float]:
+    """A little more than the values take; never below ``least``."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     margin = 0.08 * (high - low) or 0.02
-    return max(0.0, low - margin), high + margin
+    return max(least, low - margin), high + margin
 
 
 def _svg(figure: Any, title: str, *, page: bool = True) -> str:
