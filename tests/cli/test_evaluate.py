@@ -131,6 +131,7 @@ def test_options_are_refused_before_the_work(
         (["--runs", tmp_path / "bad.npy"], "cannot write"),
         (["--scores", tmp_path], "cannot write"),
         (["--accept", "97"], "must be above 0 and at most 1"),
+        (["--price", "-1"], "must be 0 or more"),
         (["--split", "dev"], "qrels/ holds the splits test: choose one with --split"),
     ):
         assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options) == 1
@@ -148,17 +149,23 @@ def write(file: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> 
         csv.writer(stream).writerows([head, *rows])
 
 
-def test_the_engines_own_quantization(leaf_path: Path, beir: Path, tmp_path: Path) -> None:
+def test_the_engines_own_quantization_and_a_price(
+    leaf_path: Path, beir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leaf_embed.evaluation.size.STARTS", 1)
     output = tmp_path / "report.json"
-    options = ["--quantization", "binary-rescored", "turbo1", "--dims", "16", "--output", output]
+    options = ["--quantization", "binary-rescored", "turbo1", "--output", output, "--price", "0.5"]
     assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options) == 0
-    points = json.loads(output.read_text())["mean"]
+    report = json.loads(output.read_text())
+    jsonschema.validate(report, report_schema())
+    costs, points = report["costs"], report["mean"]
+    assert costs["per_million_in_batches"] == pytest.approx(costs["cpu_ms"] / 3.6 * 0.5, rel=1e-3)
+    one_by_one = costs["per_million_one_by_one"]
+    assert one_by_one["teacher"] == pytest.approx(report["latency"]["teacher_cpu_ms"] / 3.6 * 0.5, rel=1e-3)
     assert [(point["dim"], point["quantization"]) for point in points] == [
         (32, "float32"),
         (32, "binary-rescored"),
         (32, "turbo1"),
-        (16, "binary-rescored"),
-        (16, "turbo1"),
     ]
     teacher = [point["modes"]["teacher"]["nDCG@10"] for point in points]
     assert teacher[2] < teacher[1] <= teacher[0] + 0.02

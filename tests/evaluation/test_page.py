@@ -22,6 +22,7 @@ from leaf_embed.evaluation.agreement import OwnTexts
 from leaf_embed.evaluation.report.figures import bytes_per_vector, cost_figures, quality_figures
 from leaf_embed.evaluation.report.page import html_page
 from leaf_embed.evaluation.report.plots import Series, bars, curves, forest, lines, scatter, shares
+from leaf_embed.evaluation.size import ProcessCosts
 from leaf_embed.qdrant.schema.quantization import QUANTIZATIONS
 from tests.evaluation.test_evaluate import DOCUMENTS, OTHER_SET, SET, Letters
 
@@ -223,6 +224,17 @@ def test_a_refused_ratio_is_refused_on_the_page(bare: dict[str, Any], page: str)
     page = html_page({**bare, "latency": refused})
     assert page.count("other processes used 1.6 of 2 cores") == 2
     assert "faster" not in page
+
+
+def test_the_costs_of_a_process(bare: dict[str, Any], page: str) -> None:
+    assert "What a process costs" not in page
+    costs = ProcessCosts(1, 0.25, 99.0, 1200.0, 0.36, 0.5, "other processes used 2.0 of 2 cores").to_dict()
+    found = {**bare, "costs": {**costs, "per_million_one_by_one": {"leaf": 0.07, "teacher": 1.3}}}
+    rows = dict(tables_of(html_page(found))["What a process costs that asks the leaf"][1])
+    assert rows["new process to first vector"] == "0.25 s"
+    assert rows["a million queries in batches, at 0.5 per core and hour"] == "0.05"
+    assert rows["a million queries one by one, teacher, at 0.5 per core and hour"] == "1.3"
+    assert rows["measured on a busy machine"] == "other processes used 2.0 of 2 cores"
 
 
 def test_texts_are_escaped(value: dict[str, Any]) -> None:

@@ -64,6 +64,7 @@ def html_page(report: Json) -> str:
     if report.get("latency"):
         values["times"] = tables.speed_table(report)
         values["speed"] = figures.speed(report) if has_sets and report["latency"]["ratio"] is not None else None
+    values["costs_table"] = tables.cost_table(report["costs"]) if report.get("costs") else None
     return render("page.html.jinja", values)
 
 

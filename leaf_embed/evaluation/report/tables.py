@@ -212,6 +212,23 @@ def speed_table(report: Json) -> Table:
     return Table(f"One query per call, {found['queries']} queries", head, rows)
 
 
+def cost_table(found: Json) -> Table:
+    """Returns what a process costs that asks the leaf, and a million queries."""
+    price = f"at {found['price_per_core_hour']:g} per core and hour"
+    rows = [
+        ["threads", str(found["threads"])],
+        ["new process to first vector", f"{found['cold_start_s']:.2f} s"],
+        ["peak memory", DASH if found["peak_mib"] is None else f"{found['peak_mib']:.0f} MiB"],
+        ["queries per second, in batches", f"{found['queries_per_second']:,.0f}"],
+        [f"a million queries in batches, {price}", f"{found['per_million_in_batches']:.4g}"],
+    ]
+    for who, cost in (found.get("per_million_one_by_one") or {}).items():
+        rows.append([f"a million queries one by one, {who}, {price}", f"{cost:.4g}"])
+    if found["refused"]:
+        rows.append(["measured on a busy machine", found["refused"]])
+    return Table("What a process costs that asks the leaf", ("what", "value"), rows)
+
+
 def agreement_table(found: Json) -> Table:
     """Returns how far leaf and teacher rank alike on questions without judgements."""
     names = {
