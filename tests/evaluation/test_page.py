@@ -21,7 +21,7 @@ from leaf_embed.evaluation import EvaluationReport, evaluate
 from leaf_embed.evaluation.agreement import OwnTexts
 from leaf_embed.evaluation.report.figures import bytes_per_vector, cost_figures, quality_figures
 from leaf_embed.evaluation.report.page import html_page
-from leaf_embed.evaluation.report.plots import Series, bars, curves, forest, lines, scatter, shares
+from leaf_embed.evaluation.report.plots import Series, bars, curves, forest, scatter, shares
 from leaf_embed.evaluation.size import ProcessCosts
 from leaf_embed.qdrant.schema.quantization import QUANTIZATIONS
 from tests.evaluation.test_evaluate import DOCUMENTS, OTHER_SET, SET, Letters
@@ -265,11 +265,12 @@ def test_a_page_without_the_optional_parts() -> None:
 
 def test_points_stand_where_they_belong() -> None:
     one = [Series("a", [(1.0, 0.2), (100.0, 0.8)], "teacher")]
-    for picture in (scatter(one, "t", "x", "y"), lines(one, "t", "x", "y")):
+    drawn = scatter(one, "t", "x", "y"), shares(one, "t", "x", [0.2, 0.8]), shares(one, "t", "x", [0.2, 0.8], log=True)
+    for picture in drawn:
         dots = [(float(dot.get("x", 0)), float(dot.get("y", 0))) for dot in shown(picture, "use")]
         assert len(dots) == 2
         assert dots[0][1] > dots[1][1]  # a higher value stands higher
-        assert (dots[0][0] < dots[1][0]) == (picture == scatter(one, "t", "x", "y"))  # lines: the largest x first
+        assert (dots[0][0] < dots[1][0]) == (picture != drawn[1])  # at equal distances the largest x comes first
     picture = bars([Series("a", [(0.5, 0.25), (0.75, 0.75)], "document")], "t", "x", "y", 0.25)
     corners = [[float(y) for y in re.findall(r"[ML] \S+ (\S+)", bar.get("d", ""))] for bar in shown(picture, "path")]
     heights = [max(ys) - min(ys) for ys in corners]
@@ -284,7 +285,7 @@ def shown(picture: str, kind: str) -> list[ElementTree.Element]:
 
 def test_a_point_says_what_it_is() -> None:
     one = [Series("a & b", [(1.0, 0.25)], "teacher"), Series("c", [(2.0, 0.5)], tips=["<mine>"])]
-    picture = ElementTree.fromstring(lines(one, "t", "x", "y"))
+    picture = ElementTree.fromstring(shares(one, "t", "x", []))
     assert [title.text for title in picture.iter("title")] == ["t", "a & b, 1: 0.2500", "<mine>"]
 
 
@@ -414,8 +415,8 @@ def test_in_a_browser(value: dict[str, Any], tmp_path: Path, width: int) -> None
 
 def test_the_environment_of_matplotlib_changes_nothing(tmp_path):
     code = (
-        "import hashlib; from leaf_embed.evaluation.report.plots import Series, lines\n"
-        "drawn = lines([Series('a', [(1, 2.0), (2, 3.0)])], 'a plot', 'x', 'y')\n"
+        "import hashlib; from leaf_embed.evaluation.report.plots import Series, shares\n"
+        "drawn = shares([Series('a', [(1, 2.0), (2, 3.0)])], 'a plot', 'x', [2.0, 3.0])\n"
         "print(hashlib.sha256(drawn.encode()).hexdigest())"
     )
     (tmp_path / "matplotlibrc").write_text("text.usetex : True\npath.sketch : 1, 100, 2\nsavefig.bbox : tight\n")

@@ -18,33 +18,22 @@ from typing import Any
 from leaf_embed._extras import require
 from leaf_embed.evaluation.report.styles import COLOURS, CYCLE, LINES, MARKERS, SIZE, STYLE, Series
 
-__all__ = ["Series", "bars", "curves", "forest", "lines", "scatter", "shares"]
+__all__ = ["Series", "bars", "curves", "forest", "scatter", "shares"]
 
 TIP = "tip:"  # how the id of a group begins whose other part a pointer shows
 
 
-def lines(
-    series: Sequence[Series], title: str, x_label: str, y_label: str, y_values: Sequence[float] | None = None
-) -> str:
-    """Lines over the few values of x that occur, at equal distances, the largest first, as SVG for a page.
-
-    Plots that are to be compared take the same ``y_values``, those of all of them.
-    """
-    with _figure(x_label, y_label) as (figure, axes):
-        _over_places(axes, series)
-        axes.set_ylim(*_range([y for one in series for _, y in one.points] if y_values is None else y_values))
-        return _svg(figure, title)
-
-
 def shares(series: Sequence[Series], title: str, x_label: str, y_values: Sequence[float], *, log: bool = False) -> str:
     """Shares of a whole with a line at 100 % and intervals as bands, as SVG for a page.
+
+    Without ``log`` the few values of x that occur stand at equal distances, the largest first.
 
     Args:
         series: One line each.
         title: For readers who do not see the plot.
         x_label: Below it.
         y_values: Every value that it and its neighbours show, so that their axes are the same.
-        log: Whether x is logarithmic; otherwise as in :func:`lines`.
+        log: Whether x is logarithmic, to the base 2.
     """
     with _figure(x_label, "") as (figure, axes):
         if log:
