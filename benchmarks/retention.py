@@ -26,9 +26,10 @@ from leaf_embed.distill import CachedEncoder, TeacherCache
 from leaf_embed.encoders.loading import load_teacher
 from leaf_embed.evaluation import RetrievalSet, evaluate, load_beir
 from leaf_embed.evaluation.size import measure_leaf, measure_model
+from leaf_embed.qdrant.backends.edge_quantization import engine_search
 from leaf_embed.reports import markdown
 
-QUANTIZATION = ("float32", "int8", "binary", "binary-rescored")
+QUANTIZATION, BY_ENGINE = ("float32", "int8", "binary"), ("binary-rescored",)
 HEADER = ("leaf", "dims", "stored as", "teacher", "asymmetric", "retention (95 %)", "symmetric", "retention (95 %)")
 CURVE_TOLERANCE = 0.015  # nDCG@10 that a leaf's curve may lie below the teacher's at the same point
 
@@ -78,8 +79,11 @@ def _measure(
     cached = student.rotated(CachedEncoder(TeacherCache(cache, bare.space), bare))
     rotation: Literal["none", "fitted"] = "fitted" if student.rotation is None else "none"  # once is enough
     wanted = [dim for dim in integers(dims, "--dims") or () if dim < student.space.dim]
+    engines, kinds = {name: engine_search(name) for name in BY_ENGINE}, [*QUANTIZATION, *BY_ENGINE]
     with progress_bar() as progress:
-        report = evaluate(student, cached, sets, wanted, QUANTIZATION, progress, rotation=rotation, timed_teacher=bare)
+        report = evaluate(
+            student, cached, sets, wanted, kinds, progress, rotation=rotation, timed_teacher=bare, engines=engines
+        )
     result = report.to_dict()
     for one in result["sets"]:
         del one["per_query"], one["worst_queries"], one["cosine_histograms"]

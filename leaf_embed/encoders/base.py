@@ -32,6 +32,7 @@ __all__ = [
     "count_tokens",
     "precision_of",
     "texts_cut",
+    "threads_of",
 ]
 
 
@@ -95,6 +96,12 @@ def precision_of(encoder: object) -> str | None:
     """Returns the precision that an encoder computes in, such as ``"bfloat16"`` or ``"int8"``; ``None`` if unknown."""
     found = getattr(encoder, "precision", None)
     return found if isinstance(found, str) else None
+
+
+def threads_of(encoder: object) -> int | None:
+    """Returns the threads that an encoder computes one text with; ``None`` if unknown."""
+    found = getattr(encoder, "threads", None)
+    return found if isinstance(found, int) else None
 
 
 @runtime_checkable

@@ -78,11 +78,11 @@ class OnnxEncoder(CountingEncoder):
         self._tokenizer.enable_truncation(self.info.max_tokens)
         self.precision = "int8" if "int8" in graph.stem else "float32"
         self._session = _open_session(graph, threads)
-        self._graph, self._threads = graph, threads
+        self._graph, self.threads = graph, threads
         self._inputs = _inputs(self._session, graph)
 
     def _opening(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        options = {"threads": self._threads, "batch_tokens": self._budget.tokens}
+        options = {"threads": self.threads, "batch_tokens": self._budget.tokens}
         return (self.path.absolute(),), {**options, "graph": self._graph.absolute(), "info": self.info}
 
     @property

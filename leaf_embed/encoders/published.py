@@ -129,7 +129,7 @@ class PublishedGraph(OnnxEncoder):
 
     def _opening(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         directory, modules, graph = self._parts
-        return (directory.absolute(), modules, self.info, graph.absolute(), self._threads), {}
+        return (directory.absolute(), modules, self.info, graph.absolute(), self.threads), {}
 
     def _run(self, tokens: Sequence[Any]) -> FloatArray:
         if self._tail is None:

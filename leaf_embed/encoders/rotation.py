@@ -17,7 +17,7 @@ import numpy as np
 from leaf_embed import vectors
 from leaf_embed._files import replacing_file
 from leaf_embed.canaries import Canaries
-from leaf_embed.encoders.base import BaseEncoder, Encoder, precision_of
+from leaf_embed.encoders.base import BaseEncoder, Encoder, precision_of, threads_of
 from leaf_embed.encoders.checks import check_kind, check_whole
 from leaf_embed.errors import NotALeafError, SpaceMismatchError, VectorError
 from leaf_embed.space import EmbeddingSpace
@@ -139,6 +139,11 @@ class RotatedEncoder(BaseEncoder):
     def precision(self) -> str | None:
         """What the encoder computes in, if it says so."""
         return precision_of(self._encoder)
+
+    @property
+    def threads(self) -> int | None:
+        """The threads that the encoder computes one text with, if it says so."""
+        return threads_of(self._encoder)
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         encode = self._encoder.encode_query if role == "query" else self._encoder.encode_document

@@ -34,6 +34,7 @@ class StaticEncoder(CountingEncoder):
     """
 
     threadsafe = True
+    threads = 1
 
     def __init__(self, path: str | os.PathLike[str], *, info: LeafInfo | None = None) -> None:
         """Opens a static leaf's directory.

@@ -143,6 +143,13 @@ class SentenceTransformerEncoder(CountingEncoder):
         return str(self.model.device)
 
     @property
+    def threads(self) -> int:
+        """Threads of torch inside one operator, of the whole process."""
+        import torch
+
+        return torch.get_num_threads()
+
+    @property
     def precision(self) -> str:
         """What the model computes in, such as ``"bfloat16"``; a model without weights computes in float32."""
         weights = next(self.model.parameters(), None)

@@ -3,13 +3,13 @@
     beir, streaming, tasks     the sets that a leaf is evaluated on
     encoding, alignment        the vectors of both encoders, and how near they are
     agreement                  rankings of leaf and teacher on questions without judgements
-    storage, retrieval         simulated storage and exhaustive search; one pair of encoders and its metrics
+    storage, retrieval         quantized storage and exhaustive search; one pair of encoders and its metrics
     pipeline                   a leaf against its teacher in three modes
     intervals, randomisation   retention and differences with their intervals, and a test
     verdict, compare           a leaf against what is asked of it, and against another leaf
-    latency, size              cost of a query and of a model
+    latency, machine, size     cost of a query and of a model, and what else ran meanwhile
     worst_queries, groups      the queries that lose most, and where a leaf loses; routing
-    report/                    results, JSON and Markdown, the HTML page and its plots, files for other tools
+    report/                    results, JSON and Markdown, HTML pages with plots and tables, files for other tools
     mteb                       a leaf as a model of mteb 2 (extra ``mteb``)
 
 Needs the extra ``eval`` as soon as a metric is computed.

@@ -214,7 +214,10 @@ def _notes(first: Json, second: Json, names: tuple[str, str]) -> list[str]:
     for report, name in zip((first, second), names, strict=True):
         parts = []
         if report.get("latency"):
-            parts.append(f"{report['latency']['leaf_p50_ms']:.2f} ms per query")
+            busy = report["latency"].get("refused")
+            parts.append(
+                f"{report['latency']['leaf_p50_ms']:.2f} ms per query{f' (not comparable: {busy})' if busy else ''}"
+            )
         if "leaf" in (report.get("sizes") or {}):
             parts.append(f"{report['sizes']['leaf']['bytes'] / 1e6:.1f} MB")
         if parts:

@@ -72,8 +72,8 @@ class EvaluateOptions:
         timed_teacher: The teacher to time, if ``teacher`` is one behind a cache, which would answer at once.
         worst: Number of queries per set to list in the report, those that lose most.
         tasks: Similarity and classification sets, on which the leaf embeds both sides.
-        engines: What else ``quantization`` may name: functions that compress and search by themselves, such as
-            :func:`leaf_embed.qdrant.backends.edge_quantization.search_quantized`. They are called with the reduced
+        engines: What else ``quantization`` may name: functions that compress and search by themselves, such as those
+            of :func:`leaf_embed.qdrant.backends.edge_quantization.engine_search`. They are called with the reduced
             documents of a whole set.
         accept: The share of the teacher's quality that the report's verdict asks for.
         runs: Directory for a TREC run file of each set, point and mode; ``None`` for none.
@@ -131,7 +131,7 @@ def evaluate(
         teacher: The teacher of the same space.
         sets: From :func:`load_beir`, or made in the process.
         dims: Matryoshka dimensions to measure besides the full ones.
-        quantization: Of the document vectors; each is combined with each of the dimensions. Full dimensions in
+        quantization: Of the vectors; each is combined with each of the dimensions. Full dimensions in
             float32 are always measured, and come first.
         progress: Called after each block of texts that one of the encoders has encoded.
         **options: See :class:`EvaluateOptions`.

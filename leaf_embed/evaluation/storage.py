@@ -1,7 +1,8 @@
-"""Simulated storage of document vectors, rotated, truncated and quantized, and exhaustive search in bounded memory.
+"""Storage of document vectors, rotated, truncated and quantized, and exhaustive search in bounded memory.
 
-Search is exhaustive, so a score is a property of the vectors alone; the effects of an engine's index and of its own
-quantization are measured with the engine.
+``int8`` and ``binary`` are Qdrant's, computed in NumPy: queries are quantized too, and the ten best documents are those
+of the embedded engine. Search is exhaustive, so a score is a property of the vectors alone; the effects of an engine's
+graph, of rescoring and of its other quantizations are measured with the engine.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from leaf_embed import vectors
 from leaf_embed.errors import InputError
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["OVERSAMPLING", "EngineSearch", "StorageName", "Storage", "View", "quantize", "search", "search_rescored"]
+__all__ = ["EngineSearch", "StorageName", "Storage", "View", "quantize", "search"]
 
-StorageName: TypeAlias = Literal["float32", "int8", "binary", "binary-rescored"]
+StorageName: TypeAlias = Literal["float32", "int8", "binary"]
 
 EngineSearch: TypeAlias = Callable[[FloatArray, FloatArray, int], NDArray[np.intp]]  # queries, documents, k -> rows
 
@@ -27,7 +28,7 @@ View: TypeAlias = Callable[[FloatArray], FloatArray]  # a block of document vect
 
 DOCUMENT_BLOCK = 8192  # with the query block: 32 MiB of scores at a time
 QUERY_BLOCK = 1024
-OVERSAMPLING = 4  # binary candidates per document of the ranking; engines recommend 2 to 16
+STEPS = 127  # of int8: the engine uses seven bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class Storage:
 
     Attributes:
         dim: Matryoshka truncation of both sides.
-        quantization: Of the document vectors; queries stay float32.
+        quantization: Of the vectors of both sides.
         rotation: Orthogonal matrix applied to both sides before truncation, shape ``(full, full)``; ``None`` for none.
         engine: A function that compresses and searches the reduced vectors instead; ``quantization`` is then its name.
     """
@@ -64,13 +65,9 @@ class Storage:
         reduced = self.reduce(queries)
         if self.engine is not None:
             return self.engine(reduced, self._reduced(documents), k)
-        if self.quantization == "binary-rescored":
-            return search_rescored(
-                reduced, documents, k, OVERSAMPLING, coarse=lambda b: _signs(self.reduce(b)), fine=self.reduce, ids=ids
-            )[0]
-        scale = self._scale(documents) if self.quantization == "int8" else None
-        view = lambda block: quantize(self.reduce(block), self.quantization, scale)  # noqa: E731
-        return search(reduced, documents, k, view=view, ids=ids)[0]
+        interval = self._interval(documents) if self.quantization == "int8" else None
+        stored = lambda rows: quantize(self.reduce(rows), self.quantization, interval)  # noqa: E731
+        return search(quantize(reduced, self.quantization, interval), documents, k, view=stored, ids=ids)[0]
 
     def reduce(self, matrix: FloatArray) -> FloatArray:
         """Rotated and truncated, unit norm, shape ``(n, dim)``."""
@@ -84,49 +81,48 @@ class Storage:
             matrix[start : start + DOCUMENT_BLOCK] = self.reduce(documents[start : start + DOCUMENT_BLOCK])
         return matrix
 
-    def _scale(self, documents: FloatArray) -> float:
-        """The largest absolute value of all documents, found block by block."""
-        starts = range(0, len(documents), DOCUMENT_BLOCK)
-        return max(float(np.abs(self.reduce(documents[i : i + DOCUMENT_BLOCK])).max(initial=0)) for i in starts)
+    def _interval(self, documents: FloatArray) -> tuple[float, float]:
+        """The smallest and the largest value of all documents, found block by block."""
+        low, high = np.inf, -np.inf
+        for start in range(0, len(documents), DOCUMENT_BLOCK):
+            block = self.reduce(documents[start : start + DOCUMENT_BLOCK])
+            low, high = min(low, float(block.min())), max(high, float(block.max()))
+        return low, high
 
 
-def quantize(documents: FloatArray, quantization: str, largest: float | None = None) -> FloatArray:
-    """Returns document vectors quantized and restored to float32.
+def quantize(rows: FloatArray, quantization: str, interval: tuple[float, float] | None = None) -> FloatArray:
+    """Returns vectors of documents or queries quantized as Qdrant does, and restored to float32.
 
-    This simulates the loss of information; queries stay float32:
-
-    * ``"int8"``: one scale for all documents, the largest absolute value becomes 127; rounded to the nearest of
-      255 steps. (Engines may clip at a quantile and quantize the query too.)
-    * ``"binary"``: the sign of each dimension, +1 or -1; zero counts as +1. The query keeps its float values, so
-      a score is the sum of its dimensions under the document's signs. (Engines may binarise the query too.)
-    * ``"binary-rescored"``: the same signs; they choose ``k`` times :data:`OVERSAMPLING` candidates, which the
-      float32 vectors rank.
+    * ``"int8"``: the interval of all documents' values in 127 steps, seven bits; rounded to the nearest. What lies
+      outside, as a query's values may, becomes the end of the interval. A score is the dot product.
+    * ``"binary"``: +1 for values above zero, else -1. A score is the number of equal signs minus that of different
+      ones.
 
     Args:
-        documents: Shape ``(n, dim)``, unit norm.
+        rows: Shape ``(n, dim)``, unit norm.
         quantization: One of the above, or ``"float32"`` for none.
-        largest: The value that becomes 127; ``None`` takes the largest of these documents.
+        interval: Smallest and largest value of all documents; ``None`` takes those of these rows.
 
     Raises:
         InputError: An unknown quantization.
     """
     if quantization == "float32":
-        return documents
+        return rows
     if quantization == "int8":
-        largest = float(np.abs(documents).max(initial=0.0)) if largest is None else largest
-        scale = np.float32(largest / 127) or np.float32(1)
-        return np.asarray(np.rint(documents / scale) * scale, dtype=np.float32)
+        low, high = (rows.min(initial=0.0), rows.max(initial=0.0)) if interval is None else interval
+        step = np.float32((high - low) / STEPS) or np.float32(1)
+        steps = np.clip(np.rint((rows - np.float32(low)) / step), 0, STEPS)
+        return np.asarray(steps * step + np.float32(low), dtype=np.float32)
     _check(quantization)
-    return _signs(documents)
+    return np.where(rows > 0, np.float32(1), np.float32(-1))
 
 
 def _check(quantization: str) -> None:
     if quantization not in get_args(StorageName):
-        raise InputError(f"unknown quantization {quantization!r}; expected one of {', '.join(get_args(StorageName))}")
-
-
-def _signs(documents: FloatArray) -> FloatArray:
-    return np.where(documents >= 0, np.float32(1), np.float32(-1))
+        raise InputError(
+            f"unknown quantization {quantization!r}; expected one of {', '.join(get_args(StorageName))}, or one that "
+            "an engine computes, given as engines="
+        )
 
 
 def search(
@@ -155,79 +151,33 @@ def search(
     best = _Best(len(queries), k, ids)
     for start in range(0, len(documents), block):
         part = documents[start : start + block]
-        stored = part if view is None else view(part)
-        best.merge_block(queries, stored, stored, start)
+        best.merge_block(queries, part if view is None else view(part), start)
     return best.rows, best.scores
 
 
-def search_rescored(
-    queries: FloatArray,
-    documents: FloatArray,
-    k: int,
-    oversampling: int,
-    *,
-    coarse: View,
-    fine: View,
-    block: int = DOCUMENT_BLOCK,
-    ids: Sequence[str] | None = None,
-) -> tuple[NDArray[np.intp], FloatArray]:
-    """Searches by a coarse view and ranks the best ``k * oversampling`` by a finer one: what engines call rescoring.
-
-    Args:
-        queries: Shape ``(q, dim)``.
-        documents: Shape ``(n, dim)``; may be memory-mapped.
-        k: Number of results per query.
-        oversampling: Candidates per result.
-        coarse: The view that chooses candidates.
-        fine: The view that ranks them.
-        block: Documents at a time.
-        ids: Of the documents; they order equal scores as in :func:`search`.
-
-    Returns:
-        Row numbers and fine scores, each of shape ``(q, min(k, n))``, best first.
-    """
-    best = _Best(len(queries), k * oversampling, ids)
-    for start in range(0, len(documents), block):
-        part = documents[start : start + block]
-        best.merge_block(queries, coarse(part), fine(part), start)
-    by_row = np.argsort(best.rows, axis=1)  # so that among equals the lower column is the lower row
-    rows = np.take_along_axis(best.rows, by_row, axis=1)
-    exact = np.take_along_axis(best.exact, by_row, axis=1)
-    columns = _top(exact, k, rows, ids)
-    return np.take_along_axis(rows, columns, axis=1), np.take_along_axis(exact, columns, axis=1)
-
-
 class _Best:
-    """The best rows so far, each with the score that chose it and an exact one that is carried along."""
+    """The best rows so far, with their scores."""
 
     def __init__(self, queries: int, k: int, ids: Sequence[str] | None = None) -> None:
         self.k = k
         self.ids = ids
         self.rows = np.empty((queries, 0), dtype=np.intp)
         self.scores = np.empty((queries, 0), dtype=np.float32)
-        self.exact = self.scores
 
-    def merge_block(self, queries: FloatArray, coarse: FloatArray, fine: FloatArray, start: int) -> None:
+    def merge_block(self, queries: FloatArray, documents: FloatArray, start: int) -> None:
         """Compares with documents ``start`` and following, and keeps the best of old and new."""
-        parts = [self._merged(queries, slice(i, i + QUERY_BLOCK), coarse, fine, start) for i in _steps(len(queries))]
-        self.rows, self.scores, self.exact = (np.concatenate(values) for values in zip(*parts, strict=True))
+        parts = [self._merged(queries, slice(i, i + QUERY_BLOCK), documents, start) for i in _steps(len(queries))]
+        self.rows, self.scores = (np.concatenate(values) for values in zip(*parts, strict=True))
 
     def _merged(
-        self, queries: FloatArray, which: slice, coarse: FloatArray, fine: FloatArray, start: int
-    ) -> tuple[NDArray[np.intp], FloatArray, FloatArray]:
-        new = queries[which] @ coarse.T
+        self, queries: FloatArray, which: slice, documents: FloatArray, start: int
+    ) -> tuple[NDArray[np.intp], FloatArray]:
+        new = queries[which] @ documents.T
         columns = _top(new, self.k, np.arange(start, start + new.shape[1])[None], self.ids)
-        found = np.take_along_axis(new, columns, axis=1)
-        exact = found if fine is coarse else np.take_along_axis(queries[which] @ fine.T, columns, axis=1)
         rows = np.hstack([self.rows[which], columns + start])
-        scores = np.hstack([self.scores[which], found])
-        exacts = np.hstack([self.exact[which], exact])
+        scores = np.hstack([self.scores[which], np.take_along_axis(new, columns, axis=1)])
         best = _top(scores, self.k, rows, self.ids)  # earlier blocks stand further left: the lower row without ids
-        return (
-            np.take_along_axis(rows, best, axis=1),
-            np.take_along_axis(scores, best, axis=1),
-            np.take_along_axis(exacts, best, axis=1),
-        )
+        return np.take_along_axis(rows, best, axis=1), np.take_along_axis(scores, best, axis=1)
 
 
 def _steps(count: int) -> range:

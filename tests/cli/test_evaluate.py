@@ -61,7 +61,7 @@ def test_the_second_evaluation_costs_no_teacher_pass(
             "8",
             "--rotate",
             "--quantization",
-            "float32,binary-rescored",
+            "float32,binary",
         ]
         assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options, "--output", output) == 0
         reports.append(json.loads(output.read_text()))
@@ -87,7 +87,9 @@ def test_the_second_evaluation_costs_no_teacher_pass(
     assert "canaries pass" in (tmp_path / "report1.md").read_text()
     capsys.readouterr()
 
-    assert call("compare", tmp_path / "report0.json", tmp_path / "report1.json", "--output", tmp_path / "c.json") == 0
+    both = tmp_path / "report0.json", tmp_path / "report1.json"
+    assert call("compare", *both, "--output", tmp_path / "c.json", "--html", tmp_path / "c.html") == 0
+    assert (tmp_path / "c.html").read_text().startswith("<!doctype html>")
     assert "too few queries to tell" in capsys.readouterr().out
     assert [delta["difference"]["value"] for delta in json.loads((tmp_path / "c.json").read_text())["deltas"]] == [0, 0]
 
@@ -129,6 +131,7 @@ def test_options_are_refused_before_the_work(
         (["--runs", tmp_path / "bad.npy"], "cannot write"),
         (["--scores", tmp_path], "cannot write"),
         (["--accept", "97"], "must be above 0 and at most 1"),
+        (["--price", "-1"], "must be 0 or more"),
         (["--split", "dev"], "qrels/ holds the splits test: choose one with --split"),
     ):
         assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options) == 1
@@ -146,17 +149,23 @@ def write(file: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> 
         csv.writer(stream).writerows([head, *rows])
 
 
-def test_the_engines_own_quantization(leaf_path: Path, beir: Path, tmp_path: Path) -> None:
+def test_the_engines_own_quantization_and_a_price(
+    leaf_path: Path, beir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leaf_embed.evaluation.size.STARTS", 1)
     output = tmp_path / "report.json"
-    options = ["--quantization", "turbo4", "turbo1", "--dims", "16", "--output", output]
+    options = ["--quantization", "binary-rescored", "turbo1", "--output", output, "--price", "0.5"]
     assert call("evaluate", "--leaf", leaf_path, "--data", beir, *options) == 0
-    points = json.loads(output.read_text())["mean"]
+    report = json.loads(output.read_text())
+    jsonschema.validate(report, report_schema())
+    costs, points = report["costs"], report["mean"]
+    assert costs["per_million_in_batches"] == pytest.approx(costs["cpu_ms"] / 3.6 * 0.5, rel=1e-3)
+    one_by_one = costs["per_million_one_by_one"]
+    assert one_by_one["teacher"] == pytest.approx(report["latency"]["teacher_cpu_ms"] / 3.6 * 0.5, rel=1e-3)
     assert [(point["dim"], point["quantization"]) for point in points] == [
         (32, "float32"),
-        (32, "turbo4"),
+        (32, "binary-rescored"),
         (32, "turbo1"),
-        (16, "turbo4"),
-        (16, "turbo1"),
     ]
     teacher = [point["modes"]["teacher"]["nDCG@10"] for point in points]
     assert teacher[2] < teacher[1] <= teacher[0] + 0.02

@@ -18,8 +18,10 @@ from leaf_embed.evaluation import RetrievalSet, evaluate
 from leaf_embed.evaluation.compare import compare_reports
 from leaf_embed.evaluation.intervals import difference
 from leaf_embed.evaluation.randomisation import holm
+from leaf_embed.evaluation.report.comparison import comparison_page
 from leaf_embed.reports import read_report
 from tests.conftest import sentences
+from tests.evaluation.test_page import Balance, tables_of
 from tests.evaluation.words import Words
 
 DOCUMENTS = sentences(90, seed=3)
@@ -62,6 +64,34 @@ def test_a_worse_leaf_is_told_from_chance() -> None:
     assert mean.difference.high < 0
     assert {point.label for point in found.points} == {"16 float32"}
     assert "worse" in str(found)
+
+
+def test_the_page_of_a_comparison() -> None:
+    good, bad = report(1, name="good"), report(6, name="<bad> & worse")
+    found = compare_reports(good, bad)
+    page = comparison_page(found.to_dict(), good, bad)
+    checker = Balance()
+    checker.feed(page)
+    assert checker.open == []
+    assert "script" not in checker.seen
+    assert "<bad>" not in page
+    assert '<p class="verdict worse"><b>\u2717 worse</b>&lt;bad&gt; &amp; worse is worse than good; ' in page
+    assert page.count("<svg") == 1
+    tables = tables_of(page)
+    head, rows = tables["nDCG@10 at full dimensions in float32"]
+    assert head[2:] == ["good", "&lt;bad&gt; &amp; worse", "difference (95 %)", "p (Holm)", "verdict"]
+    assert len(rows) == len(found.deltas) == 6
+    for row, delta in zip(rows, found.deltas, strict=True):
+        assert row[2:4] == [f"{delta.first:.4f}", f"{delta.second:.4f}"]
+        assert row[4].startswith(f"{delta.difference.value:+.4f} ({delta.difference.low:+.4f} to ")
+        assert row[6].endswith(delta.verdict)
+    assert len(tables["nDCG@10 at the other points, mean over the sets"][1]) == len(found.points)
+    measured = {row[0]: row[1:] for row in tables["How it was measured"][1]}
+    assert measured["leaf"] == ["good", "&lt;bad&gt; &amp; worse"]
+    assert measured["date"] == [good["provenance"]["date"], bad["provenance"]["date"]]
+    same = compare_reports(good, good)
+    again = comparison_page(same.to_dict(), good, good)
+    assert f'<p class="verdict same"><b>\u25cb no difference shown</b>{same.deltas[2].verdict}; ' in again
 
 
 def test_a_leaf_against_itself() -> None:

@@ -72,7 +72,7 @@ def test_a_streamed_evaluation_gives_the_same_report(tmp_path: Path) -> None:
             Numbers(),
             [load_beir(path, stream=stream)],
             [8],
-            ["float32", "int8", "binary-rescored"],
+            ["float32", "int8", "binary"],
             rotation="fitted",
             latency_queries=0,
         ).to_dict()

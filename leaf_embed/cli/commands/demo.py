@@ -78,10 +78,11 @@ def _show_summary(demo: Demo, quality: Quality, latency: Latency) -> None:
         f"{quality.retention:.1%} of the teacher's (95 % interval {interval})\n"
         f"  leaf queries, leaf documents     {quality.symmetric:.4f}   {quality.symmetric / quality.teacher:.1%}"
     )
+    faster = f"no ratio: {latency.refused}" if latency.ratio is None else f"{latency.ratio:.1f} times faster"
     output.print(
-        f"one query, milliseconds at p50\n"
+        f"one query, milliseconds at p50, {latency.threads}\n"
         f"  teacher, SentenceTransformer     {latency.teacher_p50:.2f}\n"
-        f"  leaf, int8                       {latency.leaf_p50:.2f}   {latency.ratio:.1f} times faster"
+        f"  leaf, int8                       {latency.leaf_p50:.2f}   {faster}"
     )
     output.print("bytes per vector")
     for name, size in demo.bytes_per_vector().items():

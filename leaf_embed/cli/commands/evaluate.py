@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -18,8 +17,11 @@ from leaf_embed.errors import InputError
 from leaf_embed.format import Variant
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from leaf_embed.encoders.base import Encoder
     from leaf_embed.evaluation.agreement import OwnTexts
+    from leaf_embed.evaluation.beir import RetrievalSet
     from leaf_embed.evaluation.pipeline import RotationOption
     from leaf_embed.evaluation.size import ModelSize
     from leaf_embed.evaluation.storage import EngineSearch
@@ -62,7 +64,7 @@ def command(
     quantization: Annotated[
         list[str] | None,
         vectors_option(
-            help="Of the document vectors: float32, int8, binary, binary-rescored, or turbo4 by the engine."
+            help="Of the vectors: float32, int8, binary; by the engine: turbo4, binary2, product16, binary-rescored..."
         ),
     ] = None,
     rotate: Annotated[
@@ -85,12 +87,22 @@ def command(
         Path | None, output_option(help="Write the scores of each query, point and metric: a .parquet file.")
     ] = None,
     runs: Annotated[Path | None, output_option(help="Write a TREC run file of each set, point and mode here.")] = None,
+    price: Annotated[
+        float | None,
+        output_option(
+            help="Of one core for one hour: measure also cold start, memory and throughput of the leaf in processes of "
+            "its own, and say what a million queries cost."
+        ),
+    ] = None,
 ) -> None:
     """Measure nDCG@10 of the teacher, of leaf queries on teacher documents, and of the leaf alone."""
+    from leaf_embed.evaluation.size import check_price, measure_process
     from leaf_embed.evaluation.verdict import ACCEPT, check_accept
 
     asked = ACCEPT if accept is None else accept
     check_accept(asked)
+    if price is not None:
+        check_price(price)
     for file in (report_file, scores, None if runs is None else runs / "run.trec"):
         if file is not None:
             check_writable(file)
@@ -112,6 +124,7 @@ def command(
     encoder = load_teacher(teacher or student.space.teacher, student.teacher_space, chosen_loading())
     kinds = [part for value in quantization or ["float32"] for part in value.split(",")]
     fitted, engines = _rotation(rotate, rotation), _engines(kinds)
+    costs = None if price is None else measure_process(leaf, _queries(sets, own, tasks), price, variant)
     with progress_bar() as progress:
         report = evaluate(
             student,
@@ -131,7 +144,7 @@ def command(
     sizes = _sizes(leaf, variant, teacher or student.space.teacher)
     chosen = {"variant": variant, "split": split, "max_queries": max_queries}
     provenance = {**report.provenance, "options": {**report.provenance["options"], **chosen}}
-    report = replace(report, name=leaf.resolve().name, sizes=sizes, provenance=provenance)
+    report = replace(report, name=leaf.resolve().name, sizes=sizes, costs=costs, provenance=provenance)
     output.print(str(report), markup=False, highlight=False, soft_wrap=True)
     if report_file is not None:
         files = report.save_all(report_file)
@@ -141,6 +154,10 @@ def command(
     verdict = report.verdict()
     if accept is not None and (verdict is None or not verdict.is_shown):
         raise typer.Exit(NOT_SHOWN)
+
+
+def _queries(sets: list[RetrievalSet], own: tuple[OwnTexts, OwnTexts] | None, tasks: list[OtherSet]) -> Sequence[str]:
+    return sets[0].queries if sets else own[0].texts if own else tasks[0].texts if tasks else ()
 
 
 def _own(questions: Path | None, documents: Path | None) -> tuple[OwnTexts, OwnTexts] | None:
@@ -168,15 +185,14 @@ def _rotation(fitted: bool, file: Path | None) -> RotationOption:
 
 
 def _engines(kinds: list[str]) -> dict[str, EngineSearch]:
-    """Returns the searches by TurboQuant, which only the engine implements."""
-    from leaf_embed.qdrant.backends.edge_quantization import search_quantized
-    from leaf_embed.qdrant.schema.quantization import quantization
+    """Returns the searches by quantized vectors that the engine computes."""
+    from leaf_embed.evaluation.storage import StorageName
+    from leaf_embed.qdrant.backends.edge_quantization import engine_search
 
-    turbo = [kind for kind in kinds if kind.startswith("turbo")]
-    for kind in turbo:  # refused now, not after the encoding
-        quantization(kind)
-        require("qdrant_edge", "qdrant", "TurboQuant")
-    return {kind: partial(search_quantized, quantization=kind) for kind in turbo}
+    found = {kind: engine_search(kind) for kind in kinds if kind not in get_args(StorageName)}
+    if found:  # refused now, not after the encoding
+        require("qdrant_edge", "qdrant", f"Quantization as {', '.join(found)}")
+    return found
 
 
 def _tasks(sts: list[Path], classification: list[Path]) -> list[OtherSet]:

@@ -10,76 +10,81 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from html import escape
 from io import StringIO
-from math import ceil, floor, log10
+from math import ceil, floor, isfinite, log10
 from typing import Any
 
 from leaf_embed._extras import require
+from leaf_embed.evaluation.report.styles import COLOURS, CYCLE, LINES, MARKERS, SIZE, STYLE, Series
 
-__all__ = ["COLOURS", "Series", "bars", "curves", "lines", "scatter"]
+__all__ = ["Series", "bars", "curves", "forest", "scatter", "shares"]
 
-COLOURS = {  # on light ground; the page redefines them for a dark one
-    "soft": "#5c6963",
-    "line": "#dbe2de",
-    "teacher": "#33415c",
-    "asymmetric": "#1a7f4b",
-    "symmetric": "#c9711a",
-    "document": "#6b7fd7",
-}
-CYCLE = ("#1b6ca8", "#d1495b", "#2e933c", "#8d5a97", "#e08e1b", "#444444", "#17a2b8", "#b5838d", "#6a994e", "#000000")
 TIP = "tip:"  # how the id of a group begins whose other part a pointer shows
-SIZE = (5, 3.33)  # inches of 72 units: near what a plot takes on a telephone, so that its letters are readable there
-STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib; also what the space for letters is computed by
-    "font.size": 10,
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": COLOURS["line"],
-    **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "text.color"), COLOURS["soft"]),
-}
 
 
-@dataclass(frozen=True)
-class Series:
-    """Values to draw together.
+def shares(series: Sequence[Series], title: str, x_label: str, y_values: Sequence[float], *, log: bool = False) -> str:
+    """Shares of a whole with a line at 100 % and intervals as bands, as SVG for a page.
 
-    Attributes:
-        name: For the legend and for what a pointer shows.
-        points: ``(x, y)`` pairs.
-        style: A key of :data:`COLOURS`; ``""`` takes the next colour of a cycle.
-        dashed: Whether a line is dashed.
-        tips: What a pointer shows for each point; by default its name and values.
-        intervals: ``(low, high)`` of the y of each point; none are drawn if there are none.
+    Without ``log`` the few values of x that occur stand at equal distances, the largest first.
+
+    Args:
+        series: One line each.
+        title: For readers who do not see the plot.
+        x_label: Below it.
+        y_values: Every value that it and its neighbours show, so that their axes are the same.
+        log: Whether x is logarithmic, to the base 2.
     """
+    with _figure(x_label, "") as (figure, axes):
+        if log:
+            axes.set_xscale("log", base=2)
+            for number, one in enumerate(series):
+                _draw(axes, one, number, [x for x, _ in one.points])
+            axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+            axes.minorticks_off()
+        else:
+            _over_places(axes, series)
+        axes.axhline(1.0, color=COLOURS["soft"], linewidth=1.2)
+        axes.set_ylim(*_range([*y_values, 1.0]))
+        axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:.3g} %")
+        return _svg(figure, title)
 
-    name: str
-    points: Sequence[tuple[float, float]]
-    style: str = ""
-    dashed: bool = False
-    tips: Sequence[str] = ()
-    intervals: Sequence[tuple[float, float]] = ()
 
-
-def lines(
-    series: Sequence[Series], title: str, x_label: str, y_label: str, y_values: Sequence[float] | None = None
+def forest(
+    series: Sequence[Series],
+    names: Sequence[str],
+    title: str,
+    marked: Sequence[tuple[float, str]] = (),
+    *,
+    differences: bool = False,
 ) -> str:
-    """Lines over the few values of x that occur, at equal distances, the largest first, as SVG for a page.
+    """Shares with their intervals, one row per name and a line at 100 %, as SVG for a page.
 
-    Plots that are to be compared take the same ``y_values``, those of all of them.
+    Args:
+        series: A point ``(row, share)`` for each name that has one; one above the other within a row.
+        names: Of the rows, from the top.
+        title: For readers who do not see the plot.
+        marked: Further lines, with a label each.
+        differences: The values are differences, and the line stands at 0.
     """
-    with _figure(x_label, y_label) as (figure, axes):
-        places = sorted({x for one in series for x, _ in one.points}, reverse=True)
+    centre = 0.0 if differences else 1.0
+    with _figure("", "", (SIZE[0], 0.9 + 0.42 * len(names))) as (figure, axes):
         for number, one in enumerate(series):
-            _draw(axes, one, number, [places.index(x) for x, _ in one.points])
-        axes.set_xticks(range(len(places)), [f"{place:g}" for place in places])
-        axes.set_ylim(*_range([y for one in series for _, y in one.points] if y_values is None else y_values))
+            shift = 0.26 * (number - (len(series) - 1) / 2)
+            _draw_rows(axes, one, number, [row + shift for row, _ in one.points])
+        axes.axvline(centre, color=COLOURS["soft"], linewidth=1.2)
+        for place, label in marked:
+            axes.axvline(place, color=COLOURS["soft"], linewidth=1.2, linestyle=":", gid=f"{TIP}{label}")
+        shown = [value for one in series for pair in one.intervals for value in pair if isfinite(value)]
+        points = [share for one in series for _, share in one.points]
+        axes.set_xlim(
+            *_range([*shown, *points, centre, *(place for place, _ in marked)], least=-1.0 if differences else 0.0)
+        )
+        axes.set_yticks(range(len(names)), [name if len(name) <= 24 else f"{name[:23]}\u2026" for name in names])
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.grid(visible=False, axis="y")
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:+.3g}" if differences else f"{100 * x:.3g} %")
+        axes.locator_params(axis="x", nbins=6)
         return _svg(figure, title)
 
 
@@ -103,12 +108,14 @@ def scatter(series: Sequence[Series], title: str, x_label: str, y_label: str) ->
 
 
 def bars(series: Sequence[Series], title: str, x_label: str, y_label: str, width: float) -> str:
-    """Histograms over each other, as SVG for a page; x is the left border of a bar, ``width`` its width."""
+    """Histograms over each other, as SVG for a page; x is the left border of a bar, dashed ones are outlines."""
     with _figure(x_label, y_label) as (figure, axes):
         for number, one in enumerate(series):
             for x, y in one.points:
                 if y > 0:
-                    (bar,) = axes.bar(x, y, width, align="edge", color=_colour(one, number), alpha=0.6)
+                    colour = _colour(one, number)
+                    look = {"fill": False, "edgecolor": colour} if one.dashed else {"color": colour, "alpha": 0.6}
+                    (bar,) = axes.bar(x, y, width, align="edge", **look)
                     bar.set_gid(f"{TIP}{one.name}, {x:.2f} to {x + width:.2f}: {y:.1%}")
         axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
         axes.locator_params(axis="x", nbins=5)
@@ -169,24 +176,51 @@ def _colour(one: Series, number: int) -> str:
     return COLOURS[one.style] if one.style else CYCLE[number % len(CYCLE)]
 
 
-def _draw(axes: Any, one: Series, number: int, xs: Sequence[float], join: bool = True) -> None:
+def _over_places(axes: Any, series: Sequence[Series]) -> None:
+    places = sorted({x for one in series for x, _ in one.points}, reverse=True)
+    for number, one in enumerate(series):
+        _draw(axes, one, number, [places.index(x) for x, _ in one.points], band=True)
+    axes.set_xticks(range(len(places)), [f"{place:g}" for place in places])
+
+
+def _draw(axes: Any, one: Series, number: int, xs: Sequence[float], *, join: bool = True, band: bool = False) -> None:
     """A line with its points; each point is an artist of its own, since a pointer shows what it is."""
     colour, ys = _colour(one, number), [y for _, y in one.points]
     if join:
-        axes.plot(xs, ys, "--" if one.dashed else "-", color=colour, label=one.name)
+        line = "--" if one.dashed else LINES.get(one.style, "-")
+        axes.plot(xs, ys, linestyle=line, color=colour, label=one.name)
     if one.intervals:
         low, high = zip(*one.intervals, strict=True)
-        axes.vlines(xs, low, high, colors=colour)
+        if band:
+            axes.fill_between(xs, low, high, color=colour, alpha=0.18, linewidth=0)
+        else:
+            axes.vlines(xs, low, high, colors=colour)
     tips = one.tips or [f"{one.name}, {x:g}: {y:.4f}" for x, y in one.points]
     for x, y, tip in zip(xs, ys, tips, strict=True):
-        axes.plot(x, y, "o", markersize=5, color=colour, gid=f"{TIP}{tip}")
+        axes.plot(x, y, markersize=5, gid=f"{TIP}{tip}", **_marker(one, colour))
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    """A little more than the values take; never below 0."""
+def _draw_rows(axes: Any, one: Series, number: int, rows: Sequence[float]) -> None:
+    """Points with intervals to their left and right."""
+    colour = _colour(one, number)
+    if one.intervals:
+        low, high = zip(*one.intervals, strict=True)
+        axes.hlines(rows, low, high, colors=colour, linewidth=5, alpha=0.3)
+    tips = one.tips or [f"{one.name}: {share:.1%}" for _, share in one.points]
+    for row, (_, share), tip in zip(rows, one.points, tips, strict=True):
+        axes.plot(share, row, markersize=6, gid=f"{TIP}{tip}", **_marker(one, colour))
+
+
+def _marker(one: Series, colour: str) -> dict[str, Any]:
+    inside = {"markerfacecolor": "none"} if one.dashed else {}
+    return {"marker": MARKERS.get(one.style, "o"), "linestyle": "none", "color": colour, **inside}
+
+
+def _range(values: Sequence[float], least: float = 0.0) -> tuple[float, float]:
+    """A little more than the values take; never below ``least``."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     margin = 0.08 * (high - low) or 0.02
-    return max(0.0, low - margin), high + margin
+    return max(least, low - margin), high + margin
 
 
 def _svg(figure: Any, title: str, *, page: bool = True) -> str:
@@ -200,7 +234,7 @@ def _svg(figure: Any, title: str, *, page: bool = True) -> str:
     text = file.getvalue()
     text = text[text.index("<svg") :].replace("xlink:href", "href")
     text = re.sub(rf'<g id="{TIP}([^"]*)">', r"<g><title>\1</title>", text)
-    text = re.sub(r'<g id="[^"]*">', "<g>", text)  # the same in every plot
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # the same in every plot
     text = re.sub(r' clip-path="[^"]*"|<(clipPath|style).*?</\1>', "", text, flags=re.DOTALL)  # nothing lies outside
     width, height = (round(72 * inches) for inches in figure.get_size_inches())
     head = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}"'

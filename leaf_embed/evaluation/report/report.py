@@ -19,10 +19,11 @@ from leaf_embed.canaries import CanaryReport
 from leaf_embed.evaluation.agreement import AgreementReport
 from leaf_embed.evaluation.intervals import Pair, Retention, mean_retention, ratio_of_means
 from leaf_embed.evaluation.latency import Latency
-from leaf_embed.evaluation.report.page import grid_row, html_page
+from leaf_embed.evaluation.report.page import html_page
 from leaf_embed.evaluation.report.results import Mode, SetReport
+from leaf_embed.evaluation.report.tables import grid_row
 from leaf_embed.evaluation.retrieval import METRICS
-from leaf_embed.evaluation.size import ModelSize
+from leaf_embed.evaluation.size import ModelSize, ProcessCosts, per_million
 from leaf_embed.evaluation.tasks import TaskReport
 from leaf_embed.evaluation.verdict import ACCEPT, Verdict, judge
 from leaf_embed.reports import FORMAT, VERSION, markdown
@@ -51,6 +52,7 @@ class EvaluationReport:
         latency: One query by leaf and teacher on this machine; ``None`` if it was not measured.
         canaries: The leaf's vectors of the space's canaries; ``None`` if the space has none.
         sizes: Of ``"leaf"`` and ``"teacher"`` on disk, as far as known.
+        costs: Of a process that asks the leaf; ``None`` if they were not measured.
         name: Of the leaf.
         tasks: Similarity and classification sets.
         agreement: With the teacher on questions without judgements; ``None`` if there were none.
@@ -63,6 +65,7 @@ class EvaluationReport:
     latency: Latency | None = None
     canaries: CanaryReport | None = None
     sizes: Mapping[str, ModelSize] = field(default_factory=dict)
+    costs: ProcessCosts | None = None
     name: str = ""
     tasks: tuple[TaskReport, ...] = ()
     agreement: AgreementReport | None = None
@@ -110,8 +113,18 @@ class EvaluationReport:
             "agreement": None if self.agreement is None else self.agreement.to_dict(),
             "latency": None if self.latency is None else self.latency.to_dict(),
             "sizes": {who: size.to_dict() for who, size in self.sizes.items()},
+            "costs": self._costs(),
             "canaries": None if self.canaries is None else _canaries(self.canaries),
         }
+
+    def _costs(self) -> dict[str, Any] | None:
+        """The costs of a process, and of a million single queries by leaf and teacher."""
+        if self.costs is None:
+            return None
+        found, latency = self.costs.to_dict(), self.latency
+        times = {} if latency is None else {"leaf": latency.leaf_cpu, "teacher": latency.teacher_cpu}
+        prices = {who: round(per_million(cpu, self.costs.price), 6) for who, cpu in times.items()}
+        return {**found, "per_million_one_by_one": prices}
 
     def _mean_dict(self, number: int) -> dict[str, Any]:
         point = self.sets[0].points[number]
@@ -197,6 +210,7 @@ class EvaluationReport:
             str(found) for found in (*self.tasks, self.agreement, self.canaries, self.latency) if found is not None
         ]
         lines += [f"{who}: {size}" for who, size in self.sizes.items()]
+        lines += [] if self.costs is None else [str(self.costs)]
         return "\n".join(lines)
 
 
