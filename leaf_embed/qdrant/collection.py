@@ -217,8 +217,9 @@ class LeafCollection(CollectionIdentity):
     def add_mrl(self, dim: int, *, first: bool = False, page_size: int = 256, progress: Progress | None = None) -> None:
         """Adds a truncated vector, filled from the stored full vectors; the document encoder is never called.
 
-        Searches go on meanwhile. A second call adds it to documents written meanwhile, or completes an interrupted one.
-        A server needs version 1.18 or later.
+        Searches go on meanwhile. The embedded engine works on a copy, which takes as much disk as the collection, and
+        writes wait for the end; killed at any moment, the collection is as before or as after. Behind a client a
+        second call adds the vector to documents written meanwhile; a server needs version 1.18 or later.
 
         Args:
             dim: Dimensions, below those of the space.
@@ -229,25 +230,24 @@ class LeafCollection(CollectionIdentity):
         Raises:
             InputError: The dimension does not fit, or the collection's only vector has no name.
         """
-        points = self._open_points
         metadata = with_mrl(self._metadata, dim, first=first)
-        points.add_vector(metadata, dim)
-        backfill(points, dim, page_size, progress)
+        with self._store.migration(self._open_points, metadata) as points:
+            points.add_vector(metadata, dim)
+            backfill(points, dim, page_size, progress)
         self._migrated(metadata)
 
     def change_quantization(self, name: str) -> None:
-        """Changes the quantization of the truncated vectors (see :class:`CollectionSpec`) and rebuilds them.
+        """Changes the quantization of the truncated vectors (see :class:`CollectionSpec`); a copy, as for :meth:`add_mrl`.
 
         Raises:
             InputError: There is no such quantization, or no truncated vector.
         """
         metadata = with_quantization(self._metadata, name)
-        self._open_points.configure(metadata)
+        with self._store.migration(self._open_points, metadata) as points:
+            points.configure(metadata)
         self._migrated(metadata)
 
     def _migrated(self, metadata: CollectionMetadata) -> None:
-        self._points.finish()
-        self._store.write(metadata)
         self._metadata, self._translator = metadata, Translator(metadata, self._leaf)
 
     def delete(self, ids: Iterable[str | int]) -> int:

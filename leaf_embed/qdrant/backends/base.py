@@ -7,7 +7,7 @@ everything is checked before it reaches them, and they know nothing of texts, do
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -180,6 +180,15 @@ class Store(Protocol):
 
     def create(self, metadata: CollectionMetadata) -> Points:
         """Creates an empty collection that did not exist, and opens it."""
+        ...
+
+    def migration(self, points: Any, metadata: CollectionMetadata) -> AbstractContextManager[Points]:
+        """Yields the points to migrate, and stores the metadata when the block has succeeded.
+
+        Args:
+            points: Points that this store opened; searches go on in them.
+            metadata: The metadata after the migration.
+        """
         ...
 
     def open(self, name: str, vector: str) -> Points:

@@ -8,7 +8,8 @@ collection's metadata.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from leaf_embed.qdrant.backends.base import NewPoint, Page, PointId, Record, ScoredPoint, Selection
@@ -78,6 +79,11 @@ class ClientStore:
             self._sender.send(call)
         require_metadata(metadata.name, self.read(metadata.name))
         return self.open(metadata.name, metadata.spec.full_name)
+
+    @contextmanager
+    def migration(self, points: ClientPoints, metadata: CollectionMetadata) -> Iterator[ClientPoints]:
+        yield points
+        self.write(metadata)
 
     def open(self, name: str, vector: str) -> ClientPoints:
         return ClientPoints(self._sender, name, vector)
