@@ -237,7 +237,7 @@ class LeafCollection(CollectionIdentity):
         self._migrated(metadata)
 
     def change_quantization(self, name: str) -> None:
-        """Changes the quantization of the truncated vectors (see :class:`CollectionSpec`); a copy, as for :meth:`add_mrl`.
+        """Changes the truncated vectors' quantization (see :class:`CollectionSpec`), on a copy like :meth:`add_mrl`.
 
         Raises:
             InputError: There is no such quantization, or no truncated vector.

@@ -24,7 +24,7 @@ from leaf_embed._files import write_json
 from leaf_embed.errors import CollectionError
 from leaf_embed.qdrant.backends.base import mapped_errors
 from leaf_embed.qdrant.backends.edge_handle import EdgeHandle
-from leaf_embed.qdrant.backends.edge_lock import HOLDER, LOCK, lock_shard
+from leaf_embed.qdrant.backends.edge_lock import HOLDER, LENT, LOCK, lock_shard
 
 __all__ = ["CONFIG", "SHARD", "SIDE_CAR", "migrated_copy", "settle"]
 
@@ -153,7 +153,7 @@ def _copy(shard: Path, target: Path) -> None:
     def ignored(directory: str, names: list[str]) -> list[str]:
         if Path(directory) != shard:
             return []
-        return [n for n in names if n in (LOCK, HOLDER, SIDE_CAR, NEW, OLD) or _is_collection(shard / n)]
+        return [n for n in names if n in (LOCK, HOLDER, LENT, SIDE_CAR, NEW, OLD) or _is_collection(shard / n)]
 
     shutil.copytree(shard, target, ignore=ignored, copy_function=_copy_file, dirs_exist_ok=True)
 

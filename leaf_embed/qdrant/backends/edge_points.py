@@ -13,6 +13,7 @@ from typing import Any
 from leaf_embed.errors import CollectionError
 from leaf_embed.qdrant.backends.base import NewPoint, Page, PointId, Record, ScoredPoint, Selection, mapped_errors
 from leaf_embed.qdrant.backends.edge_handle import EdgeHandle
+from leaf_embed.qdrant.backends.edge_lock import lent_lock
 from leaf_embed.qdrant.backends.edge_migration import migrated_copy
 from leaf_embed.qdrant.backends.edge_requests import edge_config, edge_filter, edge_request, engine
 from leaf_embed.qdrant.query.plan import SearchPlan, vector_selector
@@ -162,7 +163,8 @@ class EdgePoints:
         self._handle.shard.close()
         try:
             command = [sys.executable, "-c", OPTIMIZE, str(self._handle.directory)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            with lent_lock(self._handle.directory) as files:
+                done = subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=files)
         finally:
             self._handle.shard = self._edge.EdgeShard.load(str(self._handle.directory))
         if done.returncode:
