@@ -128,7 +128,7 @@ class LeafCollection(CollectionIdentity):
     ) -> LeafCollection:
         """Adopts a collection made by another program if its vectors show that it belongs to the leaf's space.
 
-        Some stored texts are embedded again by the document encoder and compared with their stored vectors. Only
+        Texts drawn at random are embedded again by the document encoder and compared with their stored vectors. Only
         metadata is written; afterwards :meth:`open` opens the collection. Ids and payloads stay as they are.
 
         Args:
@@ -137,7 +137,7 @@ class LeafCollection(CollectionIdentity):
             path, client, retry: As for :meth:`create`.
             options: ``text_key`` (``"text"``), the field of the payload that holds the embedded text. ``vector``, the
                 name of the full vector (``""`` for one without a name); found by its size by default. ``sample`` (32),
-                the number of texts to embed again. ``floor``, the mean cosine to reach.
+                the number of texts to embed again. ``floor``, the mean cosine to reach (each text: .18 less).
 
         Raises:
             CollectionNotFoundError: There is none of this name.

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from leaf_embed import vectors
 from leaf_embed.canaries import CanaryReport
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.errors import CollectionError, SpaceMismatchError
+from leaf_embed.errors import CollectionError
 from leaf_embed.qdrant.query.bm25 import require_language
 from leaf_embed.qdrant.schema.documents import StoredDocument
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.spec import CollectionSpec
+from leaf_embed.qdrant.vouching import Voucher
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.texts import Role
 
@@ -29,6 +27,7 @@ class CollectionIdentity:
         self._metadata = metadata
         self._leaf = leaf
         self._closed = False
+        self._voucher = Voucher(leaf, metadata.name, UNRELATED)
 
     @property
     def name(self) -> str:
@@ -59,29 +58,22 @@ class CollectionIdentity:
         """
         return self.space.verify_leaf(self._leaf, roles=("query",))
 
-    def verify_vectors(self, documents: Sequence[StoredDocument], *, sample: int = 8) -> None:
-        """Compares vectors of unknown origin with the leaf's vectors of the same texts.
+    def verify_vectors(self, documents: Sequence[StoredDocument], *, sample: int | None = None) -> None:
+        """Compares vectors of unknown origin with the leaf's vectors of the same texts, at a random sample.
+
+        Call it with every batch: the last cosines are remembered, so that small batches can be judged too. A vector
+        that the leaf finds strange is compared with the document encoder's. If there is none, a single one of its kind
+        is let through with a ``UserWarning``.
 
         Args:
             documents: Documents with vectors of shape ``(dim,)``; those without one are skipped.
-            sample: Documents to compare: the first ones.
+            sample: Documents to compare; by default one of 32, at least 2, and at least 8 of the first batches.
 
         Raises:
-            SpaceMismatchError: Their mean cosine is that of unrelated models.
+            SpaceMismatchError: The mean cosine, or that of single vectors, is that of unrelated models.
             VectorError: A vector has another size than the space.
         """
-        known = [(d.embedded_text, d.vector) for d in documents if d.vector is not None][:sample]
-        if not known:
-            return
-        mine = vectors.as_vectors(self._leaf.encode_query([text for text, _ in known]), source="the leaf")
-        given = vectors.as_vectors([row for _, row in known], self._leaf.space.dim, source="the caller")
-        mean = float(np.mean(vectors.cosine(mine, given)))
-        if mean < UNRELATED:
-            raise SpaceMismatchError(
-                f"the vectors are not of the space of the collection {self.name!r}, {self._leaf.space.describe()}: "
-                f"their mean cosine with the leaf's vectors of the same texts is {mean:.3f}; an unrelated model has "
-                f"about 0, the teacher above {UNRELATED}. Embed the documents by the leaf's own teacher."
-            )
+        self._voucher.check(documents, sample)
 
     def __repr__(self) -> str:
         state = ", closed" if self._closed else ""

@@ -87,6 +87,48 @@ def test_a_collection_of_another_model_is_not_adopted(leaf: Any, texts: list[str
     client.close()
 
 
+def test_adoption_looks_at_the_whole_collection(leaf: Any, texts: list[str], make_encoder: Any) -> None:
+    """The first page alone is the leaf's."""
+    client = QdrantClient(":memory:")
+    foreign(client, leaf, texts[:1000], model=make_encoder(model="b"))
+    rows = leaf.encode_document(texts[:40]).tolist()
+    client.upsert(
+        "theirs",
+        [models.PointStruct(id=i, vector=row, payload={"page_content": texts[i]}) for i, row in enumerate(rows)],
+    )
+    with pytest.raises(SpaceMismatchError, match="32 of its texts embedded again have a mean cosine of"):
+        LeafCollection.adopt("theirs", leaf, client=client, text_key="page_content")
+    assert client.get_collection("theirs").config.metadata is None
+    client.close()
+
+
+def test_a_few_foreign_vectors_are_not_adopted(leaf: Any, texts: list[str], make_encoder: Any, tmp_path: Any) -> None:
+    """The mean of all is .98 still, but not the lowest."""
+    with LeafCollection.create("docs", leaf, path=tmp_path) as docs:
+        rows = leaf.encode_document(texts[:100])
+        rows[57] = make_encoder(model="b").encode_document([texts[57]])[0]
+        docs.index_vectors(documents(texts[:100]), rows)
+    side_car = tmp_path / "docs" / "leaf-collection.json"
+    side_car.unlink()
+    with pytest.raises(SpaceMismatchError, match=r"a mean cosine of 0\.9.*each 0\.80"):
+        LeafCollection.adopt("docs", leaf, path=tmp_path, sample=100)
+    assert not side_car.exists()
+
+
+def test_a_leaf_that_fails_its_canaries_adopts_nothing(leaf: Any, texts: list[str], make_encoder: Any) -> None:
+    class Broken:
+        space = leaf.space
+        encode_document = staticmethod(leaf.encode_document)
+        encode_query = staticmethod(make_encoder(model="b").encode_query)
+
+    client = QdrantClient(":memory:")
+    foreign(client, leaf, texts[:50])
+    with pytest.raises(SpaceMismatchError):
+        LeafCollection.adopt("theirs", Broken(), client=client, text_key="page_content")
+    assert client.get_collection("theirs").config.metadata is None
+    client.close()
+
+
 def test_a_shard_without_a_side_car_is_adopted(leaf: Any, texts: list[str], tmp_path: Any) -> None:
     with LeafCollection.create("docs", leaf, spec=SPEC, path=tmp_path) as docs:
         docs.index(documents(texts[:60]))

@@ -189,10 +189,11 @@ def test_migrations_are_killed_two_hundred_times(
 ) -> None:
     dice, states = random.Random(change), Counter[str]()
     events, seconds = measure(killer, template, tmp_path / "whole", change, leaf)
-    kills = 200 if change in AFTER else 40
-    for number in range(kills):
-        aimed = number % 2 == 0
-        moment = {"event": 1 + number // 2 % events} if aimed else {"after": dice.random() * min(seconds, 0.5)}
+    kills = 240 if change in AFTER else 40
+    aimed = [*range(1, events + 1)][-20:] + [dice.randint(1, events) for _ in range(kills // 2 - min(20, events))]
+    moments: list[dict[str, Any]] = [{"event": event} for event in aimed]
+    moments += [{"after": dice.random() * (seconds if n % 2 else min(seconds, 0.5))} for n in range(kills // 2)]
+    for number, moment in enumerate(moments):
         states[kill_once(killer, template, tmp_path / str(number), change, leaf, **moment)] += 1
     print(f"\n{change}: {events} file operations, {seconds:.2f} s; {dict(states)}")
     assert sum(states[key] for key in states if key.startswith("killed")) >= kills * 3 // 4

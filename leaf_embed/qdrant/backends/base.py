@@ -116,6 +116,10 @@ class Points(Protocol):
         """Reads up to ``size`` points in the order of their ids, with these keys of the payload (by default all)."""
         ...
 
+    def sample(self, size: int) -> list[Record]:
+        """Reads up to ``size`` points drawn at random from the whole collection, with their vectors."""
+        ...
+
     def query(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
         """Carries out searches in one request; the points that each one finds, nearest first."""
         ...

@@ -116,6 +116,9 @@ class ClientPoints:
     ) -> Page:
         return self._sender.send(self._calls.page(after, size, where, vector=vector, keys=keys))
 
+    def sample(self, size: int) -> list[Record]:
+        return self._sender.send(self._calls.sample(size))
+
     def query(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
         return self._sender.send(self._calls.query(plans))
 

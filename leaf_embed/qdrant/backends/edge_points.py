@@ -109,6 +109,14 @@ class EdgePoints:
             records, following = shard.scroll(request)
         return Page([Record.of(r, self._vector) for r in records], None if following is None else _point_id(following))
 
+    def sample(self, size: int) -> list[Record]:
+        selected = vector_selector(self._vector)
+        request = self._edge.QueryRequest(
+            limit=size, query=self._edge.Sample.Random, with_payload=True, with_vector=selected
+        )
+        with self._using("sampling") as shard:
+            return [Record.of(record, self._vector) for record in shard.query(request)]
+
     def query(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
         request = self._edge.QueryBatchRequest([edge_request(self._edge, plan.body) for plan in plans])
         with self._using("searching" if len(plans) == 1 else f"searching {len(plans)} times in") as shard:
