@@ -17,6 +17,7 @@ from leaf_embed.qdrant.backends.client_calls import Sender
 from leaf_embed.qdrant.backends.client_collections import (
     aliases_call,
     configure_call,
+    creating,
     creation_calls,
     describe_info,
     exists_call,
@@ -75,8 +76,8 @@ class ClientStore:
 
     def create(self, metadata: CollectionMetadata) -> ClientPoints:
         require_free(metadata.name, self.names())
-        for call in creation_calls(metadata):
-            self._sender.send(call)
+        with creating(metadata.name):
+            self._sender.send_all(creation_calls(metadata))
         require_metadata(metadata.name, self.read(metadata.name))
         return self.open(metadata.name, metadata.spec.full_name)
 

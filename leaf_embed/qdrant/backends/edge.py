@@ -89,8 +89,9 @@ class EdgeStore:
         """Creates the collection under a hidden name and renames it into place, so that half of one is never seen."""
         edge = engine()
         target = self._root / metadata.name
+        taken = CollectionExistsError(f"{target} exists already; choose another name, or remove it yourself")
         if target.exists():
-            raise CollectionExistsError(f"{target} exists already; choose another name, or remove it yourself")
+            raise taken
         temporary = self._root / f".{metadata.name}.{uuid.uuid4().hex}.tmp"
         try:
             with mapped_errors(f"creating the collection {metadata.name!r} in {self.place}"):
@@ -101,7 +102,10 @@ class EdgeStore:
                 shard.flush()
                 shard.close()
                 write_json(temporary / SIDE_CAR, metadata.to_dict())
-                temporary.rename(target)  # fails if somebody else has filled the name meanwhile
+                try:
+                    temporary.rename(target)
+                except OSError as error:
+                    raise taken if target.exists() else error from error  # somebody else was faster
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return self.open(metadata.name, metadata.spec.full_name)
