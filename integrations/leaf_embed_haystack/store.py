@@ -57,7 +57,6 @@ class LeafQdrantDocumentStore:
         self.path, self.url, self.spec = path, url, spec
         self.api_key = api_key or Secret.from_env_var("QDRANT_API_KEY", strict=False)
         self._collection: LeafCollection | None = None
-        self._proven = False
         self._opening = threading.Lock()
 
     @property
@@ -158,9 +157,7 @@ class LeafQdrantDocumentStore:
     def _write_given(self, rows: list[StoredDocument], there: dict[str | int, StoredDocument]) -> None:
         if not rows:
             return
-        if not self._proven:
-            self.collection.verify_vectors(rows)
-            self._proven = True
+        self.collection.verify_vectors(rows)
         # Fields of meta may have been embedded too, so a stored vector stays only where meta is the same.
         self.collection.delete([r.id for r in rows if r.id in there and r.payload != there[r.id].payload])
         self.collection.index_vectors(rows)

@@ -57,7 +57,7 @@ class LeafQdrantVectorStore(BasePydanticVectorStore):
             collection: For the sync methods; the async ones use it in a thread.
             async_collection: For the async methods, over an ``AsyncQdrantClient``.
             is_embedding_query: Whether the index encodes queries, instead of the collection's leaf.
-            check_vectors: Whether the first nodes' vectors are compared with the leaf's.
+            check_vectors: Whether a random sample of each batch's vectors is compared with the leaf's.
 
         Raises:
             InputError: No collection, or something else.
@@ -96,7 +96,7 @@ class LeafQdrantVectorStore(BasePydanticVectorStore):
 
         Raises:
             InputError: A node has no vector, or cannot be stored.
-            SpaceMismatchError: The first vectors are not of the collection's space.
+            SpaceMismatchError: The vectors are not of the collection's space.
         """
         documents = self._checked(nodes)
         if documents:
@@ -114,7 +114,6 @@ class LeafQdrantVectorStore(BasePydanticVectorStore):
         documents = [leaf_document(node) for node in nodes]
         if documents and self._check_vectors:
             self._either.described.verify_vectors(documents)
-            self._check_vectors = False
         return documents
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:

@@ -14,13 +14,17 @@ from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import CollectionError, InputError, SpaceMismatchError
 from leaf_embed.qdrant.backends.base import Record, Store
 from leaf_embed.qdrant.backends.stores import find_any
-from leaf_embed.qdrant.schema.layout import StoredVector, truncated_dims
+from leaf_embed.qdrant.identity import require_leaf
+from leaf_embed.qdrant.schema.layout import StoredVector, check_layout, truncated_dims
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.payload_layout import find_layout
 from leaf_embed.qdrant.schema.spec import FULL, CollectionSpec, mrl_name
 from leaf_embed.space import EmbeddingSpace
 
 __all__ = ["AdoptOptions", "AdoptReport", "adopt_collection", "adopted_spec", "compare_documents"]
+
+SAMPLE = 32
+SPREAD = 0.18  # below the floor of the mean for one text: the same model in another precision is above .99 for each
 
 
 class AdoptOptions(TypedDict, total=False):
@@ -56,7 +60,7 @@ def adopt_collection(
     text_key: str | None = None,
     payload_key: str | None = None,
     vector: str | None = None,
-    sample: int = 32,
+    sample: int = SAMPLE,
     floor: float = TEACHER_FLOOR,
 ) -> str:
     """Checks a collection made by another program, writes its metadata and returns its name, aliases resolved.
@@ -66,12 +70,15 @@ def adopt_collection(
     found = find_any(store, name)
     if store.read(found) is not None:
         raise CollectionError(f"the collection {found!r} says already which model wrote it; use open")
-    spec = adopted_spec(found, store.layout(found), leaf.space, vector)
+    stored = store.layout(found)
+    spec = adopted_spec(found, stored, leaf.space, vector)
     points = store.open(found, spec.full_name)
     try:
-        records = points.page(None, sample, None, vector=True).records
+        records = points.sample(sample)
         layout = find_layout([record.payload for record in records], text_key, payload_key)
         metadata = CollectionMetadata(found, leaf.space, spec, payload_layout=layout)
+        require_leaf(metadata, leaf, canaries=True)
+        check_layout(metadata, stored)
         compare_documents(records, leaf, metadata, floor)
     finally:
         points.close()
@@ -126,7 +133,7 @@ def compare_documents(records: list[Record], leaf: Encoder, metadata: Collection
 
     Raises:
         InputError: No point has a text under the key.
-        SpaceMismatchError: The mean cosine is below the floor.
+        SpaceMismatchError: The mean cosine is below the floor, or that of one text far below.
     """
     layout = metadata.payload_layout
     pairs = [(layout.embedded_text(record.payload), record.vector) for record in records]
@@ -143,11 +150,11 @@ def compare_documents(records: list[Record], leaf: Encoder, metadata: Collection
     stored = vectors.as_vectors([row for _, row in known], dim, source=f"the collection {metadata.name!r}")
     cosines = vectors.cosine(mine, stored)
     report = AdoptReport(len(known), float(np.mean(cosines)), float(np.min(cosines)))
-    if report.mean < floor:
+    if report.mean < floor or report.lowest < floor - SPREAD:
         raise SpaceMismatchError(
             f"the collection {metadata.name!r} was not written by this document encoder: {report.documents} of its "
-            f"texts embedded again have a mean cosine of {report.mean:.3f} with what is stored; expected at least "
-            f"{floor}. Another model or another prompt wrote it, or the text under {layout.text_key!r} is not what "
-            "was embedded. It is left as it was."
+            f"texts embedded again have a mean cosine of {report.mean:.3f} with what is stored, the lowest "
+            f"{report.lowest:.3f}; expected at least {floor}, and each {floor - SPREAD:.2f}. Another model or another "
+            f"prompt wrote it, or the text under {layout.text_key!r} is not what was embedded. It is left as it was."
         )
     return report

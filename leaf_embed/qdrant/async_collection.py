@@ -14,6 +14,7 @@ from leaf_embed.progress import Progress
 from leaf_embed.qdrant.backends.client_calls import AsyncSender, is_local
 from leaf_embed.qdrant.backends.client_collections import (
     aliases_call,
+    creating,
     creation_calls,
     describe_info,
     layout_call,
@@ -79,8 +80,8 @@ class AsyncLeafCollection(CollectionIdentity):
         sender = AsyncSender(client, retry or Retry())
         metadata = await asyncio.to_thread(new_metadata, name, leaf, spec, canaries=check_canaries)
         require_free(name, await sender.send(names_call()))
-        for call in creation_calls(metadata):
-            await sender.send(call)
+        with creating(name):
+            await sender.send_all(creation_calls(metadata))
         require_metadata(name, await sender.send(read_call(name)))
         return cls(sender, metadata, leaf)
 

@@ -62,7 +62,7 @@ class AttachedCollection(LeafCollection):
         backfill(self._open_points, dim, PAGE, where=lacking)
 
     def compare(self, pairs: Iterable[tuple[str, ArrayLike | None]]) -> None:
-        """Compares the first of these texts' vectors with the leaf's own, before they are written.
+        """Compares some of these texts' vectors with the leaf's own, before they are written.
 
         Raises:
             SpaceMismatchError: They are of another model.

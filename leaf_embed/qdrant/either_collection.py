@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.errors import CollectionNotFoundError, InputError
+from leaf_embed.errors import CollectionExistsError, CollectionNotFoundError, InputError
 from leaf_embed.qdrant.async_collection import AsyncLeafCollection
 from leaf_embed.qdrant.collection import LeafCollection
 from leaf_embed.qdrant.identity import CollectionIdentity
@@ -96,6 +96,9 @@ def open_or_create(
 ) -> LeafCollection:
     """Opens a collection, or creates it if there is none; see :meth:`LeafCollection.create`.
 
+    Of several that start at once one creates it and the others open it. A collection of the embedded engine stays in
+    one process: other processes are refused.
+
     Raises:
         InputError: It exists with another spec than the one passed.
         SpaceMismatchError: It exists and the leaf does not belong to it.
@@ -103,7 +106,10 @@ def open_or_create(
     try:
         found = LeafCollection.open(name, leaf, path=path, client=client)
     except CollectionNotFoundError:
-        return LeafCollection.create(name, leaf, path=path, client=client, spec=spec)
+        try:
+            return LeafCollection.create(name, leaf, path=path, client=client, spec=spec)
+        except CollectionExistsError:  # somebody else has made it meanwhile
+            found = LeafCollection.open(name, leaf, path=path, client=client)
     try:
         _require_spec(found, spec)
     except InputError:
@@ -119,7 +125,10 @@ async def aopen_or_create(
     try:
         found = await AsyncLeafCollection.open(name, leaf, client=client)
     except CollectionNotFoundError:
-        return await AsyncLeafCollection.create(name, leaf, client=client, spec=spec)
+        try:
+            return await AsyncLeafCollection.create(name, leaf, client=client, spec=spec)
+        except CollectionExistsError:
+            found = await AsyncLeafCollection.open(name, leaf, client=client)
     _require_spec(found, spec)
     return found
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
-from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from leaf_embed import vectors
 from leaf_embed.canaries import CanaryReport
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.errors import CollectionError, SpaceMismatchError
+from leaf_embed.errors import CollectionError
 from leaf_embed.leaf_record import LeafRecord
 from leaf_embed.qdrant.query.bm25 import require_language
-from leaf_embed.qdrant.schema.documents import StoredDocument
+from leaf_embed.qdrant.schema.documents import Document, StoredDocument
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.spec import CollectionSpec
+from leaf_embed.qdrant.vouching import Voucher
 from leaf_embed.space import EmbeddingSpace
 
 __all__ = ["CollectionIdentity", "compare_with_leaf", "new_metadata", "require_leaf"]
@@ -30,6 +27,7 @@ class CollectionIdentity:
         self._metadata = metadata
         self._leaf = leaf
         self._closed = False
+        self._voucher = new_voucher(leaf, metadata.name)
 
     @property
     def name(self) -> str:
@@ -60,18 +58,22 @@ class CollectionIdentity:
         """
         return self.space.verify_leaf(self._leaf, roles=("query",))
 
-    def verify_vectors(self, documents: Sequence[StoredDocument], *, sample: int = 8) -> None:
-        """Compares vectors of unknown origin with the leaf's vectors of the same texts.
+    def verify_vectors(self, documents: Sequence[StoredDocument], *, sample: int | None = None) -> None:
+        """Compares vectors of unknown origin with the leaf's vectors of the same texts, at a random sample.
+
+        Call it with every batch: the last cosines are remembered, so that small batches can be judged too. A vector
+        that the leaf finds strange is compared with the document encoder's. If there is none, a single one of its kind
+        is let through with a ``UserWarning``.
 
         Args:
             documents: Documents with vectors of shape ``(dim,)``; those without one are skipped.
-            sample: Documents to compare: the first ones.
+            sample: Documents to compare; by default one of 32, at least 2, and at least 8 of the first batches.
 
         Raises:
-            SpaceMismatchError: Their mean cosine is that of unrelated models.
+            SpaceMismatchError: The mean cosine, or that of single vectors, is that of unrelated models.
             VectorError: A vector has another size than the space.
         """
-        compare_with_leaf(((d.embedded_text, d.vector) for d in documents), self._leaf, self.name, sample)
+        self._voucher.check(documents, sample)
 
     def __repr__(self) -> str:
         state = ", closed" if self._closed else ""
@@ -83,34 +85,26 @@ class CollectionIdentity:
             raise CollectionError(f"the collection {self.name!r} is closed; open it again with {again}")
 
 
-def compare_with_leaf(pairs: Iterable[tuple[str, ArrayLike | None]], leaf: Encoder, name: str, sample: int = 8) -> None:
-    """Compares vectors that are to be written with the leaf's of the same texts; the teacher is not asked.
+def compare_with_leaf(pairs: Iterable[tuple[str, ArrayLike | None]], leaf: Encoder, name: str) -> None:
+    """Compares vectors that are to be written with the leaf's of the same texts, at a random sample.
 
     Args:
         pairs: Texts with vectors of shape ``(dim,)``; those without one are skipped.
         leaf: The leaf.
         name: Name of the collection, for a message.
-        sample: Pairs to compare: the first ones.
 
     Raises:
-        SpaceMismatchError: Their mean cosine is that of unrelated models.
+        SpaceMismatchError: The mean cosine, or that of single vectors, is that of unrelated models.
         VectorError: A vector has another size than the space.
     """
-    known = list(islice(((text, row) for text, row in pairs if row is not None), sample))
-    if not known:
-        return
-    mine = vectors.as_vectors(leaf.encode_query([text for text, _ in known]), source="the leaf")
-    rows: Any = [row for _, row in known]
-    given = vectors.as_vectors(rows, leaf.space.dim, source="the caller")
-    mean = float(np.mean(vectors.cosine(mine, given)))
+    rows = [Document(number, text).with_vector(row) for number, (text, row) in enumerate(pairs) if row is not None]
+    new_voucher(leaf, name).check(rows)
+
+
+def new_voucher(leaf: Encoder, name: str) -> Voucher:
+    """Returns what judges vectors by the leaf, as far as it is from its teacher."""
     record: LeafRecord = getattr(leaf, "record", LeafRecord())
-    floor = record.unrelated_floor(leaf.space.dim)
-    if mean < floor:
-        raise SpaceMismatchError(
-            f"the vectors are not of the space of the collection {name!r}, {leaf.space.describe()}: "
-            f"their mean cosine with the leaf's vectors of the same texts is {mean:.3f}; an unrelated model has "
-            f"about 0, the teacher above {floor:.2g}. Embed the documents by the leaf's own teacher."
-        )
+    return Voucher(leaf, name, record.unrelated_floor(leaf.space.dim))
 
 
 def new_metadata(name: str, leaf: Encoder, spec: CollectionSpec | None, *, canaries: bool) -> CollectionMetadata:

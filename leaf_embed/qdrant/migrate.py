@@ -1,7 +1,8 @@
 """Migrations of a collection in use: the teacher is never called, and searches go on.
 
-The collection's metadata is changed last. If the process is killed before that, the collection answers as before; run
-again, the migration goes on.
+The embedded engine migrates a copy, which takes the collection's place with its metadata when it is complete; behind a
+client the metadata is changed last. If the process is killed before that, the collection answers as before, and the
+migration can be run again.
 """
 
 from __future__ import annotations

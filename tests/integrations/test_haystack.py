@@ -275,6 +275,20 @@ def test_what_cannot_be_stored_is_refused() -> None:
         LeafQdrantDocumentStore("words", WordEncoder()).count_documents()
 
 
+def test_every_batch_of_vectors_is_checked() -> None:
+    from tests.qdrant.conftest import WordEncoder
+
+    leaf, texts = WordEncoder(), [f"topic{i % 9} word{i}" for i in range(208)]
+    rows = leaf.encode_document(texts[:108]).tolist() + WordEncoder(model="b").encode_document(texts[108:]).tolist()
+    documents = [Document(id=t, content=t, embedding=row) for t, row in zip(texts, rows, strict=True)]
+    store = LeafQdrantDocumentStore("words", leaf, url=":memory:")
+    assert store.write_documents(documents[:8]) == 8
+    with pytest.raises(SpaceMismatchError, match="are not of the space"):
+        store.write_documents(documents[108:])
+    assert store.write_documents(documents[8:108]) == 100
+    assert store.count_documents() == 108
+
+
 def test_a_missing_extra_names_the_command() -> None:
     code = "import sys; sys.modules['haystack'] = None\nimport leaf_embed_haystack"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

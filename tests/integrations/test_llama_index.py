@@ -229,6 +229,22 @@ def test_vectors_of_another_model_are_refused() -> None:
     assert LeafQdrantVectorStore(collection, check_vectors=False).add(made) == ["river", "stone"]
 
 
+def test_every_batch_of_vectors_is_checked(tmp_path: Path) -> None:
+    from tests.qdrant.conftest import WordEncoder
+
+    leaf, texts = WordEncoder(), [f"topic{i % 9} word{i}" for i in range(208)]
+    rows = leaf.encode_document(texts[:108]).tolist() + WordEncoder(model="b").encode_document(texts[108:]).tolist()
+    made = [TextNode(id_=t, text=t, embedding=row) for t, row in zip(texts, rows, strict=True)]
+    with LeafQdrantVectorStore(open_or_create("docs", leaf, path=tmp_path)) as store:
+        store.add(made[:8])
+        with pytest.raises(SpaceMismatchError, match="are not of the space"):
+            store.add(made[108:])
+        with pytest.raises(SpaceMismatchError, match="are not of the space"):
+            asyncio.run(store.async_add(made[108:]))
+        store.add(made[8:108])
+        assert store.client.count() == 108
+
+
 def test_native_async_end_to_end() -> None:
     async def main() -> None:
         collection = await aopen_or_create("docs", both(), client=AsyncQdrantClient(":memory:"), spec=SPEC)

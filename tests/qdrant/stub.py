@@ -111,8 +111,9 @@ class _Handler(BaseHTTPRequestHandler):
             if fault is None or fault.applied:
                 try:
                     answer["result"] = stub.answer(self.command, url.path, body)
-                except (ValueError, LookupError) as error:
-                    status, answer = 404, {"status": {"error": str(error)}, "time": 0.0}
+                except (ValueError, LookupError, FileExistsError) as error:
+                    status = 409 if isinstance(error, FileExistsError) else 404
+                    answer = {"status": {"error": str(error)}, "time": 0.0}
         self._reply(status, answer, fault)
 
     def _reply(self, status: int, answer: Any, fault: Fault | None) -> None:
@@ -142,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _create(engine: QdrantClient, body: Any, name: str) -> bool:
     if engine.collection_exists(name):
-        raise ValueError(f"collection {name} exists")
+        raise FileExistsError(f"Wrong input: Collection `{name}` already exists!")
     request = models.CreateCollection.model_validate(body)
     return engine.create_collection(
         name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 import warnings
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import qdrant_edge
 from qdrant_client import QdrantClient, models
 
 from leaf_embed.errors import CollectionError, CollectionNotFoundError, InputError, SpaceMismatchError
@@ -81,6 +83,48 @@ def test_a_collection_of_another_model_is_not_adopted(leaf: Any, texts: list[str
         LeafCollection.adopt("theirs", make_encoder(32), client=client, text_key="page_content")
     with pytest.raises(CollectionNotFoundError):
         LeafCollection.adopt("ours", leaf, client=client)
+    assert client.get_collection("theirs").config.metadata is None
+    client.close()
+
+
+def test_adoption_looks_at_the_whole_collection(leaf: Any, texts: list[str], make_encoder: Any) -> None:
+    """The first page alone is the leaf's."""
+    client = QdrantClient(":memory:")
+    foreign(client, leaf, texts[:1000], model=make_encoder(model="b"))
+    rows = leaf.encode_document(texts[:40]).tolist()
+    client.upsert(
+        "theirs",
+        [models.PointStruct(id=i, vector=row, payload={"page_content": texts[i]}) for i, row in enumerate(rows)],
+    )
+    with pytest.raises(SpaceMismatchError, match="32 of its texts embedded again have a mean cosine of"):
+        LeafCollection.adopt("theirs", leaf, client=client, text_key="page_content")
+    assert client.get_collection("theirs").config.metadata is None
+    client.close()
+
+
+def test_a_few_foreign_vectors_are_not_adopted(leaf: Any, texts: list[str], make_encoder: Any, tmp_path: Any) -> None:
+    """The mean of all is .98 still, but not the lowest."""
+    with LeafCollection.create("docs", leaf, path=tmp_path) as docs:
+        rows = leaf.encode_document(texts[:100])
+        rows[57] = make_encoder(model="b").encode_document([texts[57]])[0]
+        docs.index_vectors(documents(texts[:100]), rows)
+    side_car = tmp_path / "docs" / "leaf-collection.json"
+    side_car.unlink()
+    with pytest.raises(SpaceMismatchError, match=r"a mean cosine of 0\.9.*each 0\.80"):
+        LeafCollection.adopt("docs", leaf, path=tmp_path, sample=100)
+    assert not side_car.exists()
+
+
+def test_a_leaf_that_fails_its_canaries_adopts_nothing(leaf: Any, texts: list[str], make_encoder: Any) -> None:
+    class Broken:
+        space = leaf.space
+        encode_document = staticmethod(leaf.encode_document)
+        encode_query = staticmethod(make_encoder(model="b").encode_query)
+
+    client = QdrantClient(":memory:")
+    foreign(client, leaf, texts[:50])
+    with pytest.raises(SpaceMismatchError):
+        LeafCollection.adopt("theirs", Broken(), client=client, text_key="page_content")
     assert client.get_collection("theirs").config.metadata is None
     client.close()
 
@@ -180,6 +224,66 @@ def test_a_killed_migration_goes_on(leaf: Any, texts: list[str], tmp_path: Any) 
         assert docs.spec.mrl == (16,)
         docs.add_mrl(32)
         assert len(docs.search("topic3", mrl=32, limit=100)) == 100
+
+
+def test_searches_go_on_and_writes_wait_while_a_copy_is_migrated(leaf: Any, texts: list[str], tmp_path: Any) -> None:
+    docs = LeafCollection.create("docs", leaf, spec=SPEC, path=tmp_path)
+    docs.index(documents(texts[:100]))
+    found: list[Any] = []
+    writer = threading.Thread(target=lambda: docs.index([Document("meanwhile", "topic77 new")], optimize="later"))
+
+    def look(stage: str, done: int, total: int | None, note: str) -> None:
+        if done == 40:
+            writer.start()
+        found.append((docs.search(texts[3])[0].id, docs.count()))
+
+    docs.add_mrl(32, page_size=40, progress=look)
+    writer.join()
+    assert found == [(3, 100)] * 3
+    assert (docs.count(), docs.search("topic77 new")[0].id) == (101, "meanwhile")
+    docs.close()
+    with LeafCollection.open("docs", leaf, path=tmp_path) as docs:
+        assert [d.text for d in docs.get(["meanwhile"])] == ["topic77 new"]
+        assert docs.spec.mrl == (16, 32)
+
+
+@pytest.mark.parametrize("bare", [".", "docs"])
+def test_a_shard_laid_out_by_others_stays_as_it_is(leaf: Any, texts: list[str], tmp_path: Any, bare: str) -> None:
+    with LeafCollection.create("made", leaf, spec=SPEC, path=tmp_path / "elsewhere") as made:
+        made.index(documents(texts[:50]))
+    root = tmp_path / "root"
+    shutil.copytree(tmp_path / "elsewhere" / "made" / "shard", root / bare)
+    LeafCollection.create("other", leaf, path=root).close()
+    with LeafCollection.adopt("docs", leaf, path=root) as docs:
+        docs.add_mrl(32)
+        docs.index([Document("new", "topic77 new")])
+    with LeafCollection.open("docs", leaf, path=root) as docs:
+        assert (docs.spec.mrl, docs.count()) == ((16, 32), 51)
+        assert docs.search("topic77 new", mrl=32)[0].id == "new"
+    assert LeafCollection.open("other", leaf, path=root).count() == 0
+    assert not (root / "docs" / "shard" / "other").exists()
+    former = qdrant_edge.EdgeShard.load(str(root / bare))
+    assert former.count(qdrant_edge.CountRequest(exact=True)) == 50
+    former.close()
+
+
+def test_a_disk_that_is_full_leaves_a_collection_as_it_was(
+    leaf: Any, texts: list[str], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from leaf_embed.qdrant.backends import edge_migration
+
+    def full(source: str, target: str) -> str:
+        raise OSError(28, "No space left on device")
+
+    with LeafCollection.create("docs", leaf, spec=SPEC, path=tmp_path) as docs:
+        docs.index(documents(texts[:50]))
+        monkeypatch.setattr(edge_migration, "_copy_file", full)
+        for change in (lambda: docs.add_mrl(32), lambda: docs.change_quantization("turbo4")):
+            with pytest.raises(CollectionError, match=r"migrating 'docs' failed:.*No space left"):
+                change()
+        assert (docs.spec, docs.count(), docs.search(texts[3])[0].id) == (SPEC, 50, 3)
+        docs.index(documents(texts[:51]))
+    assert sorted(child.name for child in (tmp_path / "docs").iterdir()) == ["leaf-collection.json", "shard"]
 
 
 @pytest.mark.parametrize("name", ["turbo4", "binary2", "none"])

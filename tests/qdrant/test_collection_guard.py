@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from leaf_embed.qdrant import (
     LeafCollection,
     Retry,
     list_collections,
+    open_or_create,
     read_metadata,
 )
 
@@ -83,7 +85,6 @@ def test_vectors_of_unknown_origin_are_compared_with_the_leafs(leaf: Any, make_e
     with LeafCollection.create("docs", leaf, spec=SPEC, path=tmp_path) as docs:
         docs.verify_vectors(right)
         docs.verify_vectors([Document("a", "topic1").with_vector(None)])  # nothing to compare
-        docs.verify_vectors([*right, *wrong], sample=4)  # the first ones alone
         with pytest.raises(SpaceMismatchError, match=r"not of the space of the collection 'docs'.*mean cosine"):
             docs.verify_vectors(wrong)
         with pytest.raises(VectorError):
@@ -280,3 +281,23 @@ def test_a_missing_extra_names_the_command(leaf: Any, tmp_path: Any, monkeypatch
 def test_importing_the_package_imports_no_engine() -> None:
     code = "import sys, leaf_embed.qdrant; print({'qdrant_client', 'qdrant_edge', 'torch'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (":memory:", r'pass client=QdrantClient\(":memory:"\)'),
+        (Path(":memory:"), r'pass client=QdrantClient\(":memory:"\)'),
+        ("http://localhost:6333", r"pass client=QdrantClient\(url\)"),
+        (7, "must name a directory; got 7"),
+        (b"there", "must name a directory"),
+    ],
+)
+def test_what_is_no_directory_makes_none(
+    path: Any, message: str, leaf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for call in (LeafCollection.create, LeafCollection.open, LeafCollection.adopt, open_or_create):
+        with pytest.raises(InputError, match=message):
+            call("docs", leaf, path=path)
+    assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ everything is checked before it reaches them, and they know nothing of texts, do
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -116,6 +116,10 @@ class Points(Protocol):
         """Reads up to ``size`` points in the order of their ids, with these keys of the payload (by default all)."""
         ...
 
+    def sample(self, size: int) -> list[Record]:
+        """Reads up to ``size`` points drawn at random from the whole collection, with their vectors."""
+        ...
+
     def query(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
         """Carries out searches in one request; the points that each one finds, nearest first."""
         ...
@@ -180,6 +184,15 @@ class Store(Protocol):
 
     def create(self, metadata: CollectionMetadata) -> Points:
         """Creates an empty collection that did not exist, and opens it."""
+        ...
+
+    def migration(self, points: Any, metadata: CollectionMetadata) -> AbstractContextManager[Points]:
+        """Yields the points to migrate, and stores the metadata when the block has succeeded.
+
+        Args:
+            points: Points that this store opened; searches go on in them.
+            metadata: The metadata after the migration.
+        """
         ...
 
     def open(self, name: str, vector: str) -> Points:

@@ -8,7 +8,8 @@ collection's metadata.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from leaf_embed.qdrant.backends.base import NewPoint, Page, PointId, Record, ScoredPoint, Selection
@@ -16,6 +17,7 @@ from leaf_embed.qdrant.backends.client_calls import LoopSender, Sender
 from leaf_embed.qdrant.backends.client_collections import (
     aliases_call,
     configure_call,
+    creating,
     creation_calls,
     describe_info,
     exists_call,
@@ -76,10 +78,15 @@ class ClientStore:
 
     def create(self, metadata: CollectionMetadata) -> ClientPoints:
         require_free(metadata.name, self.names())
-        for call in creation_calls(metadata):
-            self._sender.send(call)
+        with creating(metadata.name):
+            self._sender.send_all(creation_calls(metadata))
         require_metadata(metadata.name, self.read(metadata.name))
         return self.open(metadata.name, metadata.spec.full_name)
+
+    @contextmanager
+    def migration(self, points: ClientPoints, metadata: CollectionMetadata) -> Iterator[ClientPoints]:
+        yield points
+        self.write(metadata)
 
     def open(self, name: str, vector: str) -> ClientPoints:
         return ClientPoints(self._sender, name, vector)
@@ -118,6 +125,9 @@ class ClientPoints:
         self, after: PointId | None, size: int, where: Selection, *, vector: bool, keys: Sequence[str] | None = None
     ) -> Page:
         return self._sender.send(self._calls.page(after, size, where, vector=vector, keys=keys))
+
+    def sample(self, size: int) -> list[Record]:
+        return self._sender.send(self._calls.sample(size))
 
     def query(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
         return self._sender.send(self._calls.query(plans))

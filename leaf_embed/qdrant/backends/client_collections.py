@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from leaf_embed.qdrant.schema.spec import BM25, CollectionSpec, mrl_name
 __all__ = [
     "aliases_call",
     "configure_call",
+    "creating",
     "creation_calls",
     "describe_info",
     "exists_call",
@@ -93,9 +95,22 @@ def switch_call(alias: str, name: str, *, replace: bool) -> Call[None]:
 def require_free(name: str, names: Sequence[str]) -> None:
     """Refuses a name that is taken."""
     if name in names:
-        raise CollectionExistsError(
-            f"the collection {name!r} exists already; choose another name, or remove it yourself"
-        )
+        raise _taken(name)
+
+
+@contextmanager
+def creating(name: str) -> Iterator[None]:
+    """Tells a name that was taken since it was looked for from other failures to create a collection."""
+    try:
+        yield
+    except CollectionError as error:
+        if "exists" in str(error).lower():  # in the words of the server, of gRPC and of local mode
+            raise _taken(name) from error
+        raise
+
+
+def _taken(name: str) -> CollectionExistsError:
+    return CollectionExistsError(f"the collection {name!r} exists already; choose another name, or remove it yourself")
 
 
 def require_metadata(name: str, stored: Any) -> None:

@@ -102,6 +102,19 @@ class PointCalls:
         sent = {SINGLE.get(name, name): getattr(requests[0], name) for name in plans[0].body}
         return self._call("query_points", "searching", lambda answer: self._answers([answer]), **sent)
 
+    def sample(self, size: int) -> Call[list[Record]]:
+        query = self._models.SampleQuery(sample=self._models.Sample.RANDOM)
+        selected = vector_selector(self._vector)
+        return self._call(
+            "query_points",
+            "sampling",
+            lambda answer: [Record.of(point, self._vector) for point in answer.points],
+            query=query,
+            limit=size,
+            with_payload=True,
+            with_vectors=selected,
+        )
+
     def count(self, where: Selection = None) -> Call[int]:
         return self._call(
             "count", "counting", lambda answer: int(answer.count), count_filter=self._filter(where), exact=True

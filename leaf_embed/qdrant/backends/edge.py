@@ -5,6 +5,8 @@
         ├── leaf-collection.json   its metadata
         └── shard/                 the engine's files, .leaf-embed.lock and .leaf-embed.holder
 
+A migration leaves a shard that another program laid out where it is, and its result in ``shard/``.
+
 The engine never releases the interpreter's lock, so building a graph stops every thread of the process, unless a child
 process does it; nothing is built until the end of
 :meth:`~leaf_embed.qdrant.LeafCollection.index`; and a shard belongs to one process at a time.
@@ -16,6 +18,8 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +27,13 @@ from leaf_embed._files import write_json
 from leaf_embed.errors import CollectionError, CollectionExistsError, LeafEmbedError
 from leaf_embed.qdrant.backends.base import mapped_errors
 from leaf_embed.qdrant.backends.edge_lock import in_use
+from leaf_embed.qdrant.backends.edge_migration import CONFIG, SHARD, SIDE_CAR, settle
 from leaf_embed.qdrant.backends.edge_points import EdgePoints
 from leaf_embed.qdrant.backends.edge_requests import edge_config, edge_index_operations, engine
 from leaf_embed.qdrant.schema.layout import StoredVector, read_layout
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 
 __all__ = ["EdgeStore"]
-
-SIDE_CAR = "leaf-collection.json"
-SHARD = "shard"
-CONFIG = "edge_config.json"
 
 
 class EdgeStore:
@@ -65,6 +66,7 @@ class EdgeStore:
         return None
 
     def read(self, name: str) -> Any:
+        settle(self._root / name, self._shard(name))
         file = self._root / name / SIDE_CAR
         return _read_json(file) if file.is_file() else None
 
@@ -87,8 +89,9 @@ class EdgeStore:
         """Creates the collection under a hidden name and renames it into place, so that half of one is never seen."""
         edge = engine()
         target = self._root / metadata.name
+        taken = CollectionExistsError(f"{target} exists already; choose another name, or remove it yourself")
         if target.exists():
-            raise CollectionExistsError(f"{target} exists already; choose another name, or remove it yourself")
+            raise taken
         temporary = self._root / f".{metadata.name}.{uuid.uuid4().hex}.tmp"
         try:
             with mapped_errors(f"creating the collection {metadata.name!r} in {self.place}"):
@@ -99,15 +102,24 @@ class EdgeStore:
                 shard.flush()
                 shard.close()
                 write_json(temporary / SIDE_CAR, metadata.to_dict())
-                temporary.rename(target)  # fails if somebody else has filled the name meanwhile
+                try:
+                    temporary.rename(target)
+                except OSError as error:
+                    raise taken if target.exists() else error from error  # somebody else was faster
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return self.open(metadata.name, metadata.spec.full_name)
 
+    @contextmanager
+    def migration(self, points: EdgePoints, metadata: CollectionMetadata) -> Iterator[EdgePoints]:
+        with points.migration(self._root / metadata.name, metadata) as copy:
+            yield copy
+
     def open(self, name: str, vector: str) -> EdgePoints:
+        settle(self._root / name, self._shard(name))
         shard = self._shard(name)
         try:
-            return EdgePoints(shard, name, vector)
+            return EdgePoints.open(shard, name, vector)
         except LeafEmbedError:
             raise
         except Exception as error:  # the engine raises nothing more specific

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import platform
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ from leaf_embed._extras import require
 from leaf_embed.errors import CollectionError
 from leaf_embed.qdrant.backends.base import mapped_errors
 
-__all__ = ["in_use", "lock_shard"]
+__all__ = ["HOLDER", "LENT", "LOCK", "in_use", "lent_lock", "lock_shard"]
 
 LOCK = ".leaf-embed.lock"
 HOLDER = ".leaf-embed.holder"  # not in the lock: older filelocks empty it when refused, Windows lets no one read it
+LENT = ".leaf-embed.lent"  # locked while a child process has the shard, which may outlive the process that lent it
 UNKNOWN = "another process or earlier in this one"
 
 
@@ -41,9 +44,41 @@ def lock_shard(shard: Path) -> Any:
                 lock.acquire()
             except filelock.Timeout as error:
                 raise in_use(shard, _holder(shard)) from error
+            if _is_lent(shard):
+                lock.release()
+                raise in_use(shard, f"a child process that optimizes it for {_holder(shard)}")
         with suppress(OSError):  # without it, the error names no process
             (shard / HOLDER).write_text(_this_process(), encoding="utf-8")
     return lock
+
+
+@contextmanager
+def lent_lock(shard: Path) -> Iterator[tuple[int, ...]]:
+    """Yields the file descriptors with which a child process holds a second lock on a shard, until it ends itself.
+
+    There are none on Windows, where a lock cannot be inherited.
+    """
+    if sys.platform == "win32":
+        yield ()
+        return
+    import fcntl
+
+    file = os.open(shard / LENT, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield (file,)
+    finally:
+        os.close(file)
+
+
+def _is_lent(shard: Path) -> bool:
+    if sys.platform == "win32" or not (shard / LENT).is_file():
+        return False
+    try:
+        with lent_lock(shard):
+            return False
+    except BlockingIOError:
+        return True
 
 
 def in_use(shard: Path, holder: str = UNKNOWN) -> CollectionError:

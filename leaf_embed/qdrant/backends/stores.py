@@ -36,8 +36,26 @@ def store_of(path: str | os.PathLike[str] | None, client: QdrantClient | None, r
     if path is not None and client is None:
         from leaf_embed.qdrant.backends.edge import EdgeStore
 
-        return EdgeStore(path)
+        return EdgeStore(_directory(path))
     raise InputError("give either path= (a directory, for the embedded engine) or client= (a QdrantClient)")
+
+
+def _directory(path: str | os.PathLike[str]) -> Path:
+    """Refuses what stands for another place than a directory, which would be made under that name."""
+    name = os.fspath(path) if isinstance(path, str | os.PathLike) else path
+    if not isinstance(name, str):
+        raise InputError(f"path must name a directory; got {path!r:.80}")
+    if name == ":memory:":
+        raise InputError(
+            "path names a directory for the embedded engine, which has no collections in memory; for one in memory "
+            'pass client=QdrantClient(":memory:")'
+        )
+    if "://" in name:
+        raise InputError(
+            f"path names a directory for the embedded engine; got the URL {name!r:.80}. For a server pass "
+            "client=QdrantClient(url)"
+        )
+    return Path(name)
 
 
 def connect(url: str | Path, api_key: str | None = None) -> QdrantClient:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,7 @@ from leaf_embed.errors import CollectionError
 from leaf_embed.qdrant import CollectionPairs, Document, LeafCollection, list_collections, read_metadata
 from leaf_embed.qdrant.backends.edge_lock import lock_shard
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CHILD = """
 import sys
 from leaf_embed.qdrant import LeafCollection
@@ -200,3 +201,48 @@ def test_an_unusable_lock_is_a_clear_error(leaf: Any, tmp_path: Path) -> None:
     lock.mkdir()
     with pytest.raises(CollectionError, match=r"locking .*shard failed"):
         LeafCollection.open("docs", leaf, path=tmp_path)
+
+
+def test_a_child_that_outlives_its_parent_keeps_the_lock(leaf: Any, tmp_path: Path) -> None:
+    """The parent is killed while its child optimizes; here the child waits for a file instead of building a graph."""
+    owned(leaf, tmp_path).close()
+    parent = """
+import sys
+from leaf_embed.qdrant import LeafCollection
+from leaf_embed.qdrant.backends import edge_points
+from tests.qdrant.conftest import WordEncoder
+wait = "; import os, time; print('lent', file=open(sys.argv[1] + '/../begun', 'w'), flush=True)\\n"
+wait += "while not os.path.exists(sys.argv[1] + '/../go'): time.sleep(0.01)\\n"
+head, tail = edge_points.OPTIMIZE.split("s.optimize()")
+edge_points.OPTIMIZE = head.rstrip("; ") + wait + "s.optimize()" + tail
+LeafCollection.open("docs", WordEncoder(), path=sys.argv[1]).optimize(child=True)
+"""
+    killed = subprocess.Popen([sys.executable, "-c", parent, str(tmp_path)], cwd=ROOT)
+    begun = tmp_path / "docs" / "begun"
+    wait_for(begun.is_file)
+    killed.kill()
+    killed.wait()
+    try:
+        with pytest.raises(CollectionError, match=rf"a child process that optimizes it for process {killed.pid}"):
+            LeafCollection.open("docs", leaf, path=tmp_path)
+        assert list_collections(path=tmp_path) == ["docs"]
+    finally:
+        (tmp_path / "docs" / "go").touch()
+
+    def opened() -> bool:
+        try:
+            with LeafCollection.open("docs", leaf, path=tmp_path) as docs:
+                assert docs.count() == 50
+                docs.index([Document("later", "topic1")])
+        except CollectionError:
+            return False
+        return True
+
+    wait_for(opened)
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.02)
