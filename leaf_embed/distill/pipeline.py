@@ -76,7 +76,7 @@ class DistillReport:
 
 def distill(
     teacher: Encoder | str | os.PathLike[str],
-    corpus: Iterable[Text] | Sequence[str | os.PathLike[str]] | None,
+    corpus: Iterable[Text | str | os.PathLike[str]] | None,
     student: str | os.PathLike[str] | SentenceTransformer,
     output: str | os.PathLike[str],
     config: DistillConfig | None = None,
@@ -101,8 +101,9 @@ def distill(
     Args:
         teacher: An encoder, or the path or hub id of a sentence-transformers model; or vectors that exist already,
             as :class:`leaf_embed.distill.StoredVectors`, with which no teacher is called.
-        corpus: Texts, or the paths of corpus files; see :class:`leaf_embed.distill.Corpus`. With stored vectors
-            ``None``, or further texts for the teacher behind them.
+        corpus: Texts (a ``str`` is a document), or the paths of corpus files; see
+            :class:`leaf_embed.distill.Corpus`. Items that exist as files, end like a corpus file (``"docs.jsonl"``) or
+            begin with ``hub:`` are paths. With stored vectors ``None``, or further texts for the teacher behind them.
         student: The model whose transformer the student starts from, where a leaf of the same teacher keeps its space
             and its head and is trained on; or ``"static"``: one vector per token, trained in seconds and
             evaluated in microseconds, for some points of quality.

@@ -15,8 +15,9 @@ from leaf_embed.errors import InputError
 from leaf_embed.progress import Progress
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
-from leaf_embed.teacher.fill import as_exclusion, as_texts, gather
+from leaf_embed.teacher.fill import as_exclusion, gather
 from leaf_embed.teacher.filtering import Exclusion
+from leaf_embed.teacher.given_texts import as_texts
 from leaf_embed.texts import Text
 
 __all__ = ["TeacherSide"]
@@ -36,7 +37,7 @@ class TeacherSide:
 
     encoder: Encoder
     space: EmbeddingSpace
-    corpus: Iterable[Text] | Sequence[str | os.PathLike[str]] | None
+    corpus: Iterable[Text | str | os.PathLike[str]] | None
     exclude: Sequence[str | os.PathLike[str]] | Exclusion
     cache: Path
 
@@ -44,7 +45,7 @@ class TeacherSide:
     def of(
         cls,
         teacher: Encoder | str | os.PathLike[str],
-        corpus: Iterable[Text] | Sequence[str | os.PathLike[str]] | None,
+        corpus: Iterable[Text | str | os.PathLike[str]] | None,
         exclude: Sequence[str | os.PathLike[str]] | Exclusion,
         cache: str | os.PathLike[str],
         loading: Loading | None = None,

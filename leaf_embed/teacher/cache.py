@@ -8,7 +8,6 @@ Rows are addressed by content: the key is a hash of prompt and text, and one cac
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leaf_embed._files import write_json
+from leaf_embed._files import read_json, write_json
 from leaf_embed.encoders.base import BaseEncoder, Encoder, Metered, precision_of
 from leaf_embed.errors import CacheError, NotALeafError
 from leaf_embed.progress import Progress, no_progress
@@ -282,7 +281,7 @@ def _advance(report: Callable[[int, int], object], seen: int, written: int, done
 def _read_header(file: Path) -> tuple[EmbeddingSpace, str]:
     """Returns the space and the dtype of the cache that a ``cache.json`` describes."""
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        value = read_json(file)
         space = EmbeddingSpace.from_dict(value["space"], source=str(file))
         known, dtype = (value["format"], value["version"]) == (FORMAT, VERSION), str(value["dtype"])
     except (OSError, ValueError, KeyError, TypeError, NotALeafError) as error:

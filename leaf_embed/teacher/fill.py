@@ -17,28 +17,17 @@ from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
 from leaf_embed.teacher.corpus import Corpus, Counted, evaluation_files
 from leaf_embed.teacher.filtering import Exclusion, Without
+from leaf_embed.teacher.given_texts import checked_texts
 from leaf_embed.teacher.stored_vectors import StoredVectors
 from leaf_embed.texts import Text
 
-__all__ = ["as_exclusion", "as_texts", "cut_texts", "gather", "readable"]
+__all__ = ["as_exclusion", "cut_texts", "gather", "readable"]
 
 CHARACTERS_PER_TOKEN = 512  # far above any real text
 
 SAME_TEXT = "the same text again"
 EMPTY_TEXT = "empty text"
 EXCLUDED = "excluded"
-
-
-def as_texts(corpus: Any) -> Iterable[Text]:
-    """Returns texts: those given, those of files at the paths given, or none for ``None``."""
-    if corpus is None:
-        return ()
-    if isinstance(corpus, (str, os.PathLike)):
-        return Corpus([corpus])
-    if isinstance(corpus, Sequence) and all(isinstance(item, (str, os.PathLike)) for item in corpus):
-        return Corpus(corpus)
-    texts: Iterable[Text] = corpus
-    return texts
 
 
 def as_exclusion(exclude: Sequence[str | os.PathLike[str]] | Exclusion) -> Exclusion:
@@ -67,7 +56,8 @@ def gather(
 
     Args:
         cache: The cache to fill.
-        texts: What to embed; counts in its attributes ``skipped`` and ``__len__`` are used if it has them.
+        texts: What to embed; a ``str`` is a document. Counts in its attributes ``skipped`` and ``__len__`` are used if
+            it has them.
         teacher: An encoder, or vectors that exist already, with which ``texts`` may be empty.
         tokenizer: A transformers tokenizer: the student's.
         max_tokens: Texts are cut to this many of its tokens.
@@ -89,7 +79,7 @@ def gather(
             "--student STUDENT, with the same teacher and corpus, and distil from that"
         )
     exclusion = exclusion or Exclusion()
-    kept = Without(texts, exclusion, lambda text: text.text)
+    kept = Without(checked_texts(texts), exclusion, lambda text: text.text)
     given = Counted(kept)
     cut = Counted(cut_texts(given, tokenizer, cache.space, max_tokens))
     total = len(texts) if isinstance(texts, Sized) else None
