@@ -144,9 +144,9 @@ def distill(
     built = kind.build(options, side.encoder, side.space, config)
     limit = min(config.max_tokens, built.max_tokens)
     out.work.mkdir(parents=True, exist_ok=True)
-    rows, skipped = group.first(lambda: side.fill(built, limit, progress))
+    rows, roles, skipped = group.first(lambda: side.fill(built, limit, progress))
     stored = side.open()
-    learned, held_out = split(rows, stored, config, lambda rows: built.tokenize(stored, rows, limit))
+    learned, held_out = split(rows, roles, config, lambda rows: built.tokenize(stored, rows, limit))
     learned_rows = np.setdiff1d(rows, held_out.rows)
     rotation, truncation = _rotation(learned_rows, held_out, config, shared or built.rotation)
     with tracking([] if group.rank else track, out.work, config.to_dict()) as log:
