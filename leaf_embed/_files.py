@@ -18,6 +18,8 @@ __all__ = [
     "check_new_directory",
     "check_writable",
     "make_directory",
+    "parse_json",
+    "read_json",
     "replacing_directory",
     "replacing_file",
     "write_json",
@@ -129,6 +131,28 @@ def check_writable(path: str | os.PathLike[str]) -> None:
             pass
     except OSError as error:
         raise InputError(f"cannot write {target} ({error}); expected the name of a file in a writable place") from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Returns the value of a JSON text.
+
+    Raises:
+        ValueError: It is no JSON, or nested more deeply than Python can follow.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Returns the value of a JSON file, in UTF-8.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no UTF-8, no JSON, or nested more deeply than Python can follow.
+    """
+    return parse_json(Path(path).read_text(encoding="utf-8"))
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -10,14 +10,13 @@ parity.json                how far each graph is from the torch model
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from leaf_embed._files import write_json
+from leaf_embed._files import read_json, write_json
 from leaf_embed.errors import InputError, NotALeafError
 from leaf_embed.leaf_record import LeafRecord
 from leaf_embed.space import EmbeddingSpace
@@ -128,8 +127,8 @@ def read_parity(directory: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     if not file.is_file():
         return {}
     try:
-        value: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        value: dict[str, dict[str, Any]] = read_json(file)
+    except (OSError, ValueError) as error:
         raise NotALeafError(f"cannot read {file} ({error}); the file is damaged: export the leaf again") from error
     return value
 
@@ -158,8 +157,8 @@ def read_leaf(directory: str | os.PathLike[str]) -> LeafInfo:
             )
         raise NotALeafError(f"{path} holds no {LEAF_FILE}, so it is no leaf.{hint}")
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        value = read_json(file)
+    except (OSError, ValueError) as error:
         raise NotALeafError(f"cannot read {file} ({error}); the file is damaged") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise NotALeafError(f"{file} is not of the format {FORMAT!r}")

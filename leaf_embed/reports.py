@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from leaf_embed._files import read_json
 from leaf_embed.errors import InputError
 
 __all__ = ["CARD_VERSIONS", "FORMAT", "VERSION", "VERSIONS", "markdown", "read_report"]
@@ -37,7 +37,7 @@ def read_report(path: str | os.PathLike[str], versions: Sequence[int] = VERSIONS
             raise InputError(f"{what} of 'leaf-embed evaluate --output' in {place}; expected one: name its JSON file")
         place = found[0]
     try:
-        value = json.loads(place.read_text(encoding="utf-8"))
+        value = read_json(place)
     except (OSError, ValueError) as error:
         raise InputError(
             f"cannot read an evaluation report from {place} ({error}); expected the JSON file that "
@@ -58,7 +58,7 @@ def read_report(path: str | os.PathLike[str], versions: Sequence[int] = VERSIONS
 
 def _is_report(file: Path) -> bool:
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        value = read_json(file)
     except (OSError, ValueError):
         return False
     return isinstance(value, dict) and value.get("format") == FORMAT

@@ -12,12 +12,11 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from leaf_embed._files import write_json
+from leaf_embed._files import read_json, write_json
 from leaf_embed.canaries import ROLES, TEACHER_FLOOR, Canaries, CanaryReport
 from leaf_embed.errors import InputError, NotALeafError, SpaceMismatchError
 from leaf_embed.leaf_record import LeafRecord
@@ -271,8 +270,8 @@ class EmbeddingSpace:
             NotALeafError: The file is missing, is no JSON or holds no space.
         """
         try:
-            value = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            value = read_json(path)
+        except (OSError, ValueError) as error:
             raise NotALeafError(f"cannot read an embedding space from {path} ({error})") from error
         return cls.from_dict(value, source=str(path))
 

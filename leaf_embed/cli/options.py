@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
+from leaf_embed._files import parse_json
 from leaf_embed.cli.console import many_integers
 from leaf_embed.errors import InputError
 
@@ -197,7 +197,7 @@ def _value(text: str) -> Any:
         return float(text)
     if text[:1] in ("[", '"'):
         try:
-            return json.loads(text)
+            return parse_json(text)
         except ValueError as error:
             raise InputError(f'--where: {text!r} is no JSON ({error}); expected such as ["en", "de"]') from error
     return text

@@ -16,6 +16,7 @@ from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.errors import InputError
 from leaf_embed.teacher.cache import Rows, TeacherCache
 from leaf_embed.teacher.fill import readable
+from leaf_embed.teacher.roles import BITS, RoleBits
 from leaf_embed.texts import Text
 
 if TYPE_CHECKING:
@@ -129,24 +130,26 @@ def epoch_batches(lengths: Sequence[int] | NDArray[np.int64], batch_size: int, s
 
 
 def split(
-    rows: Rows, cache: TeacherCache, config: DistillConfig, tokenize: Callable[[Rows], TokenizedTexts]
+    rows: Rows, roles: RoleBits, config: DistillConfig, tokenize: Callable[[Rows], TokenizedTexts]
 ) -> tuple[TokenizedTexts, TokenizedTexts]:
     """Returns texts to learn from, and texts held out to measure on; queries alone if the recipe is for queries alone.
 
     Args:
         rows: The cache's row of each text.
-        cache: Where the texts and their vectors lie.
+        roles: The roles in which it came; a text of both counts as either.
         config: The recipe: seed, share held out, share of queries.
         tokenize: Returns the texts of some rows as the student reads them.
     """
-    shuffled = np.random.default_rng(config.seed).permutation(rows)
+    shuffled = np.random.default_rng(config.seed).permutation(len(rows))
     held = min(MAX_HELD_OUT, int(len(rows) * config.holdout))
-    learned, held_out = np.sort(shuffled[held:]), np.sort(shuffled[:held])
+    learned, held_out = (places[np.argsort(rows[places])] for places in (shuffled[held:], shuffled[:held]))
+    queries, documents = ((roles & BITS[role]) != 0 for role in ("query", "document"))
     if config.query_share is not None:
-        learned = learned[weigh_roles(cache.are_queries(learned), config.query_share, config.seed)]
+        share = weigh_roles(queries[learned], config.query_share, config.seed, documents[learned])
+        learned = learned[share]
     if config.query_share == 1:
-        held_out = held_out[cache.are_queries(held_out)]
-    return tokenize(learned), tokenize(held_out)
+        held_out = held_out[queries[held_out]]
+    return tokenize(rows[learned]), tokenize(rows[held_out])
 
 
 def sample(texts: TokenizedTexts) -> list[Text]:
@@ -175,7 +178,9 @@ def own_canaries(texts: TokenizedTexts, config: DistillConfig, rotation: Rotatio
     return Canaries(kept, vectors if rotation is None else rotation.apply(vectors))
 
 
-def weigh_roles(is_query: NDArray[np.bool_], share: float, seed: int) -> NDArray[np.int64]:
+def weigh_roles(
+    is_query: NDArray[np.bool_], share: float, seed: int, is_document: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
     """Returns places of texts of which queries are a given share: the rarer role is repeated, no text is left out.
 
     A share of 1 is the exception: documents are left out.
@@ -186,6 +191,8 @@ def weigh_roles(is_query: NDArray[np.bool_], share: float, seed: int) -> NDArray
         is_query: Whether each text is a query, shape ``(n,)``.
         share: Of queries, above 0, and 1 at most.
         seed: Of the draw.
+        is_document: Whether each text is a document, shape ``(n,)``; by default those that are no queries. A text of
+            both roles is drawn as either.
 
     Returns:
         Places from 0 to n - 1 in rising order, at least n of them unless documents are left out.
@@ -194,7 +201,7 @@ def weigh_roles(is_query: NDArray[np.bool_], share: float, seed: int) -> NDArray
         InputError: There are only queries or only documents.
     """
     places = np.arange(len(is_query), dtype=np.int64)
-    queries, documents = places[is_query], places[~is_query]
+    queries, documents = places[is_query], places[~is_query if is_document is None else is_document]
     if share == 1 and len(queries):
         return queries
     if not len(queries) or not len(documents):

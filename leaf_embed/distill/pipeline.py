@@ -89,7 +89,7 @@ class DistillReport:
 
 def distill(
     teacher: Encoder | str | os.PathLike[str],
-    corpus: Iterable[Text] | Sequence[str | os.PathLike[str]] | None,
+    corpus: Iterable[Text | str | os.PathLike[str]] | None,
     student: str | os.PathLike[str] | SentenceTransformer,
     output: str | os.PathLike[str],
     config: DistillConfig | None = None,
@@ -116,8 +116,9 @@ def distill(
     Args:
         teacher: An encoder, or the path or hub id of a sentence-transformers model; or vectors that exist already,
             as :class:`leaf_embed.distill.StoredVectors`, with which no teacher is called.
-        corpus: Texts, or the paths of corpus files; see :class:`leaf_embed.distill.Corpus`. With stored vectors
-            ``None``, or further texts for the teacher behind them.
+        corpus: Texts (a ``str`` is a document), or the paths of corpus files; see
+            :class:`leaf_embed.distill.Corpus`. Items that exist as files, end like a corpus file (``"docs.jsonl"``) or
+            begin with ``hub:`` are paths. With stored vectors ``None``, or further texts for the teacher behind them.
         student: The model whose transformer the student starts from, where a leaf of the same teacher keeps its space
             and its head and is trained on; or ``"static"``: one vector per token, trained in seconds and
             evaluated in microseconds, for some points of quality.
@@ -166,9 +167,9 @@ def distill(
     limit = min(config.max_tokens, built.max_tokens)
     make_directory(out.work)
     group.first(lambda: require_reloadable(built.model, out.work))
-    rows, skipped = group.first(lambda: side.fill(built, limit, progress))
+    rows, roles, skipped = group.first(lambda: side.fill(built, limit, progress))
     stored = side.open()
-    learned, held_out = split(rows, stored, config, lambda rows: built.tokenize(stored, rows, limit))
+    learned, held_out = split(rows, roles, config, lambda rows: built.tokenize(stored, rows, limit))
     learned_rows = np.setdiff1d(rows, held_out.rows)
     rotation, truncation = _rotation(learned_rows, held_out, config, shared or built.rotation)
     with tracking([] if group.rank else track, out.work, config.to_dict()) as log:

@@ -14,9 +14,10 @@ from leaf_embed.encoders.transformer import Loading, SentenceTransformerEncoder
 from leaf_embed.errors import InputError
 from leaf_embed.progress import Progress
 from leaf_embed.space import EmbeddingSpace
-from leaf_embed.teacher.cache import Rows, TeacherCache
-from leaf_embed.teacher.fill import as_exclusion, as_texts, gather
+from leaf_embed.teacher.cache import TeacherCache
+from leaf_embed.teacher.fill import Gathered, as_exclusion, gather
 from leaf_embed.teacher.filtering import Exclusion
+from leaf_embed.teacher.given_texts import as_texts
 from leaf_embed.texts import Text
 
 __all__ = ["TeacherSide"]
@@ -36,7 +37,7 @@ class TeacherSide:
 
     encoder: Encoder
     space: EmbeddingSpace
-    corpus: Iterable[Text] | Sequence[str | os.PathLike[str]] | None
+    corpus: Iterable[Text | str | os.PathLike[str]] | None
     exclude: Sequence[str | os.PathLike[str]] | Exclusion
     cache: Path
 
@@ -44,7 +45,7 @@ class TeacherSide:
     def of(
         cls,
         teacher: Encoder | str | os.PathLike[str],
-        corpus: Iterable[Text] | Sequence[str | os.PathLike[str]] | None,
+        corpus: Iterable[Text | str | os.PathLike[str]] | None,
         exclude: Sequence[str | os.PathLike[str]] | Exclusion,
         cache: str | os.PathLike[str],
         loading: Loading | None = None,
@@ -64,11 +65,11 @@ class TeacherSide:
         """Returns the cache as it is on disk now."""
         return TeacherCache(self.cache, self.space)
 
-    def fill(self, student: Student, max_tokens: int, progress: Progress) -> tuple[Rows, dict[str, int]]:
+    def fill(self, student: Student, max_tokens: int, progress: Progress) -> Gathered:
         """Embeds what is not in the cache yet: the corpus, cut to what the student reads, and what it starts from.
 
         Returns:
-            The cache's row of each distinct text of the corpus, and reasons for which texts were left out.
+            The cache's rows of the texts of the corpus, their roles, and reasons for which texts were left out.
 
         Raises:
             CorpusError: There is no text, or a file is damaged.

@@ -15,7 +15,7 @@ import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed.canaries import CANARY_TEXTS, Canaries
-from leaf_embed.encoders.api_http import ApiOptions, Endpoint
+from leaf_embed.encoders.api_http import ApiOptions, Endpoint, RefusedTextsError
 from leaf_embed.encoders.base import BaseEncoder
 from leaf_embed.encoders.checks import check_kind, check_text, check_whole
 from leaf_embed.errors import BudgetError, InputError, VectorError
@@ -56,7 +56,9 @@ class ApiEncoder(BaseEncoder):
             dimensions: Dimensions to request, of models that can shorten their vectors.
             query_prompt: Text put before every query, as on the model's card.
             document_prompt: Text put before every document.
-            max_tokens: Number of tokens that the model reads, if known.
+            max_tokens: Number of tokens that the model reads, if known. Longer texts are cut to it, by the estimate of
+                :func:`estimate_tokens`; one that the endpoint still refuses is halved until it is surely short enough.
+                Without it an endpoint that refuses long texts ends the run.
             budget: Tokens that this object may spend; ``None`` for no limit.
             options: Key, time-outs, retries and sizes of batches.
 
@@ -85,13 +87,18 @@ class ApiEncoder(BaseEncoder):
 
     def call_sizes(self, texts: Sequence[str], role: Role) -> Iterator[int]:
         """Returns how many of these texts go into each request."""
-        return map(len, api_batches([self._prompts[role] + text for text in texts], self._endpoint.options))
+        return map(len, api_batches(self._prompted(texts, role), self._endpoint.options))
+
+    def _prompted(self, texts: Sequence[str], role: Role) -> list[str]:
+        """The texts behind their prompt, cut to what the model reads."""
+        prompted = [self._prompts[role] + text for text in texts]
+        return prompted if self._max_tokens is None else [cut_to_tokens(text, self._max_tokens) for text in prompted]
 
     @property
     def space(self) -> EmbeddingSpace:
         """The declared space, with dimensions and norm of the canaries' vectors; the first use sends a request."""
         if self._space is None:
-            probe = self._request([self._prompts[role] + text for role, text in CANARY_TEXTS])
+            probe = self._request([self._prompted([text], role)[0] for role, text in CANARY_TEXTS])
             self._space = EmbeddingSpace(
                 teacher=self._model,
                 dim=int(probe.shape[1]),
@@ -105,13 +112,32 @@ class ApiEncoder(BaseEncoder):
 
     def _encode(self, texts: list[str], role: Role) -> FloatArray:
         dim = self.space.dim
-        prompted = [self._prompts[role] + text for text in texts]
-        block = np.concatenate([self._request(batch) for batch in api_batches(prompted, self._endpoint.options)])
+        prompted = self._prompted(texts, role)
+        block = np.concatenate([self._readable(batch) for batch in api_batches(prompted, self._endpoint.options)])
         return vectors.as_vectors(block, dim, source=self._source)
 
     @property
     def _source(self) -> str:
         return f"the model {self._model!r} at {self._endpoint.url}"
+
+    def _readable(self, prompted: list[str]) -> FloatArray:
+        """The vectors of one batch; a refused one is divided until the text that is too long is found and cut.
+
+        Raises:
+            RefusedTextsError: A text is refused that has no more bytes than the model reads tokens; it is named.
+        """
+        try:
+            return self._request(prompted)
+        except RefusedTextsError as error:
+            if self._max_tokens is None:
+                raise
+            if len(prompted) > 1:
+                half = len(prompted) // 2
+                return np.concatenate([self._readable(prompted[:half]), self._readable(prompted[half:])])
+            text = prompted[0]
+            if len(text.encode("utf-8", "replace")) <= self._max_tokens:  # no token is shorter than a byte
+                raise RefusedTextsError(f"{error} The text is {text[:60]!r}") from None
+            return self._readable([cut_to_tokens(text, estimate_tokens([text]) // 2)])
 
     def _request(self, prompted: list[str]) -> FloatArray:
         """The checked vectors of one request, shape ``(len(prompted), dim)``.
@@ -167,8 +193,26 @@ def estimate_tokens(texts: Iterable[str]) -> int:
     """Estimates how many tokens texts are billed for: a quarter of their UTF-8 bytes, and one more per text.
 
     The model's own tokenizer is not at hand. The error is below a third for European prose.
+
+    Raises:
+        InputError: One text instead of several, or an item that is no text.
     """
-    return sum(-(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN) + 1 for text in texts)
+    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+        raise InputError(f"expected several texts; got {type(texts).__name__}")
+    tokens = 0
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"expected texts; item {place} is of type {type(text).__name__}: {text!r:.80}")
+        tokens += -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN) + 1
+    return tokens
+
+
+def cut_to_tokens(text: str, max_tokens: int) -> str:
+    """Returns the beginning of a text that :func:`estimate_tokens` takes for ``max_tokens`` tokens at most."""
+    most = max(1, max_tokens - 1) * BYTES_PER_TOKEN
+    if len(text) * 4 <= most:  # no character has more bytes
+        return text
+    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
 
 
 @dataclass(frozen=True)
@@ -194,11 +238,21 @@ def estimate_cost(
         max_tokens: Number of tokens to which texts are cut before they are sent.
         query_prompt: Text put before every query.
         document_prompt: Text put before every document.
+
+    Raises:
+        InputError: Something else than texts, prompts and a number of tokens.
     """
+    check_whole("max_tokens", max_tokens, optional=True)
+    check_text("query_prompt", query_prompt)
+    check_text("document_prompt", document_prompt)
     known: set[bytes] = set()
     tokens = 0
-    for text in texts:
-        key = hashlib.sha256(f"{text.kind}\0{text.text}".encode()).digest()[:8]
+    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+        raise InputError(f"expected several texts; got {type(texts).__name__}")
+    for place, text in enumerate(texts):
+        if not isinstance(text, Text) or not isinstance(text.text, str):
+            raise InputError(f"expected items of type Text; item {place} is of type {type(text).__name__}")
+        key = hashlib.sha256(f"{text.kind}\0{text.text}".encode("utf-8", "replace")).digest()[:8]
         if key not in known:
             known.add(key)
             prompt = query_prompt if text.kind == "query" else document_prompt

@@ -14,9 +14,10 @@ from leaf_embed._extras import require
 from leaf_embed.encoders.checks import check_text
 from leaf_embed.errors import InputError, TeacherError
 
-__all__ = ["ApiOptions", "EmbeddingResponse", "Endpoint"]
+__all__ = ["ApiOptions", "EmbeddingResponse", "Endpoint", "RefusedTextsError"]
 
 PURPOSE = "An API as a teacher"
+UNREADABLE = frozenset({400, 413, 422})  # how endpoints refuse texts that are too long
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 EXHAUSTED = "insufficient_quota"  # a 429 that waiting does not help
 LATER = "What was embedded before is kept in the cache; the same call later goes on where it stopped."
@@ -166,7 +167,8 @@ class Endpoint:
             raise TeacherError(f"{self.url} refused access ({status}); ${self.options.key_env} {state}. {LATER}")
         said = f"status {status}: {detail or 'no detail'}"
         if status not in RETRIED or code == EXHAUSTED:
-            raise TeacherError(f"{self.url} refused the texts, {said}. {LATER}")
+            kind = RefusedTextsError if status in UNREADABLE else TeacherError
+            raise kind(f"{self.url} refused the texts, {said}. {LATER}")
         seconds = _retry_after(response.headers.get("retry-after"))
         if seconds is not None and seconds > self.options.max_wait:
             raise TeacherError(
@@ -190,6 +192,10 @@ def _parts(base_url: str) -> SplitResult:
         return urlsplit(base_url)
     except ValueError as error:
         raise InputError(f"the API's address must be like https://api.openai.com/v1; {error}") from None
+
+
+class RefusedTextsError(TeacherError):
+    """The endpoint refused the texts of a request, which may be too long for the model."""
 
 
 class _AgainError(Exception):

@@ -7,7 +7,6 @@ load("org/nife", document="teacher", space=EmbeddingSpace(...)) static models, a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from leaf_embed import vectors
+from leaf_embed._files import read_json
 from leaf_embed.encoders.base import BaseEncoder
 from leaf_embed.encoders.checks import check_path
 from leaf_embed.encoders.onnx import OnnxEncoder
@@ -154,7 +154,7 @@ def _positions(folder: Path) -> int | None:
 def _config(folder: Path) -> dict[str, Any]:
     """The transformer's ``config.json``; empty if it cannot be read."""
     try:
-        value = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        value = read_json(folder / "config.json")
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -174,7 +174,7 @@ class Tail:
         for part in modules.items[1:]:
             folder = directory / part.folder
             if part.kind == "Pooling":
-                self._mode = _pooling(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+                self._mode = _pooling(_module_config(folder))
             elif part.kind == "Dense":
                 self._layers.append(_dense(folder))
             elif part.kind != "Normalize":
@@ -197,6 +197,25 @@ class Tail:
         return vectors.normalize(pooled) if self._unit_norm else pooled
 
 
+def _module_config(folder: Path) -> dict[str, Any]:
+    return _object(folder / "config.json")
+
+
+def _object(file: Path) -> dict[str, Any]:
+    """The object in a JSON file of a model.
+
+    Raises:
+        NotALeafError: The file is missing or damaged.
+    """
+    try:
+        value = read_json(file)
+    except (OSError, ValueError) as error:
+        raise NotALeafError(f"cannot read {file} ({error}); the model is damaged: fetch or save it again") from error
+    if not isinstance(value, dict):
+        raise NotALeafError(f"{file} holds {type(value).__name__}; expected an object: fetch or save the model again")
+    return value
+
+
 def _pooling(config: Mapping[str, Any]) -> str:
     """``"mean"`` or ``"cls"``, from either of sentence-transformers' two notations."""
     marked = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens"}
@@ -210,7 +229,7 @@ def _dense(folder: Path) -> tuple[FloatArray, FloatArray]:
     """Weight ``(outputs, inputs)`` and bias ``(outputs,)`` of a Dense module."""
     from safetensors.numpy import load_file
 
-    activation = str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("activation_function", ""))
+    activation = str(_module_config(folder).get("activation_function", ""))
     if not activation.endswith("Identity"):
         raise NotALeafError(f"{folder} has the activation {activation}, which only variant='torch' can run")
     tensors = load_file(folder / "model.safetensors")
@@ -241,7 +260,7 @@ def _max_tokens(directory: Path, modules: Modules, space: EmbeddingSpace) -> int
     folder = directory / modules.items[0].folder
     for name, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
         if (folder / name).is_file():
-            found = json.loads((folder / name).read_text(encoding="utf-8")).get(key)
+            found = _object(folder / name).get(key)
             if isinstance(found, int) and 0 < found < 1 << 20:  # some tokenizers have 10**30 for "no limit"
                 return min(found, _positions(folder) or found)
     return min(space.max_tokens or 512, _positions(folder) or space.max_tokens or 512)

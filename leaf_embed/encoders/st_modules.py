@@ -7,13 +7,13 @@ each route under ``structure`` (``query_0_Transformer``, ``query_1_Pooling``, ..
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 from tokenizers import Tokenizer
 
+from leaf_embed._files import read_json
 from leaf_embed.errors import NotALeafError
 
 __all__ = ["MODULE_FILES", "Modules", "Module", "read_modules", "read_tokenizer"]
@@ -90,8 +90,8 @@ def _kind(name: str) -> str:
 
 def _read(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return read_json(file)
+    except (OSError, ValueError) as error:
         raise NotALeafError(
             f"cannot read {file} ({error}); expected a sentence-transformers model directory"
         ) from error

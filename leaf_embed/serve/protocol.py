@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from starlette.responses import JSONResponse
 
 from leaf_embed import vectors
+from leaf_embed._files import parse_json
 from leaf_embed.errors import InputError
 from leaf_embed.texts import Role, clean
 from leaf_embed.vectors import FloatArray
@@ -65,11 +66,9 @@ def parse_request(body: bytes, *, dim: int, max_texts: int, default: Role = "que
         InputError: Something that cannot be answered; the message names the field.
     """
     try:
-        value = json.loads(body)
+        value = parse_json(body)
     except ValueError as error:
         raise InputError(f"the body is no JSON: {clean(str(error))}") from error
-    except RecursionError as error:
-        raise InputError("the body is nested too deeply; expected an object with 'input'") from error
     if not isinstance(value, dict):
         raise InputError(f"the body must be a JSON object with 'input'; got {type(value).__name__}")
     role = _choice(value, "input_type", ROLES, default)

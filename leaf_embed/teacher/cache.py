@@ -8,7 +8,6 @@ Rows are addressed by content: the key is a hash of prompt and text, and one cac
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -20,13 +19,14 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leaf_embed._files import make_directory, write_json
+from leaf_embed._files import make_directory, read_json, write_json
 from leaf_embed.encoders.base import BaseEncoder, Encoder, Metered, precision_of
 from leaf_embed.errors import CacheError, NotALeafError
 from leaf_embed.progress import Progress, no_progress
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.embed import Pace, check_pairs, embed_texts
 from leaf_embed.teacher.keys import Key, KeyIndex, content_key
+from leaf_embed.teacher.roles import SeenRoles
 from leaf_embed.teacher.shards import Rows, Shards
 from leaf_embed.texts import Role, Text, clean
 from leaf_embed.vectors import FloatArray
@@ -111,7 +111,13 @@ class TeacherCache:
         """Returns the content address of a text with this space's prompts."""
         return content_key(self.space.prompt(text.kind), text.text)
 
-    def fill(self, texts: Iterable[Text], teacher: Encoder, progress: Progress = no_progress) -> Rows:
+    def fill(
+        self,
+        texts: Iterable[Text],
+        teacher: Encoder,
+        progress: Progress = no_progress,
+        roles: SeenRoles | None = None,
+    ) -> Rows:
         """Embeds the texts that are not in the cache, as they are, and writes their vectors.
 
         Args:
@@ -119,6 +125,7 @@ class TeacherCache:
             teacher: An encoder of this cache's space. The vectors of each call of a
                 :class:`~leaf_embed.encoders.Metered` one are kept, whatever ends the next call.
             progress: Called with the stage "teacher" and the number of texts seen, every few seconds.
+            roles: Gets the role of each text, since a row keeps only that of the text that was written first.
 
         Returns:
             The row of each distinct text, in the order of first occurrence, shape ``(n,)``.
@@ -136,16 +143,23 @@ class TeacherCache:
             ((text, None) for text in texts),
             lambda new: embed_texts(teacher, [text for text, _ in new], self.space.dim, pace),
             lambda seen, written: progress("teacher", seen, None, f"{written} embedded, rest known"),
+            roles,
             longest_first=not isinstance(teacher, Metered),
         )
 
-    def fill_pairs(self, pairs: Iterable[tuple[Text | str, ArrayLike]], progress: Progress = no_progress) -> Rows:
+    def fill_pairs(
+        self,
+        pairs: Iterable[tuple[Text | str, ArrayLike]],
+        progress: Progress = no_progress,
+        roles: SeenRoles | None = None,
+    ) -> Rows:
         """Writes texts with vectors that exist already; no teacher is called.
 
         Args:
             pairs: Each text with its vector ``(dim,)`` of this cache's space, read once, in bounded memory. A ``str``
                 is a document. Of a text that occurs twice the first vector stays.
             progress: Called with the stage "vectors" and the number of pairs seen.
+            roles: As for :meth:`fill`.
 
         Returns:
             The row of each distinct text, in the order of first occurrence, shape ``(n,)``.
@@ -159,6 +173,7 @@ class TeacherCache:
             ((Text(clean(text)) if isinstance(text, str) else text, vector) for text, vector in pairs),
             lambda new: iter([check_pairs(new, self.space)]),
             lambda seen, written: progress("vectors", seen, None, f"{written} taken over, rest known"),
+            roles,
         )
 
     def _fill(
@@ -166,6 +181,7 @@ class TeacherCache:
         items: Iterable[tuple[Text, T]],
         vectors_of: Callable[[list[tuple[Text, T]]], Iterator[FloatArray]],
         report: Callable[[int, int], object],
+        roles: SeenRoles | None,
         *,
         longest_first: bool = False,
     ) -> Rows:
@@ -187,6 +203,8 @@ class TeacherCache:
                 self._write_new(new, vectors_of, part, longest_first=longest_first)
                 written += len(new)
                 rows.append(np.fromiter(map(self._row, keys), dtype=np.int64, count=len(keys)))
+                if roles is not None:
+                    roles.add(rows[-1], [text for text, _ in chunk])
                 report(seen, written)
         distinct, first = np.unique(np.concatenate(rows), return_index=True)
         return distinct[np.argsort(first)]
@@ -249,7 +267,7 @@ class TeacherCache:
         return self._shards.texts(rows)
 
     def are_queries(self, rows: Rows) -> NDArray[np.bool_]:
-        """Returns whether each of some rows is a query, shape ``(len(rows),)``."""
+        """Returns whether each of some rows was first written as a query, shape ``(len(rows),)``."""
         return self._shards.are_queries(rows)
 
     def vectors(self, rows: Rows) -> FloatArray:
@@ -282,7 +300,7 @@ def _advance(report: Callable[[int, int], object], seen: int, written: int, done
 def _read_header(file: Path) -> tuple[EmbeddingSpace, str]:
     """Returns the space and the dtype of the cache that a ``cache.json`` describes."""
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        value = read_json(file)
         space = EmbeddingSpace.from_dict(value["space"], source=str(file))
         known, dtype = (value["format"], value["version"]) == (FORMAT, VERSION), str(value["dtype"])
     except (OSError, ValueError, KeyError, TypeError, NotALeafError) as error:

@@ -34,8 +34,8 @@ class Corpus(Iterable[Text]):
 
     Without ``kind`` a text is a document, or a query if the file's name starts with ``queries``. A document's title
     is put before its text, as in BEIR. A directory stands for all such files in it. ``hub:org/name?split=train``
-    stands for a data set of the hub, streamed; see :class:`leaf_embed.teacher.hub_dataset.HubSet`. Empty texts are
-    skipped and counted in :attr:`skipped`.
+    stands for a data set of the hub, streamed; see :class:`leaf_embed.teacher.hub_dataset.HubSet`. Empty texts, to
+    which a null belongs, are skipped and counted in :attr:`skipped`.
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]], *, titles: bool = True) -> None:
@@ -117,14 +117,15 @@ def _files(path: Path) -> list[Path]:
 
 
 def as_text(record: Any, default: Role, where: str, *, title: bool = True) -> Text:
-    """Returns a line or record as a text, its title before it.
+    """Returns a line or record as a text, its title before it. A null is an empty text.
 
     Raises:
         CorpusError: It has none; the message says where.
     """
     if isinstance(record, str):
         return Text(clean(record), default)
-    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+    text = record.get("text", 0) if isinstance(record, dict) else 0
+    if not isinstance(text, str | None):
         have = f"the keys {sorted(map(str, record))}" if isinstance(record, dict) else type(record).__name__
         raise CorpusError(f"{where} has no text: expected an object with a string 'text'; got {have}")
     kind = record.get("kind") or default
@@ -133,4 +134,4 @@ def as_text(record: Any, default: Role, where: str, *, title: bool = True) -> Te
     before = (record.get("title") or "") if title else ""
     if not isinstance(before, str):
         raise CorpusError(f"{where} has a title of type {type(before).__name__}; expected a string")
-    return Text(clean(f"{before} {record['text']}".strip()), kind)
+    return Text(clean(f"{before} {text or ''}".strip()), kind)

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,28 +17,18 @@ from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
 from leaf_embed.teacher.corpus import Corpus, Counted, evaluation_files
 from leaf_embed.teacher.filtering import Exclusion, Without
+from leaf_embed.teacher.given_texts import checked_texts
+from leaf_embed.teacher.roles import BITS, RoleBits, SeenRoles
 from leaf_embed.teacher.stored_vectors import StoredVectors
 from leaf_embed.texts import Text
 
-__all__ = ["as_exclusion", "as_texts", "cut_texts", "gather", "readable"]
+__all__ = ["Gathered", "as_exclusion", "cut_texts", "gather", "readable"]
 
 CHARACTERS_PER_TOKEN = 512  # far above any real text
 
 SAME_TEXT = "the same text again"
 EMPTY_TEXT = "empty text"
 EXCLUDED = "excluded"
-
-
-def as_texts(corpus: Any) -> Iterable[Text]:
-    """Returns texts: those given, those of files at the paths given, or none for ``None``."""
-    if corpus is None:
-        return ()
-    if isinstance(corpus, (str, os.PathLike)):
-        return Corpus([corpus])
-    if isinstance(corpus, Sequence) and all(isinstance(item, (str, os.PathLike)) for item in corpus):
-        return Corpus(corpus)
-    texts: Iterable[Text] = corpus
-    return texts
 
 
 def as_exclusion(exclude: Sequence[str | os.PathLike[str]] | Exclusion) -> Exclusion:
@@ -52,6 +42,20 @@ def as_exclusion(exclude: Sequence[str | os.PathLike[str]] | Exclusion) -> Exclu
     return Exclusion(chain(Corpus(files), Corpus(files, titles=False)) if files else ())
 
 
+class Gathered(NamedTuple):
+    """What was gathered into a cache to learn from.
+
+    Attributes:
+        rows: The cache's row of each distinct text, shape ``(n,)``.
+        roles: The roles in which it came, shape ``(n,)``; see :mod:`leaf_embed.teacher.roles`.
+        skipped: Number of texts that were left out, by reason. A text that comes again in its other role is not.
+    """
+
+    rows: Rows
+    roles: RoleBits
+    skipped: dict[str, int]
+
+
 def gather(
     cache: TeacherCache,
     texts: Iterable[Text],
@@ -60,14 +64,15 @@ def gather(
     max_tokens: int,
     exclusion: Exclusion | None = None,
     progress: Progress = no_progress,
-) -> tuple[Rows, dict[str, int]]:
+) -> Gathered:
     """Fills a cache with the teacher's vector of every text, cut to what the student will read.
 
     Both ``leaf-embed cache`` and :func:`leaf_embed.distill.distill` fill a cache through this function.
 
     Args:
         cache: The cache to fill.
-        texts: What to embed; counts in its attributes ``skipped`` and ``__len__`` are used if it has them.
+        texts: What to embed; a ``str`` is a document. Counts in its attributes ``skipped`` and ``__len__`` are used if
+            it has them.
         teacher: An encoder, or vectors that exist already, with which ``texts`` may be empty.
         tokenizer: A transformers tokenizer: the student's.
         max_tokens: Texts are cut to this many of its tokens.
@@ -75,7 +80,7 @@ def gather(
         progress: Called with the stages "vectors" and "teacher".
 
     Returns:
-        The cache's row of each distinct text, and for each reason how many texts were left out.
+        The cache's rows of the texts, their roles, and for each reason how many texts were left out.
 
     Raises:
         CorpusError: There is no text, or a file is damaged.
@@ -91,26 +96,32 @@ def gather(
         )
     _check_prompts(cache.space, tokenizer, max_tokens)
     exclusion = exclusion or Exclusion()
-    kept = Without(texts, exclusion, lambda text: text.text)
+    kept = Without(checked_texts(texts), exclusion, lambda text: text.text)
     given = Counted(kept)
     cut = Counted(cut_texts(given, tokenizer, cache.space, max_tokens))
     total = len(texts) if isinstance(texts, Sized) else None
     skipped: Counter[str] = Counter()
     rows: Rows = np.empty(0, dtype=np.int64)
+    seen = SeenRoles()
+    read = 0
     if isinstance(teacher, StoredVectors):
         chosen = Without(teacher, exclusion, lambda pair: pair[0].text)
         pairs = Counted(chosen)
         whole = teacher.total
-        rows = cache.fill_pairs(pairs, lambda stage, seen, _, note: progress(stage, seen, whole, note))
-        skipped += teacher.skipped + Counter({SAME_TEXT: pairs.count - len(rows), EXCLUDED: chosen.count})
-    asked = cache.fill(cut, teacher, lambda stage, seen, _, note: progress(stage, seen, total, note))
+        rows = cache.fill_pairs(pairs, lambda stage, seen, _, note: progress(stage, seen, whole, note), seen)
+        read += pairs.count
+        skipped += teacher.skipped + Counter({EXCLUDED: chosen.count})
+    asked = cache.fill(cut, teacher, lambda stage, seen, _, note: progress(stage, seen, total, note), seen)
+    read += cut.count
     skipped += Counter(getattr(texts, "skipped", {}))
-    skipped += Counter({EMPTY_TEXT: given.count - cut.count, SAME_TEXT: cut.count - len(asked), EXCLUDED: kept.count})
     rows = np.concatenate([rows, asked[~np.isin(asked, rows)]])
+    roles = seen.of(rows)
+    distinct = len(rows) + int((roles == sum(BITS.values())).sum())
+    skipped += Counter({EMPTY_TEXT: given.count - cut.count, SAME_TEXT: read - distinct, EXCLUDED: kept.count})
     if not len(rows):
         left_out = "".join(f"; {count} left out: {reason}" for reason, count in skipped.items())
         raise CorpusError(f"the corpus holds no text; expected at least one that is not empty{left_out}")
-    return rows, dict(skipped)
+    return Gathered(rows, roles, dict(skipped))
 
 
 def _check_prompts(space: EmbeddingSpace, tokenizer: Any, max_tokens: int) -> None:

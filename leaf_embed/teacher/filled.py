@@ -4,6 +4,8 @@ A cache may hold more than texts to learn from: those of an evaluation, single t
 So the last ``leaf-embed cache`` names what it gathered to learn from in ``corpus.npz`` beside ``cache.json``:
 
     rows         the cache's rows of these texts, in their order, shape (n,), int64
+    roles        the roles in which they came, shape (n,), uint8: 1 document, 2 query, 3 both; in caches of earlier
+                 releases absent, where the role in which a text was written first counts
     max_tokens   where they were cut, 0 if they are whole
 """
 
@@ -19,6 +21,7 @@ import numpy as np
 from leaf_embed._files import replacing_file
 from leaf_embed.errors import CacheError
 from leaf_embed.teacher.cache import Rows, TeacherCache
+from leaf_embed.teacher.roles import BITS, RoleBits
 from leaf_embed.teacher.stored_vectors import StoredVectors
 from leaf_embed.texts import Text
 from leaf_embed.vectors import FloatArray
@@ -38,6 +41,7 @@ class FilledCache(Iterable[Text]):
     Attributes:
         cache: The cache.
         rows: Its rows of these texts, shape ``(n,)``.
+        roles: The roles in which they came, shape ``(n,)``; see :mod:`leaf_embed.teacher.roles`.
         max_tokens: Where the texts were cut; ``None`` if they are whole.
     """
 
@@ -48,20 +52,24 @@ class FilledCache(Iterable[Text]):
             CacheError: There is no cache, it is damaged, or it does not name the texts to learn from.
         """
         self.cache = TeacherCache.stored(path)
-        self.rows, self.max_tokens = _read(self.cache)
+        self.rows, self.roles, self.max_tokens = _read(self.cache)
 
     def __len__(self) -> int:
         """Number of texts."""
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Text]:
-        """Yields the texts, as they were embedded."""
-        for rows in self.blocks():
-            yield from self.cache.texts(rows)
+        """Yields the texts, as they were embedded; one that came in both roles comes in both."""
+        for _, texts in self.blocks():
+            yield from texts
 
-    def blocks(self) -> Iterator[Rows]:
-        """Yields :attr:`rows` block by block."""
-        return (self.rows[start : start + BLOCK] for start in range(0, len(self), BLOCK))
+    def blocks(self) -> Iterator[tuple[Rows, list[Text]]]:
+        """Yields the texts block by block, each with its row."""
+        for start in range(0, len(self), BLOCK):
+            rows, roles = self.rows[start : start + BLOCK], self.roles[start : start + BLOCK]
+            texts = self.cache.texts(rows)
+            both = [(i, role) for i in range(len(rows)) for role, bit in BITS.items() if roles[i] & bit]
+            yield rows[[i for i, _ in both]], [Text(texts[i].text, role) for i, role in both]
 
     @property
     def teacher(self) -> StoredVectors:
@@ -91,20 +99,22 @@ class _Pairs(Iterable[tuple[Text, FloatArray]]):
 
     def __iter__(self) -> Iterator[tuple[Text, FloatArray]]:
         cache = self._filled.cache
-        for rows in self._filled.blocks():
-            yield from zip(cache.texts(rows), cache.vectors(rows), strict=True)
+        for rows, texts in self._filled.blocks():
+            yield from zip(texts, cache.vectors(rows), strict=True)
 
 
-def remember(cache: TeacherCache, rows: Rows, max_tokens: int | None) -> None:
+def remember(cache: TeacherCache, rows: Rows, max_tokens: int | None, roles: RoleBits | None = None) -> None:
     """Names the texts to learn from, in the place of those named before.
 
     Args:
         cache: The cache.
         rows: Their rows, all different, shape ``(n,)``.
         max_tokens: Where they were cut; ``None`` if they are whole.
+        roles: The roles in which they came; by default those in which they were written first.
     """
+    known = _written(cache, rows) if roles is None else roles
     with replacing_file(cache.path / FILE) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, rows=rows, max_tokens=max_tokens or 0)
+        np.savez(stream, rows=rows, roles=known, max_tokens=max_tokens or 0)
 
 
 def forget(cache: TeacherCache) -> None:
@@ -112,7 +122,11 @@ def forget(cache: TeacherCache) -> None:
     (cache.path / FILE).unlink(missing_ok=True)
 
 
-def _read(cache: TeacherCache) -> tuple[Rows, int | None]:
+def _written(cache: TeacherCache, rows: Rows) -> RoleBits:
+    return np.where(cache.are_queries(rows), BITS["query"], BITS["document"]).astype(np.uint8)
+
+
+def _read(cache: TeacherCache) -> tuple[Rows, RoleBits, int | None]:
     file = Path(cache.path) / FILE
     if not file.is_file():
         raise CacheError(
@@ -122,8 +136,13 @@ def _read(cache: TeacherCache) -> tuple[Rows, int | None]:
     try:
         with np.load(file, allow_pickle=False) as found:
             rows, limit = found["rows"].astype(np.int64), int(found["max_tokens"])
+            roles = found["roles"].astype(np.uint8) if "roles" in found else None
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise CacheError(f"cannot read {file} ({error}); delete it, and fill the cache again") from error
     if len(rows) and int(rows.max()) >= len(cache):
         raise CacheError(f"{file} names more texts than the cache holds; delete it, and fill the cache again")
-    return rows, limit or None
+    if roles is None:
+        roles = _written(cache, rows)
+    if roles.shape != rows.shape or not np.isin(roles, (1, 2, 3)).all():
+        raise CacheError(f"cannot read {file} (roles that are none); delete it, and fill the cache again")
+    return rows, roles, limit or None

@@ -31,7 +31,7 @@ class VectorFiles(Iterable[tuple[Text, FloatArray]]):
                                a .txt, blank ones counted, and to the i-th record of the others
     ========================== =================================================================================
 
-    Texts that are empty, and rows without a vector, are skipped and counted in :attr:`skipped`.
+    Texts that are empty or null, and rows without a vector, are skipped and counted in :attr:`skipped`.
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:

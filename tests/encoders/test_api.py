@@ -13,7 +13,7 @@ from rich.traceback import Traceback
 
 from leaf_embed.distill import DistillConfig, TeacherCache, Text, distill
 from leaf_embed.encoders import Metered
-from leaf_embed.encoders.api import ApiEncoder, ApiOptions, api_batches, estimate_tokens
+from leaf_embed.encoders.api import ApiEncoder, ApiOptions, api_batches, estimate_cost, estimate_tokens
 from leaf_embed.errors import BudgetError, InputError, TeacherError, VectorError
 from tests.conftest import sentences
 from tests.encoders.api_server import serving, vector
@@ -145,6 +145,49 @@ def test_bad_options(options):
         ApiOptions(**options)
     if "key_env" in options:
         assert KEY not in str(error.value), "a key given for its name"
+
+
+# --- texts that are too long ----------------------------------------------------------------------------------------
+
+
+def test_texts_are_cut_to_what_the_model_reads(api):
+    encoder = make(api, max_tokens=11, document_prompt="d: ")
+    assert encoder.encode_document(["tree " * 40, "short"]).tolist() == [[40, 14, 1], [8, 0, 1]]
+    assert api.bodies[0]["input"] == ["d: " + ("tree " * 40)[:37], "d: short"]
+    assert list(encoder.call_sizes(["e" * 400_000] * 3, "document")) == [3], "sizes are those of what is sent"
+
+
+def test_a_text_that_is_refused_is_found_and_halved(api, monkeypatch):
+    """A model that reads 11 tokens, of a script with two bytes per token: the estimate of four is too high."""
+    well = api.answer
+
+    def strict(body, mood):
+        if any(len(text.encode()) > 22 for text in body["input"]):
+            return 400, {}, {"error": {"message": "too long"}}
+        return well(body, mood)
+
+    encoder = make(api, max_tokens=11)
+    monkeypatch.setattr(api, "answer", strict)
+    words = ["tree", "\u03b1" * 100, "sea", "ice"]
+    assert encoder.encode_document(words)[:, 0].tolist() == [4, 8, 3, 3]
+    monkeypatch.setattr(api, "answer", lambda body, mood: (413, {}, "no"))
+    with pytest.raises(TeacherError, match=r"status 413.* The text is 'tree"):
+        encoder.encode_document(["tree " * 90, "sea"])
+
+
+@pytest.mark.parametrize("texts", [None, "one text", b"bytes", [1], ["a", None]])
+def test_bad_texts_for_an_estimate(texts):
+    with pytest.raises(InputError, match="expected"):
+        estimate_tokens(texts)
+    with pytest.raises(InputError, match="expected"):
+        estimate_cost(texts)
+
+
+def test_a_cost_is_estimated_of_anything_that_is_a_text():
+    assert estimate_cost([Text("\ud83d"), Text("abcd"), Text("abcd")]).texts == 2
+    for bad in ({"max_tokens": "8"}, {"max_tokens": 0}, {"query_prompt": None}):
+        with pytest.raises(InputError):
+            estimate_cost([Text("a")], **bad)
 
 
 # --- what is tried again ---------------------------------------------------------------------------------------------

@@ -70,6 +70,17 @@ def test_can_be_read_twice(tmp_path):
     assert corpus.skipped == {"empty text": 1}
 
 
+def test_a_null_among_many_texts_is_skipped_and_counted(tmp_path):
+    schema = pa.schema([("text", pa.string()), ("title", pa.string())])
+    rows = [{"text": "red"}, {"text": None}, {"text": None, "title": "River"}, {"text": "blue"}]
+    pq.write_table(pa.Table.from_pylist(rows, schema), tmp_path / "a.parquet")
+    write(tmp_path / "a.jsonl", jsonl(rows))
+    for name in ("a.parquet", "a.jsonl"):
+        corpus = Corpus([tmp_path / name])
+        assert list(corpus) == [Text("red"), Text("River"), Text("blue")]
+        assert corpus.skipped == {"empty text": 1}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

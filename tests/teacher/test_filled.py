@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from leaf_embed import EmbeddingSpace
-from leaf_embed.distill import FilledCache, TeacherCache, Text
+from leaf_embed.distill import DistillConfig, FilledCache, TeacherCache, Text
+from leaf_embed.distill.dataset import split
+from leaf_embed.encoders import FunctionEncoder
 from leaf_embed.errors import CacheError, CorpusError, InputError
 from leaf_embed.teacher import filled
 from leaf_embed.teacher.fill import gather
@@ -19,6 +21,11 @@ WORDS = ["tree", "sun", "bee", "see", "a", "queue"]
 def pair(word):
     """The vector of a text is [number of characters, number of e's, 1]."""
     return word, [len(word), word.count("e"), 1.0]
+
+
+def whole(texts, **_):
+    """A tokenizer to which every text is one token."""
+    return {"offset_mapping": [[(0, len(text))] for text in texts]}
 
 
 @pytest.fixture
@@ -104,6 +111,37 @@ def test_what_cannot_be_opened(cache, tmp_path):
     remember(empty, np.arange(0), None)
     with pytest.raises(CorpusError, match="not one text with a vector in the cache"):
         _ = FilledCache(empty.path).teacher
+
+
+def test_a_text_is_of_every_role_in_which_it_was_gathered(tmp_path):
+    """Whoever wrote its row first: an evaluation as documents, then a corpus as queries, and some as both."""
+    cache = TeacherCache(tmp_path / "cache", SPACE)
+    teacher = FunctionEncoder(SPACE, document=lambda words: [pair(word)[1] for word in words])
+    cache.fill(map(Text, WORDS), teacher)
+    corpus = [Text("tree", "query"), Text("sun", "query"), Text("sun"), Text("sun"), Text("see"), Text("see", "query")]
+    found = gather(cache, corpus, teacher, whole, 16)
+    assert dict(zip((text.text for text in cache.texts(found.rows)), found.roles.tolist(), strict=True)) == {
+        "tree": 2,
+        "sun": 3,
+        "see": 3,
+    }
+    assert found.skipped == {"the same text again": 1}
+    remember(cache, found.rows, None, found.roles)
+    filled = FilledCache(cache.path)
+    assert list(filled) == [Text("tree", "query"), *(Text(w, k) for w in ("sun", "see") for k in ("document", "query"))]
+    again = gather(TeacherCache(tmp_path / "other", SPACE), (), filled.teacher, None, 16)
+    assert again.roles.tolist() == [2, 3, 3]
+    assert again.skipped == {}
+    learned, _ = split(found.rows, found.roles, DistillConfig(query_share=0.75, holdout=0), lambda rows: rows)
+    assert sorted(np.bincount(learned, minlength=6)[found.rows].tolist()) == [2, 3, 3], "6 queries, 2 documents"
+
+
+def test_roles_of_a_manifest_without_them_are_those_that_were_written(cache):
+    np.savez(cache.path / "corpus.npz", rows=np.array([1, 0]), max_tokens=0)
+    assert FilledCache(cache.path).roles.tolist() == [1, 1]
+    np.savez(cache.path / "corpus.npz", rows=np.array([1, 0]), roles=np.array([1, 4]), max_tokens=0)
+    with pytest.raises(CacheError, match="roles that are none"):
+        FilledCache(cache.path)
 
 
 def test_kinds_are_kept(tmp_path):

@@ -105,8 +105,8 @@ def _fill(directory: Path, teacher: Encoder, texts: Any, tokenizer: Any, max_tok
     before = len(stored)
     forget(stored)
     with progress_bar() as progress:
-        rows, skipped = gather(stored, texts, teacher, tokenizer, max_tokens, as_exclusion(exclude), progress)
-    remember(stored, rows, None if tokenizer is None else max_tokens)
+        rows, roles, skipped = gather(stored, texts, teacher, tokenizer, max_tokens, as_exclusion(exclude), progress)
+    remember(stored, rows, None if tokenizer is None else max_tokens, roles)
     output.print(f"cache       {directory}  ({kilobytes(directory) / 1000:.1f} MB)")
     output.print(f"space       {space.describe()}", highlight=False)
     output.print(f"texts       {len(rows)} of these, {len(stored) - before} of them new, {len(stored)} in all")

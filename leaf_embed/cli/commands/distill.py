@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from leaf_embed._files import parse_json, read_json
 from leaf_embed.canaries import CANARY_TEXTS
 from leaf_embed.cli.console import integers, kilobytes, output, progress_bar
 from leaf_embed.cli.options import (
@@ -204,7 +204,7 @@ def _recipe_file(file: Path) -> dict[str, Any]:
         if file.is_dir() or file.name == LEAF_FILE:
             value = read_leaf(file if file.is_dir() else file.parent).recipe.get("config")
         else:
-            value = json.loads(file.read_text(encoding="utf-8"))
+            value = read_json(file)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the recipe {file} ({error}); expected a JSON object") from error
     if not isinstance(value, dict):
@@ -217,7 +217,7 @@ def _field(text: str) -> tuple[str, Any]:
     if not name or not sign:
         raise InputError(f"--set takes NAME=VALUE, as in batch_size=64; got {text!r}")
     try:
-        read = json.loads(f"[{value}]" if "," in value and not value.startswith("[") else value)
+        read = parse_json(f"[{value}]" if "," in value and not value.startswith("[") else value)
     except ValueError:
         read = value
     return name.replace("-", "_"), read

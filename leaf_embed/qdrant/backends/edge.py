@@ -14,7 +14,6 @@ process does it; nothing is built until the end of
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import uuid
@@ -23,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from leaf_embed._files import write_json
+from leaf_embed._files import read_json, write_json
 from leaf_embed.errors import CollectionError, CollectionExistsError, LeafEmbedError
 from leaf_embed.qdrant.backends.base import mapped_errors
 from leaf_embed.qdrant.backends.edge_lock import in_use
@@ -138,6 +137,6 @@ class EdgeStore:
 
 def _read_json(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return read_json(file)
     except (OSError, ValueError) as error:
         raise CollectionError(f"cannot read {file} ({error}); restore it from a backup") from error
