@@ -11,7 +11,8 @@
     │   └── BudgetError                        the next call would cost more tokens than are left
     ├── CacheError                             a teacher cache that is locked, damaged or of another space
     ├── TrainingError                          a distillation that cannot go on
-    ├── ParityError                            an exported graph that differs from the model it came from
+    ├── ExportError                            a graph that could not be made
+    │   └── ParityError                        an exported graph that differs from the model it came from
     └── CollectionError                        a vector collection that cannot be made, opened or used
         ├── CollectionNotFoundError
         └── CollectionExistsError
@@ -28,6 +29,7 @@ __all__ = [
     "CollectionExistsError",
     "CollectionNotFoundError",
     "CorpusError",
+    "ExportError",
     "InputError",
     "LeafEmbedError",
     "MissingExtraError",
@@ -84,7 +86,11 @@ class TrainingError(LeafEmbedError):
     """A distillation that cannot go on, for example because the loss became NaN."""
 
 
-class ParityError(LeafEmbedError):
+class ExportError(LeafEmbedError):
+    """A graph that could not be made of a leaf."""
+
+
+class ParityError(ExportError):
     """An exported graph whose vectors differ too much from those of its model."""
 
 

@@ -13,7 +13,7 @@ from leaf_embed import vectors
 from leaf_embed._extras import require
 from leaf_embed._files import write_json
 from leaf_embed.demo.texts import QUESTIONS, DemoCorpus, load_demo_corpus
-from leaf_embed.distill import CachedEncoder, DistillConfig, TeacherCache, Text, distill
+from leaf_embed.distill import CachedEncoder, DistillConfig, TeacherCache, Text, distill, export
 from leaf_embed.distill.students.backbone import half_the_layers
 from leaf_embed.encoders import Encoder, LeafEncoder, load
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
@@ -28,6 +28,7 @@ from leaf_embed.vectors import FloatArray
 __all__ = ["COLLECTION", "Demo", "HitPair", "Quality"]
 
 COLLECTION = "python-docs"
+PARITY_TEXTS = 1024  # that graphs are compared on
 MRL = 128
 
 
@@ -114,6 +115,8 @@ class Demo:
                 theirs="the demo's teacher",
                 advice=f"Delete {self.directory}, or choose another directory.",
             )
+            if not (self.leaf_path / "onnx").is_dir():  # its export failed or was interrupted
+                export(self.leaf_path, [Text(text, kind) for kind, text in self.corpus.train[:PARITY_TEXTS]])
             return False
         distill(
             self._model,

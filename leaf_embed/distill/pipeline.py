@@ -95,8 +95,9 @@ def distill(
     """Aligns a student with a teacher by LEAF's L2 loss and writes a leaf directory.
 
     Everything slow survives a crash: the teacher's vectors in the cache, the training in a checkpoint beside the
-    output. The same call goes on where it was stopped. The output appears only when it is whole. Started by
-    ``torchrun`` or ``accelerate launch``, the processes share every batch; they need one file system.
+    output. The same call goes on where it was stopped. The output appears only when the leaf is whole, and is exported
+    then: a failed export leaves a leaf that ``leaf-embed export`` exports again. Started by ``torchrun`` or
+    ``accelerate launch``, the processes share every batch; they need one file system.
 
     Args:
         teacher: An encoder, or the path or hub id of a sentence-transformers model; or vectors that exist already,
@@ -128,11 +129,14 @@ def distill(
         SpaceMismatchError: ``space_of`` is a leaf of another teacher.
         CacheError: The cache is in use, damaged, or of another teacher.
         TrainingError: The loss became NaN or infinite.
-        ParityError: An exported graph differs from the trained model.
+        ExportError: The leaf was written, but not its graphs.
+        ParityError: The same, since a graph differs from the trained model.
     """
     require("sentence_transformers", "train", "Distillation")
     options = StudentOptions(student, layers, head, tokenizer, space_of)
     kind = student_class(options.source)
+    if export_graphs and kind.needs_graph:
+        require("onnxscript", "train", "An export")
     config = config or kind.recipe()
     group = processes()
     progress = progress if progress and not group.rank else no_progress
@@ -169,9 +173,10 @@ def distill(
     info = LeafInfo(report.space, built.max_tokens, recipe, _metrics(report, result), built.kind)
     if group.rank == 0:
         proof = sample(held_out if len(held_out) else learned)
-        report = replace(report, parity=out.write(built, info, rotation, proof, progress))
+        out.publish(built, info, rotation)
+        (out.work / "checkpoint.pt").unlink(missing_ok=True)
+        report = replace(report, parity=out.export(built, proof, progress))
     group.wait()
-    (out.work / "checkpoint.pt").unlink(missing_ok=True)
     return report
 
 

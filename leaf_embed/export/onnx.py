@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from leaf_embed._extras import require
 from leaf_embed._files import replacing_directory, replacing_file, write_json
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
-from leaf_embed.errors import InputError
+from leaf_embed.errors import ExportError, InputError, LeafEmbedError
 from leaf_embed.export.graph import write_graph
 from leaf_embed.export.parity import FLOORS, GOAL, Floor, Parity, Proof, require_floor
 from leaf_embed.export.quantize import LADDER, Quantizer
@@ -54,6 +55,7 @@ def export(
     Raises:
         NotALeafError: No leaf there.
         InputError: No texts.
+        ExportError: A graph could not be made; no file of the directory was changed.
         ParityError: A graph is below its floor; no file of the directory was changed.
     """
     path = Path(directory)
@@ -68,7 +70,7 @@ def export(
     reference = SentenceTransformerEncoder(path, precision="float32", device="cpu")
     proof = Proof(texts, reference)
     parity: dict[str, Parity] = {}
-    with replacing_directory(path / "onnx") as folder:
+    with _errors_of_makers(path), replacing_directory(path / "onnx") as folder:
         exact = folder / Path(GRAPHS["float32"]).name
         write_graph(reference.model, exact)
         encoder = OnnxEncoder(path, graph=exact)
@@ -81,6 +83,21 @@ def export(
     write_measured(path, OnnxEncoder(path))
     write_json(path / PARITY_FILE, {variant: asdict(found) for variant, found in parity.items()})
     return parity
+
+
+@contextmanager
+def _errors_of_makers(leaf: Path) -> Iterator[None]:
+    """Turns what torch's exporter, the quantizer and ONNX Runtime raise into one of our errors."""
+    try:
+        yield
+    except (LeafEmbedError, OSError):
+        raise
+    except Exception as error:  # each library has its own
+        raise ExportError(
+            f"cannot make the graphs of {leaf}: {type(error).__name__}: {error}. No graph was written. "
+            "leaf_embed.load(..., variant='torch') runs the model itself; another release of torch or onnxruntime "
+            "may know its architecture"
+        ) from error
 
 
 def write_measured(directory: Path, leaf: Encoder | None = None) -> None:
