@@ -5,6 +5,7 @@
     ├── InputError (also ValueError)           a value, option or text that cannot be used
     │   ├── CorpusError                        a corpus file that is missing, empty or malformed
     │   └── VectorError                        a vector of the wrong size, or holding NaN or only zeros
+    ├── StorageError (also OSError)            a file that cannot be written: a full disk, a read-only place
     ├── NotALeafError                          a directory or file that is no leaf, or of an unknown format
     ├── SpaceMismatchError                     two things that live in different embedding spaces meet
     ├── TeacherError                           a teacher (an API, a function) that failed or whose vectors do not match
@@ -36,6 +37,7 @@ __all__ = [
     "NotALeafError",
     "ParityError",
     "SpaceMismatchError",
+    "StorageError",
     "TeacherError",
     "TrainingError",
     "VectorError",
@@ -60,6 +62,10 @@ class CorpusError(InputError):
 
 class VectorError(InputError):
     """A vector of the wrong size, or holding NaN, infinity or only zeros."""
+
+
+class StorageError(LeafEmbedError, OSError):
+    """A file or directory that cannot be written: its disk is full, or its place is read-only or no directory."""
 
 
 class NotALeafError(LeafEmbedError):

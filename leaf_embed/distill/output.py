@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from leaf_embed._files import replacing_directory
+from leaf_embed._files import check_writable, replacing_directory
 from leaf_embed.distill.students.base import Student
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.errors import ExportError, InputError
@@ -29,6 +29,7 @@ class Output:
 
     Raises:
         InputError: ``target`` exists.
+        StorageError: It could not be written.
     """
 
     target: Path
@@ -42,6 +43,7 @@ class Output:
             )
         if self.target.exists():
             raise InputError(f"{self.target} exists already; choose another --output, or move it away")
+        check_writable(self.target)
 
     @property
     def work(self) -> Path:

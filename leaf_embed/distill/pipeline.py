@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leaf_embed._extras import require
+from leaf_embed._files import make_directory
 from leaf_embed.distill.config import DistillConfig
 from leaf_embed.distill.dataset import TokenizedTexts, sample, split
 from leaf_embed.distill.distributed import processes
@@ -129,6 +130,7 @@ def distill(
         SpaceMismatchError: ``space_of`` is a leaf of another teacher.
         CacheError: The cache is in use, damaged, or of another teacher.
         TrainingError: The loss became NaN or infinite.
+        StorageError: The disk is full, or the output cannot be written.
         ExportError: The leaf was written, but not its graphs.
         ParityError: The same, since a graph differs from the trained model.
     """
@@ -146,7 +148,7 @@ def distill(
     shared = None if space_of is None else rotation_of(space_of, side.space)
     built = kind.build(options, side.encoder, side.space, config)
     limit = min(config.max_tokens, built.max_tokens)
-    out.work.mkdir(parents=True, exist_ok=True)
+    make_directory(out.work)
     rows, skipped = group.first(lambda: side.fill(built, limit, progress))
     stored = side.open()
     learned, held_out = split(rows, stored, config, lambda rows: built.tokenize(stored, rows, limit))

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from leaf_embed._extras import require
-from leaf_embed._files import replacing_directory, replacing_file, write_json
+from leaf_embed._files import check_writable, replacing_directory, replacing_file, write_json, writing
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import ExportError, InputError, LeafEmbedError
@@ -56,6 +56,7 @@ def export(
         NotALeafError: No leaf there.
         InputError: No texts.
         ExportError: A graph could not be made; no file of the directory was changed.
+        StorageError: The disk is full, or the directory cannot be written; the same holds.
         ParityError: A graph is below its floor; no file of the directory was changed.
     """
     path = Path(directory)
@@ -67,6 +68,7 @@ def export(
     require("onnxscript", "train", "An export")
     from leaf_embed.encoders.onnx import OnnxEncoder
 
+    check_writable(path / PARITY_FILE)
     reference = SentenceTransformerEncoder(path, precision="float32", device="cpu")
     proof = Proof(texts, reference)
     parity: dict[str, Parity] = {}
@@ -89,8 +91,9 @@ def export(
 def _errors_of_makers(leaf: Path) -> Iterator[None]:
     """Turns what torch's exporter, the quantizer and ONNX Runtime raise into one of our errors."""
     try:
-        yield
-    except (LeafEmbedError, OSError):
+        with writing(leaf / "onnx"):
+            yield
+    except LeafEmbedError:
         raise
     except Exception as error:  # each library has its own
         raise ExportError(

@@ -20,7 +20,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leaf_embed._files import write_json
+from leaf_embed._files import make_directory, write_json
 from leaf_embed.encoders.base import BaseEncoder, Encoder, Metered, precision_of
 from leaf_embed.errors import CacheError, NotALeafError
 from leaf_embed.progress import Progress, no_progress
@@ -95,8 +95,8 @@ class TeacherCache:
         if not file.is_file():
             if self.path.exists() and any(self.path.iterdir()):
                 raise CacheError(f"{self.path} is neither empty nor a teacher cache; choose another directory")
-            (self.path / "shards").mkdir(parents=True, exist_ok=True)
             write_json(file, {"format": FORMAT, "version": VERSION, "dtype": dtype, "space": self.space.to_dict()})
+            make_directory(self.path / "shards")
             return dtype
         stored, known = _read_header(file)
         stored.require_same(

@@ -18,7 +18,7 @@ from leaf_embed.errors import CorpusError, ExportError, InputError, ParityError
 from leaf_embed.export import onnx as exporting
 from leaf_embed.format import read_leaf
 from leaf_embed.vectors import cosine
-from tests.conftest import make_model, sentences, texts
+from tests.conftest import make_model, no_room, sentences, texts
 
 CONFIG = DistillConfig.quick(max_steps=20, learning_rate=2e-3, precision="float32", holdout=0.1)
 
@@ -156,6 +156,10 @@ def test_a_failed_export_leaves_the_trained_leaf(teacher_path, tmp_path, monkeyp
         return
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("\n".join(sentences(40)))
+    before = sorted(output.iterdir())
+    with no_room(20_000):
+        assert run(["export", str(output), "--corpus", str(corpus)]) == 1
+    assert sorted(output.iterdir()) == before
     assert run(["export", str(output), "--corpus", str(corpus)]) == 0
     assert cosine(leaf_embed.load(output, variant="float32").encode_query(words), kept).min() > 0.9999
     assert "## The graphs" in (output / "README.md").read_text()
