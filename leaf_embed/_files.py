@@ -1,7 +1,8 @@
-"""Writing files and directories atomically: under a temporary name, then renamed."""
+"""Writing files and directories atomically, under a temporary name, then renamed; and what keeps them from it."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -12,10 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from leaf_embed.errors import InputError, LeafEmbedError, StorageError
+from leaf_embed.errors import LeafEmbedError, StorageError
 
 __all__ = [
-    "check_new_directory",
     "check_writable",
     "make_directory",
     "parse_json",
@@ -27,44 +27,58 @@ __all__ = [
     "writing",
 ]
 
-ERRNO = re.compile(r"\(os error (\d+)\)")  # safetensors writes in Rust and raises an error of its own
-TORCH = ("PytorchStreamWriter", "inline_container", "iostream error")  # torch.save raises RuntimeError
+NO_ROOM = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO") if hasattr(errno, name)}
+NUMBERED = re.compile(r"(?:os error|errno) (\d+)", re.IGNORECASE)  # as Rust and Arrow write it
+BLOCK = 4096  # bytes that a writable place must have room for
+CUT_SHORT = re.compile(r"\d+ requested and \d+ written|PytorchStreamWriter failed writing|unexpected pos \d+")
+
+
+def _reason(error: BaseException | None, place: str | os.PathLike[str]) -> str | None:
+    """Returns why the disk refused something, if an error or what caused it says so; ``None`` for any other error.
+
+    safetensors, tokenizers and torch have exceptions of their own, which hold the reason in their text alone.
+
+    Args:
+        error: Whatever was raised.
+        place: A directory, outside which a file that is refused for another reason than a lack of room was only read.
+    """
+    while error is not None:
+        named = NUMBERED.search(str(error))
+        number = error.errno if isinstance(error, OSError) and error.errno else int(named[1]) if named else None
+        here = isinstance(error, OSError) and number != errno.ENOENT and str(place) in str(error)
+        if number is not None and (here or number in NO_ROOM):
+            return os.strerror(number)
+        if CUT_SHORT.search(str(error)):
+            return "it could not be written to its end; the disk may be full"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turns what a full disk or a read-only directory makes libraries raise into an error that names the path.
+    """Turns the failures to write a file or directory, of whichever library, into one of our errors.
 
     Raises:
-        StorageError: The block failed to write.
+        StorageError: The disk is full, or the place cannot be written to.
     """
     try:
         yield
     except LeafEmbedError:
         raise
-    except Exception as error:
-        reason = _reason(error)
+    except Exception as error:  # each library has its own
+        reason = _reason(error, Path(path).parent)
         if reason is None:
             raise
-        raise StorageError(
-            f"cannot write {os.fspath(path)} ({reason}); make room, or choose a place that can be written to, and run "
-            "the same again: what was written before is whole"
-        ) from error
+        raise _refused(path, reason) from error
 
 
-def _reason(error: Exception) -> str | None:
-    """Returns why nothing could be written; ``None`` if the error is another one."""
-    if isinstance(error, FileNotFoundError):
-        return None  # something that was to be read
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    if code := ERRNO.search(str(error)):
-        return os.strerror(int(code[1]))
-    return "no room left, or the file may not be so large" if any(mark in str(error) for mark in TORCH) else None
+def _refused(path: str | os.PathLike[str], reason: str) -> StorageError:
+    advice = "Make room there, or name another, writable place; then run the same again"
+    return StorageError(f"cannot write {path}: {reason}. {advice}")
 
 
 def make_directory(path: str | os.PathLike[str]) -> Path:
-    """Makes a directory, if it is not there, and those above it.
+    """Makes a directory and those above it, if they are not there.
 
     Raises:
         StorageError: It cannot be made.
@@ -72,27 +86,10 @@ def make_directory(path: str | os.PathLike[str]) -> Path:
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise StorageError(
-            f"cannot make the directory {folder}: {error.filename or folder} or what lies above it is a file"
-        ) from error
     except OSError as error:
-        raise StorageError(f"cannot make the directory {folder} ({error.strerror}); choose another place") from error
+        found = isinstance(error, FileExistsError | NotADirectoryError)
+        raise _refused(path, "it is not in a directory, but below a file" if found else str(error.strerror)) from error
     return folder
-
-
-def check_new_directory(path: str | os.PathLike[str]) -> None:
-    """Refuses a directory that could not be made later, before the work whose result it will hold.
-
-    Raises:
-        StorageError: Its parent cannot be made or written to.
-    """
-    target = Path(path)
-    make_directory(target.parent)
-    try:
-        Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)).rmdir()
-    except OSError as error:
-        raise StorageError(f"cannot write into {target.parent} ({error.strerror}); choose another place") from error
 
 
 @contextmanager
@@ -100,7 +97,7 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary name beside ``path``, which is renamed into place if the block succeeds.
 
     Raises:
-        StorageError: It cannot be written; what was there stays.
+        StorageError: The disk refused it; what was at ``path`` is there still.
     """
     target = Path(path)
     make_directory(target.parent)
@@ -117,42 +114,18 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Refuses a file that could not be written later, before the work whose result it will hold.
+    """Refuses a file or directory that could not be written later, before the work whose result it will hold.
 
     Raises:
-        InputError: Its directory cannot be made or written to, or the path is a directory.
+        StorageError: Its directory cannot be made or written to, or it is there and is no file.
     """
     target = Path(path)
-    try:
-        if target.is_dir():
-            raise IsADirectoryError("it is a directory")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
-    except OSError as error:
-        raise InputError(f"cannot write {target} ({error}); expected the name of a file in a writable place") from error
-
-
-def parse_json(text: str | bytes) -> Any:
-    """Returns the value of a JSON text.
-
-    Raises:
-        ValueError: It is no JSON, or nested more deeply than Python can follow.
-    """
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-
-
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """Returns the value of a JSON file, in UTF-8.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: It is no UTF-8, no JSON, or nested more deeply than Python can follow.
-    """
-    return parse_json(Path(path).read_text(encoding="utf-8"))
+    if target.is_dir():
+        raise StorageError(f"cannot write {target}: it is a directory; expected the name of a file")
+    make_directory(target.parent)
+    with writing(target), tempfile.TemporaryFile(dir=target.parent) as stream:
+        stream.write(b"\0" * BLOCK)
+        stream.flush()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -185,24 +158,53 @@ def replacing_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     An existing directory at ``path`` stays until the new one is complete.
 
     Raises:
-        StorageError: It cannot be written; what was there stays.
+        StorageError: The disk refused it; what was at ``path`` is there still.
     """
     target = Path(path)
-    check_new_directory(target)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
-    temporary.chmod(0o755)
+    make_directory(target.parent)
+    with writing(target):
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+        temporary.chmod(0o755)
+    with writing(target), _taking_its_place(temporary, target):
+        yield temporary
+
+
+@contextmanager
+def _taking_its_place(temporary: Path, target: Path) -> Iterator[None]:
+    """Renames a directory to ``target`` if the block succeeds, and deletes it otherwise."""
     old = temporary.with_suffix(".old")
     try:
-        with writing(target):
-            yield temporary
-            if target.exists():
-                target.rename(old)
-            try:
-                temporary.rename(target)
-            except OSError:
-                if old.exists():
-                    old.rename(target)
-                raise
+        yield
+        if target.exists():
+            target.rename(old)
+        try:
+            temporary.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Returns the value of a JSON file, in UTF-8.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no UTF-8, no JSON, or nested more deeply than Python can follow.
+    """
+    return parse_json(Path(path).read_text(encoding="utf-8"))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Returns the value of a JSON text.
+
+    Raises:
+        ValueError: It is no JSON, or nested more deeply than Python can follow.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error

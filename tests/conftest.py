@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,3 +107,17 @@ def leaf_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     if MODELS in os.environ:
         return Path(os.environ[MODELS]) / "leaf"
     return make_leaf(request.getfixturevalue("teacher_path"), tmp_path_factory.mktemp("leaves") / "leaf")
+
+
+@contextmanager
+def no_room(size: int) -> Iterator[None]:
+    """No file of this process may become larger than ``size`` bytes while the block runs, as if the disk were full."""
+    resource = pytest.importorskip("resource")
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)

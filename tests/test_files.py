@@ -1,158 +1,203 @@
-"""Files and directories that cannot be written: an error that names them and why, and nothing half-written."""
+"""Files on a full disk and in places that cannot be written: one kind of error, and nothing lost or half-written."""
 
-from __future__ import annotations
-
-import resource
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import errno
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from leaf_embed import load
-from leaf_embed._files import check_new_directory, replacing_directory, replacing_file, write_json, writing
+from leaf_embed._files import check_writable, replacing_directory, replacing_file, write_json
 from leaf_embed.cli import run
-from leaf_embed.distill import DistillConfig, distill, export
-from leaf_embed.errors import ExportError, InputError, StorageError
-from leaf_embed.vectors import cosine
-from tests.conftest import texts
+from leaf_embed.errors import StorageError
+from leaf_embed.evaluation.encoding import encode_set
+from tests.conftest import no_room, sentences
 
-QUICK = DistillConfig.quick(max_steps=12, precision="float32", holdout=0.1)
+LARGE = 100_000
 
 
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """No file may grow beyond so many bytes, as on a disk without room."""
-    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
+def by_numpy(file: Path) -> None:
+    with file.open("wb") as stream:
+        np.save(stream, np.zeros(LARGE))
 
 
 def by_torch(file: Path) -> None:
-    import torch
-
-    torch.save({"weights": torch.zeros(9000)}, file)
+    torch = pytest.importorskip("torch")
+    torch.save({"weights": torch.zeros(LARGE)}, file)
 
 
 def by_safetensors(file: Path) -> None:
+    pytest.importorskip("torch")
     from safetensors.numpy import save_file
 
-    save_file({"weights": np.zeros(9000, np.float32)}, file)
+    save_file({"weights": np.zeros(LARGE)}, file)
 
 
-@pytest.mark.parametrize("write", [lambda file: file.write_bytes(bytes(9000)), by_torch, by_safetensors])
-def test_a_full_disk_is_named_whoever_writes(write: Callable[[Path], Any], tmp_path: Path) -> None:
-    file = tmp_path / "weights"
-    file.write_text("before")
-    with (
-        full_disk(4096),
-        pytest.raises(StorageError, match=r"cannot write .*weights \(.*(too large|no room)"),
-        replacing_file(file) as temporary,
-    ):
+def by_arrow(file: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(arrow.table({"x": np.random.default_rng(0).random(LARGE)}), file)
+
+
+def by_onnx(file: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    table = onnx.numpy_helper.from_array(np.zeros(LARGE), "table")
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [], [table])), file)
+
+
+def by_tokenizers(file: Path) -> None:
+    from tokenizers import Tokenizer, models
+
+    Tokenizer(models.WordLevel({f"word{i}": i for i in range(10_000)}, unk_token="word0")).save(str(file))
+
+
+def by_python(file: Path) -> None:
+    file.write_text("x" * LARGE)
+
+
+@pytest.mark.parametrize("write", [by_numpy, by_torch, by_safetensors, by_arrow, by_onnx, by_tokenizers, by_python])
+def test_a_full_disk_is_one_error_whichever_library_writes(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    (tmp_path / "kept").write_text("from before")
+    kept, new = tmp_path / "kept", tmp_path / "new"
+    message = rf"cannot write {kept}: .* Make room there"
+    with no_room(20_000), pytest.raises(StorageError, match=message), replacing_file(kept) as temporary:
         write(temporary)
-    assert ([path.name for path in tmp_path.iterdir()], file.read_text()) == (["weights"], "before")
+    with no_room(20_000), pytest.raises(StorageError, match=f"cannot write {new}"), replacing_directory(new) as folder:
+        write(folder / "part")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("kept", "from before")]
+    with replacing_file(tmp_path / "kept") as temporary:
+        write(temporary)
+    assert (tmp_path / "kept").stat().st_size > 20_000
 
 
-def test_other_errors_stay_what_they_are() -> None:
-    for error in (ValueError("no"), FileNotFoundError("corpus.txt"), InputError("ours")):
-        with pytest.raises(type(error)), writing("x"):
+def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
+    for error in (ValueError("no vector"), OSError("not on the hub"), FileNotFoundError(errno.ENOENT, "no", "/else/x")):
+        with pytest.raises(type(error)) as caught, replacing_directory(tmp_path / "new"):
             raise error
+        assert caught.value is error
 
 
-@pytest.mark.parametrize("make", [check_new_directory, lambda path: write_json(path, {})])
-def test_a_path_below_a_file(make: Callable[[Path], None], tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"cannot make the directory .*file or what lies above it is a file"):
-        make(tmp_path / "file" / "leaf")
+    for path in (tmp_path / "file" / "a.json", tmp_path / "file" / "b" / "a.json"):
+        for write in (check_writable, lambda path: write_json(path, {})):
+            with pytest.raises(StorageError, match=r"cannot write .*file.*below a file"):
+                write(path)
+    with pytest.raises(StorageError, match="is a directory"):
+        check_writable(tmp_path)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(tmp_path))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    with pytest.raises(StorageError, match="Read-only file system"):
+        check_writable(tmp_path / "a.json")
+    with pytest.raises(StorageError, match="Read-only file system"), replacing_directory(tmp_path / "d"):
+        pass
 
 
-def test_a_directory_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    (tmp_path / "leaf").mkdir()
-    (tmp_path / "leaf" / "old").write_text("")
-    with full_disk(4096), pytest.raises(StorageError), replacing_directory(tmp_path / "leaf") as folder:
-        (folder / "new").write_bytes(bytes(9000))
-    assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.rglob("*"))] == ["leaf", "leaf/old"]
+@pytest.fixture
+def inputs(tmp_path: Path, leaf_path: Path, teacher_path: Path) -> dict[str, str]:
+    """Paths by the names that the commands below give them; BAD is below a file."""
+    words = sentences(40)
+    (tmp_path / "texts.txt").write_text("\n".join(words))
+    data = tmp_path / "set"
+    (data / "qrels").mkdir(parents=True)
+    rows = [json.dumps({"_id": str(i), "text": text}) for i, text in enumerate(words)]
+    (data / "corpus.jsonl").write_text("\n".join(rows))
+    (data / "queries.jsonl").write_text("\n".join(rows))
+    (data / "qrels" / "test.tsv").write_text(
+        "query-id\tcorpus-id\tscore\n" + "".join(f"{i}\t{i}\t1\n" for i in range(40))
+    )
+    paths = {
+        "BAD": tmp_path / "texts.txt" / "x",
+        "TEXTS": tmp_path / "texts.txt",
+        "DATA": data,
+        "NEW": tmp_path / "new",
+    }
+    return {name: str(path) for name, path in {**paths, "LEAF": leaf_path, "TEACHER": teacher_path}.items()}
 
 
-def test_every_command_looks_at_its_output_first(
-    capsys: pytest.CaptureFixture[str], leaf_path: Path, teacher_path: Path, tmp_path: Path
+def command(line: str, inputs: dict[str, str]) -> list[str]:
+    return [inputs.get(word, word) for word in line.split()]
+
+
+DISTIL = "distill --teacher TEACHER --student TEACHER --layers 0 --corpus TEXTS --max-steps 3 --no-export --output"
+CACHE = "cache --teacher TEACHER --corpus TEXTS --output"
+INDEX = "index --leaf LEAF --teacher TEACHER --collection docs --input TEXTS --path"
+MEASURE = "evaluate --leaf LEAF --teacher TEACHER --data DATA"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{DISTIL} BAD",
+        f"{CACHE} BAD",
+        "export LEAF --dim 8 --output BAD",
+        "export LEAF --router --teacher TEACHER --output BAD",
+        f"{MEASURE} --output BAD",
+        f"{MEASURE} --scores BAD",
+        f"{MEASURE} --runs BAD",
+        "compare TEXTS TEXTS --output BAD",
+        "overlap --train TEXTS --data DATA --output BAD",
+        f"{INDEX} BAD",
+        "tune --leaf LEAF --collection docs --path NEW --queries TEXTS --plot BAD.svg",
+        "demo --output BAD",
+    ],
+)
+def test_no_command_starts_its_work_for_a_place_that_it_cannot_write(
+    line: str, inputs: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The inputs do not exist or cannot be read: whoever opens them before the output says so instead."""
-    blocked = tmp_path / "file" / "output"
-    (tmp_path / "file").write_text("")
-    corpus = tmp_path / "docs.txt"
-    corpus.write_text("a text\n")
-    commands: list[list[Any]] = [
-        ["distill", "--teacher", teacher_path, "--corpus", corpus, "--output", blocked],
-        ["cache", "--teacher", teacher_path, "--corpus", corpus, "--output", blocked],
-        ["export", leaf_path, "--dim", 16, "--output", blocked],
-        ["export", leaf_path, "--router", "--teacher", teacher_path, "--output", blocked],
-        ["evaluate", "--leaf", leaf_path, "--data", tmp_path / "none", "--output", blocked],
-        ["index", "--leaf", leaf_path, "--path", blocked, "--collection", "docs", "--input", corpus],
-        ["compare", tmp_path / "none.json", tmp_path / "none.json", "--output", blocked],
-        ["demo", "--output", blocked],
-    ]
-    for command in commands:
-        code = run([str(part) for part in command])
-        said = " ".join(capsys.readouterr().err.split())
-        assert code == 1, command
-        assert "error: " in said, (command, said)
-        assert str(tmp_path / "file") in said.replace(" ", ""), (command, said)
-        assert "Traceback" not in said
+    from leaf_embed.teacher import cache
+
+    monkeypatch.setattr(cache, "embed_texts", None)  # no text may be embedded before
+    words = [word.replace("BAD", inputs["BAD"]) for word in command(line, inputs)]
+    assert run(words) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: cannot write {inputs['TEXTS']}")
+    assert "below a file" in said
 
 
-def test_a_full_disk_ends_a_distillation_that_goes_on_with_room(teacher_path: Path, tmp_path: Path) -> None:
-    output = tmp_path / "leaf"
-
-    def again() -> Any:
-        return distill(teacher_path, texts(60), teacher_path, output, QUICK, layers=1, export_graphs=False)
-
-    for size in (2_000, 30_000):  # the cache, the leaf
-        with full_disk(size), pytest.raises(StorageError, match=r"cannot write .*make room"):
-            again()
-        assert not output.exists()
-    again()
-    assert load(output, variant="torch", document=None).encode_query("red").shape == (32,)
-
-
-@pytest.mark.parametrize("failure", [RuntimeError("out of protobuf"), ExportError("no graph"), StorageError("full")])
-def test_a_failed_export_leaves_the_trained_leaf(
-    failure: Exception, teacher_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("line", [f"{DISTIL} NEW", f"{CACHE} NEW", f"{INDEX} NEW"])
+def test_the_same_command_goes_on_when_there_is_room(
+    line: str, inputs: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from leaf_embed.export import onnx
-
-    def fail(*_: Any) -> None:
-        raise failure
-
-    output = tmp_path / "leaf"
-    with monkeypatch.context() as patched:
-        patched.setattr(onnx, "write_graph", fail)
-        expected = type(failure) if isinstance(failure, (ExportError, StorageError)) else ExportError
-        with pytest.raises(expected, match=r"The trained leaf is whole in .*leaf-embed export"):
-            distill(teacher_path, texts(60), teacher_path, output, QUICK, layers=1)
-        with pytest.raises(InputError, match="a trained leaf already, without graphs"):
-            distill(teacher_path, texts(60), teacher_path, output, QUICK, layers=1)
-    trained = load(output, variant="torch", document=None).encode_query("red stone")
-    export(output, texts(40))
-    assert cosine(load(output, variant="float32", document=None).encode_query("red stone"), trained) > 0.999
+    with no_room(2_000):
+        assert run(command(line, inputs)) == 1
+    assert "File too large" in capsys.readouterr().err
+    assert run(command(line, inputs)) == 0
 
 
-def test_a_student_that_does_not_survive_saving_is_refused_before_it_is_trained(tmp_path: Path) -> None:
-    from tests.encoders.teachers import Case, build, build_backbone
+def test_a_measurement_reserves_its_room_first(inputs: dict[str, str]) -> None:
+    from leaf_embed.evaluation import load_beir
 
-    model = build(Case("modernbert"), build_backbone("modernbert", tmp_path / "backbone"))
-    model[0].auto_model.layers[1].attn_norm.weight.data.normal_()
-    model.save(str(tmp_path / "teacher"))
-    teacher = tmp_path / "teacher"
-    with pytest.raises(InputError, match=r"other vectors once it was saved and loaded .* Keep its lowest layers"):
-        distill(teacher, texts(60), teacher, tmp_path / "leaf", QUICK, layers=[1])
-    assert not (tmp_path / "leaf").exists()
-    report = distill(teacher, texts(60), teacher, tmp_path / "leaf", QUICK, layers=[0])  # its windows are 16 tokens
-    assert report.parity["float32"].min_cosine > 0.9999
+    class Never:
+        space = SimpleNamespace(dim=4096)
+
+        def encode_query(self, texts: Any) -> None:
+            raise AssertionError("the work has begun")
+
+    never: Any = Never()
+    data = load_beir(Path(inputs["DATA"]))
+    with no_room(8_000), pytest.raises(StorageError, match="File too large"), encode_set(never, never, data):
+        pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device")
+def test_standard_output_on_a_full_disk() -> None:
+    with Path("/dev/full").open("w") as full:
+        line = [sys.executable, "-c", "from leaf_embed.cli import main; main(['--version'])"]
+        done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr

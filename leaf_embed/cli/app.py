@@ -83,10 +83,6 @@ def ending_well(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(130) from error
         except BrokenPipeError:  # the reader of our output, such as head, has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except OSError as error:  # a file that was named on the command line, or a disk that is full
-            where = f"{error.filename}: " if error.filename else ""
-            errors.print(f"[bold red]error:[/] {escape(where + (error.strerror or str(error)))}", highlight=False)
-            raise typer.Exit(1) from error
 
     return wrapped
 
@@ -137,9 +133,24 @@ def run(arguments: Sequence[str]) -> int:
         return 2
     try:
         app(spread(arguments), prog_name="leaf-embed")
+    except OSError as error:
+        return _refused(error)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
+
+
+def _refused(error: OSError) -> int:
+    """Says what the operating system refused, such as standard output on a full disk; returns the exit code."""
+    about = f" ({error.filename})" if error.filename else ""
+    message = f"reading or writing failed{about}: {error.strerror or error}"
+    advice = "Make room there, or name another place; then run the same again"
+    errors.print(f"[bold red]error:[/] {escape(message)}. {advice}", highlight=False, soft_wrap=True)
+    try:
+        sys.stdout.flush()
+    except OSError:  # the interpreter would try it again when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _moved(arguments: Sequence[str]) -> str | None:

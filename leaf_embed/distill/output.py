@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leaf_embed._files import check_new_directory, replacing_directory, writing
+from leaf_embed._files import check_writable, replacing_directory, writing
 from leaf_embed.distill.students.base import Student
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.encoders.torch_models import Loading, load_model, save_model
@@ -53,12 +53,12 @@ class Output:
     def __post_init__(self) -> None:
         if (self.target / LEAF_FILE).is_file() and _lacks_graphs(self.target):
             raise InputError(
-                f"{self.target} is a trained leaf already, without graphs; make them with: "
+                f"{self.target} is a leaf that was trained and not exported; make its graphs with: "
                 f"leaf-embed export {self.target}"
             )
         if self.target.exists():
             raise InputError(f"{self.target} exists already; choose another --output, or move it away")
-        check_new_directory(self.target)
+        check_writable(self.target)
 
     @property
     def work(self) -> Path:
@@ -106,8 +106,8 @@ class Output:
             parity = export(self.target, sample, trained=student.model)
         except LeafEmbedError as error:
             raise type(error)(
-                f"{error} The trained leaf is whole in {self.target}, without graphs: torch encodes by it. Make the "
-                f"graphs with: leaf-embed export {self.target}"
+                f"{error} The trained leaf is whole in {self.target}, where variant='torch' runs it. Make its graphs "
+                f"with: leaf-embed export {self.target}"
             ) from error
         write_card(self.target)
         progress("export", 1, 1, "")

@@ -153,6 +153,8 @@ def distill(
     options = StudentOptions(student, layers, head, tokenizer, space_of)
     if loading is None and not isinstance(teacher, Encoder):
         loading = Loading(device=device)
+    if export_graphs and student_class(options.source).needs_graph:
+        require("onnxscript", "train", "An export")
     place = student_device(device or (loading.device if loading else None))
     kind = student_class(options.source)
     config = config or kind.recipe()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from leaf_embed import vectors
+from leaf_embed._files import writing
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.errors import VectorError
 from leaf_embed.evaluation.alignment import CosineCounter
@@ -96,7 +98,11 @@ class _File:
     shape: tuple[int, int]
 
     def open(self) -> FloatArray:
-        matrix: FloatArray = np.lib.format.open_memmap(self.path, mode="w+", dtype=np.float32, shape=self.shape)
+        with writing(self.path):
+            matrix: FloatArray = np.lib.format.open_memmap(self.path, mode="w+", dtype=np.float32, shape=self.shape)
+            if hasattr(os, "posix_fallocate") and matrix.nbytes:  # a mapped file on a full disk ends the process
+                with self.path.open("rb+") as stream:
+                    os.posix_fallocate(stream.fileno(), 0, self.path.stat().st_size)
         return matrix
 
 

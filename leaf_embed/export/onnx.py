@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leaf_embed._extras import require
-from leaf_embed._files import replacing_directory, replacing_file, write_json
+from leaf_embed._files import check_writable, replacing_directory, replacing_file, write_json, writing
 from leaf_embed.canaries import CANARY_TEXTS, Canaries
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.torch_models import Loading
@@ -77,10 +77,11 @@ def export(
     require("onnxscript", "train", "An export")
     from leaf_embed.encoders.onnx import OnnxEncoder
 
+    check_writable(path / PARITY_FILE)
     saved = SentenceTransformerEncoder(path, precision="float32", device="cpu")
     proof = Proof(texts, saved if trained is None else _as_trained(trained, saved))
     parity: dict[str, Parity] = {}
-    with replacing_directory(path / "onnx") as folder, _as_export_error(path):
+    with _as_export_error(path), replacing_directory(path / "onnx") as folder:
         exact = folder / Path(GRAPHS["float32"]).name
         write_graph(saved.model, exact)
         encoder = OnnxEncoder(path, graph=exact)
@@ -105,8 +106,9 @@ def _as_trained(model: SentenceTransformer, saved: SentenceTransformerEncoder) -
 def _as_export_error(path: Path) -> Iterator[None]:
     """Turns what the exporters raise, for which they have no class, into an error of ours."""
     try:
-        yield
-    except (LeafEmbedError, OSError):
+        with writing(path / "onnx"):
+            yield
+    except LeafEmbedError:
         raise
     except Exception as error:
         said = str(error).strip().splitlines() or [""]

@@ -138,6 +138,6 @@ def require_floor(parity: Parity, floor: Floor, variant: str) -> None:
             f"the {variant} graph differs from its model: over {parity.texts} texts the cosine is "
             f"{parity.mean_cosine:.5f} in the mean and {parity.min_cosine:.5f} at worst, and "
             f"{parity.top10_overlap:.1%} of the ten best documents are the same; expected at least {floor.mean}, "
-            f"{floor.lowest} and {floor.overlap:.0%}. Nothing was written. This CPU or ONNX Runtime may lack an exact "
+            f"{floor.lowest} and {floor.overlap:.0%}. No graph was written. This CPU or ONNX Runtime may lack an exact "
             "kernel: try another release of onnxruntime, or accept less by passing floors."
         )

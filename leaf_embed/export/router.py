@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from leaf_embed._extras import require
-from leaf_embed._files import replacing_directory
+from leaf_embed._files import check_writable, replacing_directory
 from leaf_embed.encoders.leaf import LeafEncoder
 from leaf_embed.encoders.loading import load_teacher
 from leaf_embed.encoders.rotation import Rotation
@@ -45,6 +45,7 @@ def export_router(
     info, target = read_leaf(directory), Path(output)
     if target.exists():
         raise InputError(f"{target} exists already; choose another output, or move it away")
+    check_writable(target)
     require("sentence_transformers", "train", "A router")
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Router

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leaf_embed._extras import require
-from leaf_embed._files import replacing_directory
+from leaf_embed._files import check_writable, replacing_directory
 from leaf_embed.encoders.rotation import Rotation
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder, last_layer, save_model
 from leaf_embed.errors import InputError
@@ -43,6 +43,7 @@ def truncate_leaf(directory: str | os.PathLike[str], output: str | os.PathLike[s
     info, target = read_leaf(directory), Path(output)
     if target.exists():
         raise InputError(f"{target} exists already; choose another output, or move it away")
+    check_writable(target)
     space = truncate_space(info.space, dim)
     require("sentence_transformers", "train", "Truncating a leaf")
     model = SentenceTransformerEncoder(directory, device="cpu").model

@@ -95,8 +95,8 @@ class TeacherCache:
         if not file.is_file():
             if self.path.exists() and any(self.path.iterdir()):
                 raise CacheError(f"{self.path} is neither empty nor a teacher cache; choose another directory")
-            make_directory(self.path / "shards")
             write_json(file, {"format": FORMAT, "version": VERSION, "dtype": dtype, "space": self.space.to_dict()})
+            make_directory(self.path / "shards")
             return dtype
         stored, known = _read_header(file)
         stored.require_same(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaf_embed._extras import require
-from leaf_embed._files import replacing_file
+from leaf_embed._files import replacing_file, writing
 from leaf_embed.errors import CacheError, VectorError
 from leaf_embed.teacher.keys import Key, pack, unpack
 from leaf_embed.texts import Text
@@ -55,11 +55,13 @@ class Shards:
 
         Raises:
             CacheError: Another process holds the lock.
+            StorageError: The cache cannot be written.
         """
         filelock = require("filelock", "train", PURPOSE)
         lock = filelock.FileLock(self._path / ".lock", timeout=0)
         try:
-            held: AbstractContextManager[Any] = lock.acquire()
+            with writing(self._path / ".lock"):
+                held: AbstractContextManager[Any] = lock.acquire()
         except filelock.Timeout as error:
             raise CacheError(f"another process is writing to the cache {self._path}; wait for it to end") from error
         return held

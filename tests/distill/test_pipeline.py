@@ -10,13 +10,15 @@ from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
 import leaf_embed
+from leaf_embed.cli import run
 from leaf_embed.distill import DistillConfig, Text, distill
 from leaf_embed.distill import train as training
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
-from leaf_embed.errors import CorpusError, InputError
+from leaf_embed.errors import CorpusError, ExportError, InputError, ParityError
+from leaf_embed.export import onnx as exporting
 from leaf_embed.format import read_leaf
 from leaf_embed.vectors import cosine
-from tests.conftest import make_model, sentences, texts
+from tests.conftest import make_model, no_room, sentences, texts
 
 CONFIG = DistillConfig.quick(max_steps=20, learning_rate=2e-3, precision="float32", holdout=0.1)
 
@@ -131,6 +133,36 @@ def test_an_interrupted_distillation_leaves_no_leaf_and_goes_on(teacher_path, tm
     assert whole.final == report.final
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "leaf"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("foreign", [True, False])
+def test_a_failed_export_leaves_the_trained_leaf(teacher_path, tmp_path, monkeypatch, foreign):
+    def fail(*_):
+        raise RuntimeError("no such operator") if foreign else ParityError("the float32 graph differs")
+
+    output = tmp_path / "leaf"
+    arguments = (teacher_path, texts(60), teacher_path, output, CONFIG)
+    with monkeypatch.context() as broken:
+        broken.setattr(exporting, "write_graph", fail)
+        with pytest.raises(ExportError if foreign else ParityError, match=f"leaf-embed export {output}$"):
+            distill(*arguments, layers=1)
+    assert not (output / "onnx").exists()
+    words = sentences(8, seed=5)
+    kept = leaf_embed.load(output, variant="torch").encode_query(words)
+    assert cosine(kept, SentenceTransformerEncoder(teacher_path).encode_query(words)).mean() > 0.5
+    with pytest.raises(InputError, match=f"trained and not exported.*leaf-embed export {output}"):
+        distill(*arguments, layers=1)
+    if not foreign:
+        return
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("\n".join(sentences(40)))
+    before = sorted(output.iterdir())
+    with no_room(20_000):
+        assert run(["export", str(output), "--corpus", str(corpus)]) == 1
+    assert sorted(output.iterdir()) == before
+    assert run(["export", str(output), "--corpus", str(corpus)]) == 0
+    assert cosine(leaf_embed.load(output, variant="float32").encode_query(words), kept).min() > 0.9999
+    assert "## The graphs" in (output / "README.md").read_text()
 
 
 def test_two_texts_are_enough_to_run(teacher_path, tmp_path):

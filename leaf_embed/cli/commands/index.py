@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from leaf_embed._files import check_writable
 from leaf_embed.cli.console import errors, output, progress_bar, quiet_transformers
 from leaf_embed.cli.options import (
     CollectionName,
@@ -58,6 +59,8 @@ def command(
     documents are not embedded again, so an interrupted run goes on where it stopped.
     """
     where = place(path, url)
+    if path is not None and not dry_run:
+        check_writable(path / ".leaf-embed")
     for file in documents:
         check_documents(file)
     import leaf_embed

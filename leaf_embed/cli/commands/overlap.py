@@ -23,11 +23,13 @@ def command(
     """Count training texts that equal an evaluation text, or share thirteen words in a row with one."""
     from dataclasses import asdict
 
-    from leaf_embed._files import write_json
+    from leaf_embed._files import check_writable, write_json
     from leaf_embed.distill import Corpus, EvaluationIndex, count_overlap
     from leaf_embed.reports import markdown
     from leaf_embed.teacher.corpus import evaluation_files
 
+    if result is not None:
+        check_writable(result)
     texts = [Corpus(evaluation_files([path])) for path in data]
     sets = [
         EvaluationIndex(path.resolve().name, (text.text for text in of_set))

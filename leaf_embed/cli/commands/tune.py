@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from leaf_embed._files import write_text
+from leaf_embed._files import check_writable, write_text
 from leaf_embed.cli.console import errors, many_integers, output
 from leaf_embed.cli.options import (
     AsJson,
@@ -66,6 +66,8 @@ def command(
     check_documents(queries)
     if plot is not None and plot.suffix != ".svg":
         raise InputError(f"--plot writes SVG; name a file that ends in .svg, not {plot.name!r}")
+    if plot is not None:
+        check_writable(plot)
     import leaf_embed
     from leaf_embed.qdrant import LeafCollection, TuneGrid, tune
 
