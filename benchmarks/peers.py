@@ -2,7 +2,8 @@
 
 Documents first and then queries, three passes each, batches of 128, cosine loss, by sentence-transformers' trainer;
 pynife's own vocabulary step, which needs a corpus of word counts, is left out, so both students have the same tokens.
-Quality is nDCG@10 of the student's queries on the teacher's documents as a share of the teacher's; latency in turns.
+Quality is nDCG@10 of the student's queries on the teacher's documents as a share of the teacher's; latency in turns,
+and whether other work disturbed it.
 
 pynife 0.1.0 needs libraries older than ours; put them before the others on the path:
 
@@ -30,6 +31,7 @@ from training import their_trainer
 
 import leaf_embed
 from leaf_embed._files import write_json
+from leaf_embed.evaluation.machine import Watch
 
 BATCH, EPOCHS, RATES = 128, 3, {"document": 1e-2, "query": 1e-3}
 
@@ -53,12 +55,16 @@ def main(
             train(peer, bench, rows, rate, epochs, Path(folder))
     minutes = (time.monotonic() - began) / 60
     ours = leaf_embed.load(leaf)
+    watch = Watch()
     times = turns({"ours": ours.encode_query, "pynife": peer.encode}, bench.sets[-1].queries[:600])
+    seen = watch.seen()
     result: dict[str, Any] = {
         "ours": finished(bench, leaf) | percentiles(times["ours"]),
         "pynife": {"version": version("pynife"), "minutes": round(minutes, 2)}
         | {"kept": bench.retention(bench.scores(lambda queries: peer.encode(list(queries))))}
         | percentiles(times["pynife"]),
+        "machine": seen,
+        "refused": watch.refusal(seen, 1),  # why the two times cannot be compared
     }
     write_json(output, result)
     print(result)
