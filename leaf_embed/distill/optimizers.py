@@ -1,4 +1,4 @@
-"""Optimizers of a student: AdamW, and for its token tables one that updates only the tokens of the batch.
+"""Optimizers of a student: AdamW, and for token tables that are lazy one that updates only the tokens of the batch.
 
 A batch of 32 short texts holds some hundred of 30,000 tokens. A dense step over all of them, with its gradient of
 zeros, its norm and its two moments, was an eighth of a training step (examples/LOG.md).
@@ -28,7 +28,8 @@ class Optimizers:
 
         Args:
             model: The student.
-            tables: Its modules with a row per token; they are switched to sparse gradients until :meth:`release`.
+            tables: Its modules with a row per token; where the recipe is lazy with them, they are switched to sparse
+                gradients until :meth:`release`.
             config: Rates, weight decay and the largest norm of a gradient.
         """
         import torch
@@ -36,7 +37,7 @@ class Optimizers:
         from leaf_embed.distill.lazy_adam import LazyAdam
 
         self._config = config
-        self._tables = tables
+        self._tables = tables if config.token_embeddings == "lazy" else ()
         for table in self._tables:
             table.sparse = True
         lazy = [table.weight for table in self._tables]

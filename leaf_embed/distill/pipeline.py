@@ -131,7 +131,7 @@ def distill(
         InputError: An option, model or corpus that cannot be used.
         SpaceMismatchError: ``space_of`` is a leaf of another teacher.
         CacheError: The cache is in use, damaged, or of another teacher.
-        TrainingError: The loss became NaN or infinite.
+        TrainingError: The loss became NaN or infinite, or there is a checkpoint of another run beside the output.
         ParityError: An exported graph differs from the trained model.
     """
     require("sentence_transformers", "train", "Distillation")

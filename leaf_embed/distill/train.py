@@ -107,7 +107,7 @@ def align(
         log: Called after each step, for trackers.
 
     Raises:
-        TrainingError: The loss became NaN or infinite, or the checkpoint is damaged.
+        TrainingError: The loss became NaN or infinite, or the checkpoint is damaged or of another run.
     """
 
     def measure() -> Alignment | None:
@@ -178,7 +178,11 @@ class TrainingRun:
             torch.save(state, temporary)
 
     def resume(self, file: Path) -> None:
-        """Restores a checkpoint of the same run; one of another run is left alone and not used."""
+        """Restores a checkpoint of the same run.
+
+        Raises:
+            TrainingError: It cannot be read, or is of another run, whose hours of work it may hold.
+        """
         import torch
 
         if not file.is_file():
@@ -188,7 +192,10 @@ class TrainingRun:
         except Exception as error:
             raise TrainingError(f"the checkpoint {file} cannot be read ({error}); delete it to start again") from error
         if state["identity"] != self.identity:
-            return
+            raise TrainingError(
+                f"{file} is the checkpoint of another run, at step {state['step']}: of other texts, another student, "
+                "recipe or release. Run that command again to finish it, choose another --output, or delete the file"
+            )
         self.model.load_state_dict(state["model"])
         self.optimizers.load_state_dict(state["optimizers"])
         self.step, self.smoothed = state["step"], state["smoothed"]
@@ -250,7 +257,8 @@ class TrainingRun:
             The number of steps that were taken now, without those resumed.
 
         Raises:
-            TrainingError: The loss became NaN or infinite (the message names the batch), or the checkpoint is damaged.
+            TrainingError: The loss became NaN or infinite (the message names the batch), or the checkpoint is damaged
+                or of another run.
         """
         self.resume(checkpoint)
         self.processes.same_weights(self.model)

@@ -69,7 +69,7 @@ def gather(
         cache: The cache to fill.
         texts: What to embed; counts in its attributes ``skipped`` and ``__len__`` are used if it has them.
         teacher: An encoder, or vectors that exist already, with which ``texts`` may be empty.
-        tokenizer: A transformers tokenizer: the student's.
+        tokenizer: A transformers tokenizer: the student's; ``None`` where nothing is to be cut.
         max_tokens: Texts are cut to this many of its tokens.
         exclusion: Texts to leave out.
         progress: Called with the stages "vectors" and "teacher".
@@ -80,7 +80,8 @@ def gather(
     Raises:
         CorpusError: There is no text, or a file is damaged.
         CacheError: The cache is in use or damaged.
-        InputError: The teacher's texts were cut to more tokens than ``max_tokens``.
+        InputError: The teacher's texts were cut to more tokens than ``max_tokens``, or a prompt leaves no room for a
+            text.
     """
     if isinstance(teacher, StoredVectors) and (teacher.cut or 0) > max_tokens:
         raise InputError(
@@ -88,6 +89,8 @@ def gather(
             f"{max_tokens}; take a student that reads more, or run leaf-embed cache --max-tokens {max_tokens} "
             "--student STUDENT, with the same teacher and corpus, and distil from that"
         )
+    if tokenizer is not None:
+        _check_prompts(cache.space, tokenizer, max_tokens)
     exclusion = exclusion or Exclusion()
     kept = Without(texts, exclusion, lambda text: text.text)
     given = Counted(kept)
@@ -109,6 +112,18 @@ def gather(
         left_out = "".join(f"; {count} left out: {reason}" for reason, count in skipped.items())
         raise CorpusError(f"the corpus holds no text; expected at least one that is not empty{left_out}")
     return rows, dict(skipped)
+
+
+def _check_prompts(space: EmbeddingSpace, tokenizer: Any, max_tokens: int) -> None:
+    """Refuses a space of which the student would read nothing but the prompt: it would learn from no text at all."""
+    for role, prompt in (("query", space.query_prompt), ("document", space.document_prompt)):
+        count = len(tokenizer(prompt)["input_ids"])
+        if prompt and count >= max_tokens:
+            raise InputError(
+                f"the {role} prompt {prompt!r:.80} takes {count} tokens, and {max_tokens} are read in all: nothing of "
+                f"a text would be seen. Set max_tokens above {count} (--set max_tokens=, or cache --max-tokens), "
+                "with a student that reads as many"
+            )
 
 
 def cut_texts(texts: Iterable[Text], tokenizer: Any, space: EmbeddingSpace, max_tokens: int) -> Iterator[Text]:

@@ -277,7 +277,7 @@ def test_texts_are_excluded_before_they_are_cut(capsys, teacher_path, tmp_path):
         ("--batch-size", "--set batch_size=VALUE"),
         ("--learning-rate", "--set learning_rate=VALUE"),
         ("--focal", "was removed: it did not help"),
-        ("--token-embeddings", "was removed: it did not help"),
+        ("--token-embeddings", "is a field of the recipe: --set token_embeddings=VALUE"),
     ],
 )
 def test_an_option_that_is_gone_says_where(capsys, option, message):

@@ -32,13 +32,11 @@ def test_what_is_left_out_is_a_default():
 
 
 def test_removed_options_are_read_where_they_are_off():
-    old = {"focal": 0.0, "averaging": "none", "token_embeddings": "lazy", "prefixes": []}
+    old = {"focal": 0.0, "averaging": "none", "prefixes": []}
     assert DistillConfig.from_dict(old | {"epochs": 3}) == DistillConfig(epochs=3)
 
 
-@pytest.mark.parametrize(
-    "change", [{"focal": 1.0}, {"averaging": "ema"}, {"token_embeddings": "frozen"}, {"prefixes": [64]}]
-)
+@pytest.mark.parametrize("change", [{"focal": 1.0}, {"averaging": "ema"}, {"prefixes": [64]}])
 def test_removed_options_that_are_on_are_refused(change):
     [(name, value)] = change.items()
     with pytest.raises(InputError, match=f"sets {name} to {re.escape(repr(value))}.*was removed.*leave {name} out"):
@@ -57,6 +55,7 @@ def test_removed_options_that_are_on_are_refused(change):
         ({"query_share": []}, r"query_share in the recipe is \[\]; expected a number, or null"),
         ({"mrl": ["rotate"]}, "mrl in the recipe is .*; expected one of none, rotate"),
         ({"mrl": "turn"}, "mrl is one of none, rotate; got 'turn'"),
+        ({"token_embeddings": "frozen"}, "token_embeddings is one of lazy, dense; got 'frozen'"),
         ({"epochs": 0}, "epochs must be above 0; got 0"),
         ({"learning_rate": float("nan")}, "learning_rate in the recipe is nan; expected a number"),
         ({"weight_decay": float("inf")}, "weight_decay in the recipe is inf; expected a number"),
@@ -67,6 +66,12 @@ def test_removed_options_that_are_on_are_refused(change):
 def test_what_cannot_be_a_recipe(value, message):
     with pytest.raises(InputError, match=message):
         DistillConfig.from_dict(value)
+
+
+def test_recipes_from_before_token_embeddings_was_a_field_were_lazy():
+    assert DistillConfig.from_dict({"epochs": 3}).token_embeddings == "lazy"
+    assert DistillConfig.from_dict({"token_embeddings": "lazy"}) == DistillConfig()
+    assert DistillConfig.paper().token_embeddings == "dense"
 
 
 def test_fields_given_in_python_are_checked_alike():

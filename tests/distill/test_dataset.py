@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
-from leaf_embed.distill import DistillConfig, TeacherCache, Text, dataset
+from leaf_embed.distill import DistillConfig, TeacherCache, Text, dataset, distill
 from leaf_embed.distill.dataset import TokenizedTexts, epoch_batches
 from leaf_embed.distill.students.static import StaticStudent
 from leaf_embed.distill.students.transformer import TransformerStudent
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
+from leaf_embed.errors import InputError
 from leaf_embed.teacher.fill import cut_texts
 from tests.conftest import sentences
 
@@ -136,3 +137,16 @@ def test_bags_hold_the_ids_of_one_text_after_another(teacher, tmp_path):
 def test_a_student_with_the_teachers_weights_gives_the_teachers_vectors(teacher):
     student = SentenceTransformer(modules=list(teacher.model), device="cpu")
     assert np.allclose(student.encode("red stone"), teacher.encode_document("red stone"), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "static"])
+def test_a_prompt_that_leaves_no_room_for_a_text_is_refused(teacher, tmp_path, kind):
+    """``what is`` is two tokens and two special ones: four are nothing but prompt, five hold a word."""
+    student = "static" if kind == "static" else teacher.model
+    words = [Text(s, k) for s in sentences(30) for k in ("query", "document")]
+    few = DistillConfig.quick(max_tokens=4, max_steps=1, holdout=0)
+    with pytest.raises(InputError, match=r"query prompt 'what is ' takes 4 tokens, and 4 are read.*max_tokens above 4"):
+        distill(teacher, words, student, tmp_path / "leaf", few, layers=1, export_graphs=False)
+    assert not (tmp_path / "leaf").exists()
+    more = DistillConfig.quick(max_tokens=5, max_steps=1, holdout=0)
+    assert distill(teacher, words, student, tmp_path / "leaf", more, layers=1, export_graphs=False).texts > 1

@@ -55,6 +55,30 @@ def test_lazy_equals_dense_where_every_token_occurs(teacher_path, space, norm):
     assert np.allclose(lazy.encode(words), dense.encode(words), atol=1e-3)
 
 
+def test_the_papers_recipe_is_torchs_own_adamw(teacher_path, space):
+    """Every weight, token embeddings that do not occur included: those decay."""
+    config = DistillConfig.paper(weight_decay=0.1, max_grad_norm=0.05)
+    ids = torch.tensor([[5, 6, 7, 6]])
+    features = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+    ours, torchs = (build_student(teacher_path, space, layers=1).eval() for _ in range(2))
+    before = table(ours).clone()
+    optimizers = Optimizers(ours, [ours[0].auto_model.get_input_embeddings()], config)
+    weights = [one for one in torchs.parameters() if one.requires_grad]
+    groups = [{"params": [one for one in weights if one.ndim < 2], "weight_decay": 0.0}]
+    groups.append({"params": [one for one in weights if one.ndim > 1], "weight_decay": 0.1})
+    plain = torch.optim.AdamW(groups, lr=1e-3)
+    for _ in range(STEPS):
+        squared_l2(forward(ours, dict(features), False), torch.eye(space.dim)[:1]).backward()
+        optimizers.step(1e-3)
+        squared_l2(forward(torchs, dict(features), False), torch.eye(space.dim)[:1]).backward()
+        torch.nn.utils.clip_grad_norm_(weights, 0.05)
+        plain.step()
+        plain.zero_grad()
+    assert torch.allclose(table(ours), table(torchs), atol=1e-6)
+    assert torch.allclose(table(ours)[20], before[20] * (1 - 1e-3 * 0.1) ** STEPS, atol=1e-7)
+    assert not torch.equal(table(ours)[20], before[20])
+
+
 def test_other_tokens_stay_exactly(teacher_path, space):
     before = table(build_student(teacher_path, space, layers=1)).clone()
     after = table(trained(teacher_path, space, torch.tensor([[5, 6, 7, 6]])))

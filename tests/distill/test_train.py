@@ -115,10 +115,16 @@ def test_an_interrupted_run_ends_with_the_same_weights(teacher_path, cache, tmp_
     assert all(torch.equal(expected[name], tensor) for name, tensor in second.model.state_dict().items())
 
 
-def test_a_checkpoint_of_another_run_is_not_taken_up(student, data, tmp_path, monkeypatch):
+def test_a_checkpoint_of_another_run_is_neither_taken_up_nor_lost(student, data, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-    run(student, data, tmp_path, DistillConfig.quick(max_steps=5, precision="float32"), identity="a")
-    assert run(student, data, tmp_path, DistillConfig.quick(max_steps=5, precision="float32"), identity="b") == 5
+    config = DistillConfig.quick(max_steps=5, precision="float32")
+    run(student, data, tmp_path, config, identity="a")
+    kept = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(TrainingError, match=r"of another run, at step 4: .*choose another --output, or delete"):
+        run(student, data, tmp_path, config, identity="b")
+    assert (tmp_path / "checkpoint.pt").read_bytes() == kept
+    (tmp_path / "checkpoint.pt").unlink()
+    assert run(student, data, tmp_path, config, identity="b") == 5
 
 
 def test_a_damaged_checkpoint_is_named(student, data, tmp_path):

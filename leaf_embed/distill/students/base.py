@@ -105,7 +105,7 @@ class Student(Protocol):
     @staticmethod
     def recipe() -> DistillConfig:
         """Returns the recipe that is used if none is named."""
-        return DistillConfig()
+        return DistillConfig.paper()
 
     def start_texts(self) -> list[Text]:
         """Returns texts beside the corpus whose teacher vectors :meth:`start` looks up in the cache."""

@@ -89,7 +89,7 @@ def test_kinds_by_name(teacher_path):
     assert student_class("static") is StaticStudent
     assert student_class("./static") is student_class(teacher_path) is student_class(object()) is TransformerStudent
     assert StaticStudent.recipe() == DistillConfig.static()
-    assert TransformerStudent.recipe() == DistillConfig()
+    assert TransformerStudent.recipe() == DistillConfig.paper()
 
 
 def test_options_are_checked_where_they_are_built():
