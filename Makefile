@@ -1,5 +1,7 @@
 # Verbs shared with CI. Everything happens in .venv; nothing is installed elsewhere.
 PYTHON ?= python3
+# Threads that wait for each other leave their core to other programs (docs/distilling.md).
+export OMP_WAIT_POLICY ?= PASSIVE
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

@@ -128,6 +128,7 @@ def run(arguments: Sequence[str]) -> int:
     """Runs the command line and returns the exit code."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded: threads that wait let others run
     if moved := _moved(arguments):
         errors.print(f"[bold red]error:[/] {escape(moved)}", highlight=False, soft_wrap=True)
         return 2

@@ -74,7 +74,7 @@ def gather(
         texts: What to embed; a ``str`` is a document. Counts in its attributes ``skipped`` and ``__len__`` are used if
             it has them.
         teacher: An encoder, or vectors that exist already, with which ``texts`` may be empty.
-        tokenizer: A transformers tokenizer: the student's.
+        tokenizer: A transformers tokenizer: the student's; ``None`` where nothing is to be cut.
         max_tokens: Texts are cut to this many of its tokens.
         exclusion: Texts to leave out.
         progress: Called with the stages "vectors" and "teacher".
@@ -94,7 +94,8 @@ def gather(
             f"{max_tokens}; take a student that reads more, or run leaf-embed cache --max-tokens {max_tokens} "
             "--student STUDENT, with the same teacher and corpus, and distil from that"
         )
-    _check_prompts(cache.space, tokenizer, max_tokens)
+    if tokenizer is not None:
+        _check_prompts(cache.space, tokenizer, max_tokens)
     exclusion = exclusion or Exclusion()
     kept = Without(checked_texts(texts), exclusion, lambda text: text.text)
     given = Counted(kept)
