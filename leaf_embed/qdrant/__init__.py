@@ -20,7 +20,13 @@ ignores quantization and graphs). No live server took part.
 
 from leaf_embed.qdrant.async_collection import AsyncLeafCollection
 from leaf_embed.qdrant.backends.retry import Retry
-from leaf_embed.qdrant.backends.stores import connect, list_collections, read_metadata, switch_alias
+from leaf_embed.qdrant.backends.stores import (
+    connect,
+    is_client_directory,
+    list_collections,
+    read_metadata,
+    switch_alias,
+)
 from leaf_embed.qdrant.collection import LeafCollection
 from leaf_embed.qdrant.document_files import parquet_documents
 from leaf_embed.qdrant.either_collection import EitherCollection, aopen_or_create, open_or_create
@@ -57,6 +63,7 @@ __all__ = [
     "aopen_or_create",
     "comparison",
     "connect",
+    "is_client_directory",
     "estimate",
     "list_collections",
     "open_or_create",
