@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,10 +23,11 @@ from leaf_embed.errors import InputError, NotALeafError, SpaceMismatchError
 from leaf_embed.leaf_record import LeafRecord
 from leaf_embed.texts import Role, TextEncoder
 
-__all__ = ["EmbeddingSpace", "Role"]
+__all__ = ["EmbeddingSpace", "Role", "model_name"]
 
 FORMAT = "leaf-embed/space"
 VERSION = 1
+PLAIN_NAME = re.compile(r"(models?|teacher|checkpoint|best|final|out|output)([-_.]?\d+)?|[0-9a-f]{40}", re.I)
 
 
 @dataclass(frozen=True)
@@ -274,6 +276,34 @@ class EmbeddingSpace:
         except (OSError, ValueError) as error:
             raise NotALeafError(f"cannot read an embedding space from {path} ({error})") from error
         return cls.from_dict(value, source=str(path))
+
+
+def model_name(source: str) -> str:
+    """Returns a name of a model that means something elsewhere: a hub id, or of a path its telling part.
+
+    A directory that is called ``model`` or the like is named by its model card, or by the directory above it.
+    """
+    cached = re.search(r"models--(.+?)--(.+?)/snapshots/[0-9a-f]+/?$", source)  # the hub's cache
+    if cached is not None:
+        return "/".join(cached.groups())
+    path = Path(source)
+    if len(path.parts) <= 2 and not path.is_absolute() and not source.startswith(".") and not path.is_dir():
+        return source
+    names = [part.name for part in (path.resolve(), *path.resolve().parents) if part.name]
+    told = [name for name in names if not PLAIN_NAME.fullmatch(name)]
+    if told[:1] == names[:1]:
+        return names[0]
+    return _title(path / "README.md") or (told or names or [source])[0]
+
+
+def _title(card: Path) -> str | None:
+    """The name of the model in its card's first heading, if that is a name."""
+    try:
+        lines = card.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return None
+    heading = next((line[2:].strip() for line in lines if line.startswith("# ")), "")
+    return heading if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", heading) and not PLAIN_NAME.fullmatch(heading) else None
 
 
 def _far_from_teacher(report: CanaryReport, name: str) -> str:

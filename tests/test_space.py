@@ -9,6 +9,7 @@ import pytest
 from leaf_embed import EmbeddingSpace
 from leaf_embed.canaries import CANARY_TEXTS, Canaries
 from leaf_embed.errors import InputError, NotALeafError, SpaceMismatchError
+from leaf_embed.space import model_name
 
 SPACE = EmbeddingSpace("org/teacher", 4, revision="abc", query_prompt="query: ", max_tokens=512)
 
@@ -134,3 +135,42 @@ def test_verify_refuses_another_dim():
 def test_verify_needs_canaries():
     with pytest.raises(InputError, match="no canaries"):
         SPACE.verify(Words())
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("org/model", "org/model"),
+        ("text-embedding-3-small", "text-embedding-3-small"),
+        ("/home/me/hub/models--org--name/snapshots/" + "0a" * 20, "org/name"),
+        ("/data/my-encoder", "my-encoder"),
+        ("/data/my-encoder/", "my-encoder"),
+        ("/data/my-encoder/model", "my-encoder"),
+        ("/data/my-encoder/checkpoint-500", "my-encoder"),
+        ("/model", "model"),
+    ],
+)
+def test_a_model_has_a_telling_name(source, name):
+    assert model_name(source) == name
+
+
+@pytest.mark.parametrize(
+    ("card", "name"),
+    [
+        ("---\nlicense: mit\n---\n# all-MiniLM-L6-v2\nIt embeds.\n", "all-MiniLM-L6-v2"),
+        ("# org/other\n", "org/other"),
+        ("# A model that embeds\n", "home"),
+        ("# model\n", "home"),
+        ("", "home"),
+        (None, "home"),
+    ],
+)
+def test_a_plain_directory_is_named_by_its_card(tmp_path, monkeypatch, card, name):
+    folder = tmp_path / "home" / "model"
+    folder.mkdir(parents=True)
+    if card is not None:
+        (folder / "README.md").write_text(card)
+    assert model_name(str(folder)) == name
+    monkeypatch.chdir(folder.parent)
+    assert model_name("model") == name
+    assert model_name("./model") == name

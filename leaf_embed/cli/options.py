@@ -113,15 +113,17 @@ Where = Annotated[
 def place(path: Path | None, url: str | None) -> dict[str, Any]:
     """Returns the keyword arguments that say where a collection lies.
 
+    A directory of ``QdrantClient(path=...)`` is opened by such a client.
+
     Raises:
         InputError: Not exactly one of the two.
     """
     if (path is None) == (url is None):
         raise InputError("give either --path (a directory, for the embedded engine) or --url (a Qdrant server)")
-    if path is not None:
-        return {"path": path}
-    from leaf_embed.qdrant import connect
+    from leaf_embed.qdrant import connect, is_client_directory
 
+    if path is not None:
+        return {"client": connect(path)} if is_client_directory(path) else {"path": path}
     return {"client": connect(str(url), os.environ.get("QDRANT_API_KEY"))}
 
 

@@ -160,12 +160,12 @@ def _collection(options: TeacherOptions) -> tuple[Iterable[Any], Any, str]:
 
 def _place(source: str) -> dict[str, Any]:
     """Returns the server, the directory of a client in local mode, or the directory of the embedded engine."""
-    from leaf_embed.qdrant import connect
+    from leaf_embed.qdrant import connect, is_client_directory
 
     if "://" in source:
         return {"client": connect(source, os.environ.get("QDRANT_API_KEY"))}
     if not Path(source).is_dir():
         raise InputError(f"--from-qdrant takes a URL such as http://localhost:6333, or a directory; got {source!r}")
-    if (Path(source) / "meta.json").is_file():
+    if is_client_directory(source):
         return {"client": connect(Path(source))}
     return {"path": source}

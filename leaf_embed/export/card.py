@@ -14,6 +14,7 @@ from leaf_embed.errors import InputError
 from leaf_embed.export.card_snippets import usage
 from leaf_embed.format import GRAPHS, LeafInfo, read_leaf, read_parity
 from leaf_embed.reports import CARD_VERSIONS, markdown, read_report
+from leaf_embed.space import model_name
 
 __all__ = ["CARD_FILE", "EVALUATION_FILE", "write_card"]
 
@@ -60,18 +61,13 @@ def write_card(
 
 def _card(path: Path, info: LeafInfo, name: str, report: Mapping[str, Any] | None) -> str:
     space = info.space
-    parts = [_front_matter(info), MARK, f"# A leaf of {_shown(space.teacher)}", _opening(info), _space_table(info)]
+    parts = [_front_matter(info), MARK, f"# A leaf of {model_name(space.teacher)}", _opening(info), _space_table(info)]
     if parity := read_parity(path):
         parts.append(_parity_table(parity))
     if report is not None:
         parts.append(_retention_table(report))
     parts += [_recipe(info), usage(info, name)]
     return "\n\n".join(parts) + "\n"
-
-
-def _shown(teacher: str) -> str:
-    """A hub id whole; of a path only the end, which is all that means something elsewhere."""
-    return teacher if _is_hub_id(teacher) else Path(teacher).name or teacher
 
 
 def _is_hub_id(name: str) -> bool:
@@ -83,15 +79,16 @@ def _front_matter(info: LeafInfo) -> str:
     if info.needs_graph:
         tags += ["onnx", "transformers.js"]
     lines = ["library_name: sentence-transformers", "pipeline_tag: sentence-similarity", f"tags: {json.dumps(tags)}"]
-    if _is_hub_id(info.space.teacher):
-        lines.append(f"base_model: {info.space.teacher}")
+    teacher = info.space.teacher
+    if _is_hub_id(model_name(teacher)) and (_is_hub_id(teacher) or "models--" in teacher):
+        lines.append(f"base_model: {model_name(teacher)}")
     return "\n".join(["---", *lines, "---"])
 
 
 def _opening(info: LeafInfo) -> str:
     return (
-        f"A small encoder that writes into the embedding space of {_shown(info.space.teacher)}: embed documents once "
-        "with that model, and questions with this one. Made with leaf-embed after LEAF (Vujanic & Rueckstiess, "
+        f"A small encoder that writes into the embedding space of {model_name(info.space.teacher)}: embed documents "
+        "once with that model, and questions with this one. Made with leaf-embed after LEAF (Vujanic & Rueckstiess, "
         "[arXiv 2509.12539](https://arxiv.org/abs/2509.12539))."
     )
 
@@ -99,7 +96,7 @@ def _opening(info: LeafInfo) -> str:
 def _space_table(info: LeafInfo) -> str:
     space = info.space
     rows = [
-        ("teacher", _shown(space.teacher)),
+        ("teacher", model_name(space.teacher)),
         ("revision", str(space.revision)),
         ("fingerprint", space.fingerprint),
         ("dimensions", f"{space.dim}, {'unit norm' if space.unit_norm else 'norm not fixed'}"),
@@ -160,6 +157,6 @@ def _score(mode: Mapping[str, Any]) -> str:
 def _recipe(info: LeafInfo) -> str:
     facts = {name: value for name, value in {**info.recipe, **info.metrics}.items() if value is not None}
     if "student" in facts:
-        facts["student"] = _shown(str(facts["student"]))
+        facts["student"] = model_name(str(facts["student"]))
     body = json.dumps(facts, indent=2, ensure_ascii=False)
     return f"## How it was made\n\n```json\n{body}\n```"

@@ -138,7 +138,9 @@ def _activations(model: Any, names: Sequence[str], feeds: Iterable[Feeds]) -> di
     shown = onnx.ModelProto()
     shown.CopyFrom(model)
     shown.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
-    session = onnxruntime.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # its warnings, in colour, are about the outputs added here
+    session = onnxruntime.InferenceSession(shown.SerializeToString(), options, providers=["CPUExecutionProvider"])
     found: dict[str, list[FloatArray]] = {name: [] for name in names}
     for feed in feeds:
         for name, value in zip(names, session.run(list(names), dict(feed)), strict=True):

@@ -23,7 +23,13 @@ ignores quantization and graphs). No live server took part.
 from leaf_embed.qdrant.async_collection import AsyncLeafCollection
 from leaf_embed.qdrant.attach import AttachedCollection, aattach, attach, check_first_stage
 from leaf_embed.qdrant.backends.retry import Retry
-from leaf_embed.qdrant.backends.stores import connect, list_collections, read_metadata, switch_alias
+from leaf_embed.qdrant.backends.stores import (
+    connect,
+    is_client_directory,
+    list_collections,
+    read_metadata,
+    switch_alias,
+)
 from leaf_embed.qdrant.collection import LeafCollection
 from leaf_embed.qdrant.document_files import parquet_documents
 from leaf_embed.qdrant.either_collection import EitherCollection, aopen_or_create, open_or_create
@@ -70,6 +76,7 @@ __all__ = [
     "compare_with_leaf",
     "comparison",
     "connect",
+    "is_client_directory",
     "estimate",
     "list_collections",
     "open_or_create",

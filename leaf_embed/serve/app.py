@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from pathlib import PurePath
 from typing import Any
 
 from starlette.applications import Starlette
@@ -32,6 +31,7 @@ from leaf_embed.serve.metrics import Metrics
 from leaf_embed.serve.protocol import EmbedRequest, error_response, model_json, parse_request, response_parts
 from leaf_embed.serve.readiness import DocumentSide
 from leaf_embed.serve.tokens import Vocabulary
+from leaf_embed.space import model_name
 
 __all__ = ["create_app"]
 
@@ -132,8 +132,7 @@ class EmbeddingService:
         if KEY not in request.auth.scopes:
             return JSONResponse({"status": "ok"})
         space = self._encoder.space
-        teacher = PurePath(space.teacher).name if PurePath(space.teacher).is_absolute() else space.teacher
-        names = {"status": "ok", "model": self._config.name, "teacher": teacher}
+        names = {"status": "ok", "model": self._config.name, "teacher": model_name(space.teacher)}
         return JSONResponse({**names, "dim": space.dim, "fingerprint": space.fingerprint})
 
     async def livez(self, request: Request) -> Response:

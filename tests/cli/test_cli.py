@@ -6,6 +6,7 @@ from typing import get_type_hints
 
 import pytest
 
+import leaf_embed
 from leaf_embed import __version__
 from leaf_embed.cli import run
 from leaf_embed.cli.app import app, spread
@@ -163,6 +164,30 @@ def test_the_whole_line(capsys, teacher_path, corpus, beir, tmp_path):
     assert code == 0
     assert "float32" in out
     assert "int8" in out
+
+
+def test_a_directory_of_a_client_is_one_of_collections(capsys, leaf_path, corpus, tmp_path):
+    from qdrant_client import QdrantClient
+
+    from leaf_embed.qdrant import LeafCollection
+
+    client = QdrantClient(path=str(tmp_path))
+    leaf = leaf_embed.load(leaf_path, document="leaf")
+    with LeafCollection.create("docs", leaf, client=client) as docs:
+        docs.index([{"_id": "a", "text": "the red river"}, {"_id": "b", "text": "a small bird"}])
+    client.close()
+    there = ["--path", tmp_path, "--collection", "docs"]
+    code, out, err = call(capsys, "search", "the red river", "--leaf", leaf_path, *there)
+    assert code == 0, err
+    assert "the red river" in out.splitlines()[0]
+    code, out, err = call(capsys, "inspect", leaf_path, *there)
+    assert code == 0, err
+    assert "belongs      canaries pass" in out
+    for arguments in (["inspect", tmp_path], ["inspect", "--path", tmp_path]):
+        code, _, err = call(capsys, *arguments)
+        assert code == 1
+        assert "directory of QdrantClient(path=...) with the collections 'docs'" in err
+        assert f"leaf-embed inspect --path {tmp_path} --collection docs" in err
 
 
 def test_what_is_cached_is_not_embedded_again(capsys, teacher_path, corpus, tmp_path):

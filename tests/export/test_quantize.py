@@ -124,6 +124,15 @@ def test_a_loud_channel_of_the_table_leaves_the_others_their_levels(tmp_path):
     assert error < 0.02
 
 
+def test_the_engine_says_nothing_about_outputs_added_here(source, tmp_path, capfd):
+    model = onnx.load(source)
+    spare = numpy_helper.from_array(np.zeros(3, np.float32), "spare")
+    model.graph.initializer.append(spare)  # the engine warns, in colour, that nothing uses it
+    onnx.save(model, tmp_path / "spare.onnx")
+    Quantizer(tmp_path / "spare.onnx", FEEDS).write(STEPS[1], tmp_path / "q.onnx")
+    assert capfd.readouterr().err == ""
+
+
 def test_a_product_with_a_bias_is_smoothed_too(tmp_path):
     """A Gemm, as a Dense is exported, becomes MatMul and Add first: else the quantiser makes it one after smoothing."""
     nodes = [helper.make_node("Gemm", ["x", "weight", "bias"], ["out"], name="dense", transB=1)]

@@ -26,6 +26,7 @@ from leaf_embed.qdrant import (
     Document,
     LeafCollection,
     Retry,
+    connect,
     list_collections,
     open_or_create,
     read_metadata,
@@ -215,6 +216,10 @@ def test_local_mode_on_disk_keeps_what_it_was_told(leaf: Any, tmp_path: Any) -> 
     client = QdrantClient(path=str(tmp_path))
     with LeafCollection.open("docs", leaf, client=client) as docs:
         assert docs.search("topic2")[0].id == "b"
+    with pytest.raises(InputError, match=r"is a directory of QdrantClient\(path=.*give such a client"):
+        LeafCollection.open("docs", leaf, path=tmp_path)
+    with pytest.raises(InputError, match="another program has"):
+        connect(tmp_path)
     client.close()
 
 

@@ -174,7 +174,7 @@ def test_a_directory_of_local_mode_is_recognised(tmp_path):
     client = QdrantClient(path=str(tmp_path))
     client.create_collection("docs", vectors_config=models.VectorParams(size=2, distance="Dot"))
     client.close()
-    with pytest.raises(CollectionNotFoundError, match=r"QdrantClient\(path=\.\.\.\): give that client instead"):
+    with pytest.raises(InputError, match=r"directory of QdrantClient\(path=\.\.\.\).*give such a client"):
         CollectionPairs("docs", path=tmp_path)
 
 

@@ -10,7 +10,7 @@ import typer
 from leaf_embed.cli.console import kilobytes, output
 from leaf_embed.cli.options import Path_, Url, collection_option, place
 from leaf_embed.errors import InputError
-from leaf_embed.format import GRAPHS, read_leaf, read_parity
+from leaf_embed.format import GRAPHS, LEAF_FILE, read_leaf, read_parity
 from leaf_embed.space import EmbeddingSpace
 
 __all__ = ["command"]
@@ -26,12 +26,33 @@ def command(
 
     Exit code 1 if a leaf does not write into its space, or if leaf and collection do not match.
     """
+    if collection is None:
+        _refuse_collections(leaf if path is None else path)
     if leaf is None and collection is None:
         raise InputError("name a leaf directory, or a collection with --collection and --path or --url")
     if leaf is not None:
         _show_leaf(leaf)
     if collection is not None:
         _show_collection(collection, place(path, url), leaf)
+
+
+def _refuse_collections(directory: Path | None) -> None:
+    """Refuses a directory of collections where none is named.
+
+    Raises:
+        InputError: The directory holds collections; the message says which.
+    """
+    if directory is None or not directory.is_dir() or (directory / LEAF_FILE).is_file():
+        return
+    from leaf_embed.qdrant import is_client_directory, list_collections
+
+    names = list_collections(**place(directory, None))
+    if names or is_client_directory(directory):
+        kind = "QdrantClient(path=...)" if is_client_directory(directory) else "the embedded engine"
+        raise InputError(
+            f"{directory} is a directory of {kind} with the collections {', '.join(map(repr, names)) or 'none'}; "
+            f"name one: leaf-embed inspect --path {directory} --collection {names[0] if names else 'NAME'}"
+        )
 
 
 def _show_leaf(directory: Path) -> None:

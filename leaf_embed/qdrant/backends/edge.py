@@ -43,10 +43,7 @@ class EdgeStore:
 
     @property
     def place(self) -> str:
-        local = (self._root / "meta.json").is_file()
-        return (
-            f"the directory {self._root}{' of QdrantClient(path=...): give that client instead; it' if local else ''}"
-        )
+        return f"the directory {self._root}"
 
     def names(self) -> list[str]:
         if not self._root.is_dir():

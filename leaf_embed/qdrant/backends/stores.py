@@ -19,6 +19,7 @@ __all__ = [
     "connect",
     "find_any",
     "find_collection",
+    "is_client_directory",
     "list_collections",
     "read_metadata",
     "require_found",
@@ -34,9 +35,15 @@ def store_of(path: str | os.PathLike[str] | None, client: QdrantClient | None, r
 
         return ClientStore(client, retry)
     if path is not None and client is None:
+        directory = _directory(path)
+        if is_client_directory(directory):
+            raise InputError(
+                f"{os.fspath(path)} is a directory of QdrantClient(path=...), not of the embedded engine; give such a "
+                f"client: client=QdrantClient(path={os.fspath(path)!r})"
+            )
         from leaf_embed.qdrant.backends.edge import EdgeStore
 
-        return EdgeStore(_directory(path))
+        return EdgeStore(directory)
     raise InputError("give either path= (a directory, for the embedded engine) or client= (a QdrantClient)")
 
 
@@ -58,15 +65,29 @@ def _directory(path: str | os.PathLike[str]) -> Path:
     return Path(name)
 
 
+def is_client_directory(path: str | os.PathLike[str]) -> bool:
+    """Returns whether a directory belongs to the local mode of a client, ``QdrantClient(path=...)``."""
+    return (Path(path) / "meta.json").is_file()
+
+
 def connect(url: str | Path, api_key: str | None = None) -> QdrantClient:
     """Returns a client of the server at a URL, or of its local mode for ``":memory:"`` or the path of a directory.
 
     Raises:
         MissingExtraError: The extra ``qdrant`` is not installed.
+        InputError: Another program has the directory open.
     """
     engine = require("qdrant_client", "qdrant", "A Qdrant server")
     client: QdrantClient
-    client = engine.QdrantClient(path=str(url)) if isinstance(url, Path) else engine.QdrantClient(url, api_key=api_key)
+    if not isinstance(url, Path):
+        client = engine.QdrantClient(url, api_key=api_key)
+        return client
+    try:
+        client = engine.QdrantClient(path=str(url))
+    except RuntimeError as error:  # its lock
+        raise InputError(
+            f"another program has {url} open ({error}); close its QdrantClient, or use a server for several programs"
+        ) from error
     return client
 
 
