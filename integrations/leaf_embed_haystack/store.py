@@ -16,6 +16,7 @@ from leaf_embed.encoders import DocumentSource, LeafSource, open_leaf
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant import CollectionSpec, LeafCollection, StoredDocument, connect, open_or_create
 from leaf_embed_haystack.convert import document_of, leaf_document, plain, where_of
+from leaf_embed_haystack.metadata import MetadataMethods
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LeafQdrantDocumentStore"]
 
 
-class LeafQdrantDocumentStore:
+class LeafQdrantDocumentStore(MetadataMethods):
     """A document store over a Qdrant collection of one embedding space, with :class:`LeafQdrantRetriever`.
 
     The collection is opened, or created, on first use. Documents with vectors (from :class:`LeafDocumentEmbedder`) are

@@ -39,13 +39,16 @@ def leaf_document(node: BaseNode) -> StoredDocument:
 
 
 def node_of(found: Hit | StoredDocument) -> BaseNode:
-    """Returns the node as it was; one that another program wrote becomes a ``TextNode``."""
+    """Returns the node as it was, with its vector if it was read; one that another program wrote is a ``TextNode``."""
     payload = dict(found.payload)
-    if "_node_content" not in payload:
-        return TextNode(id_=str(found.id), text=f"{found.title} {found.text}".strip(), metadata=payload)
-    node = metadata_dict_to_node(payload)
-    if not node.get_content(metadata_mode=MetadataMode.NONE):
-        node.set_content(found.text)
+    if "_node_content" in payload:
+        node = metadata_dict_to_node(payload)
+        if not node.get_content(metadata_mode=MetadataMode.NONE):
+            node.set_content(found.text)
+    else:
+        node = TextNode(id_=str(found.id), text=f"{found.title} {found.text}".strip(), metadata=payload)
+    if isinstance(found, StoredDocument) and found.vector is not None:
+        node.embedding = found.vector.tolist()
     return node
 
 
@@ -82,7 +85,7 @@ def _filter(item: MetadataFilter) -> Filter:
         return {"$and": [{item.key: value} for value in item.value]}
     if item.operator == FilterOperator.IS_EMPTY:
         return {"$or": [{item.key: None}, {item.key: ""}]}
-    if item.operator == FilterOperator.TEXT_MATCH:
+    if item.operator in (FilterOperator.TEXT_MATCH, FilterOperator.TEXT_MATCH_INSENSITIVE):  # the engines ignore case
         return {item.key: {"contains": item.value}}
     return comparison(item.key, MATCHES_ELEMENTS.get(item.operator, item.operator.value), item.value)
 

@@ -127,14 +127,16 @@ class LeafQdrantVectorStore(BasePydanticVectorStore):
         return result_of(await self._either.call(method, asked, **options))
 
     def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
-        """Returns nodes by their ids, by a filter, or by both; all without either."""
-        return [node_of(found) for found in self._either.documents(where_of(filters, nodes=node_ids))]
+        """Returns nodes with their vectors, by their ids, by a filter, or by both; all without either."""
+        where = where_of(filters, nodes=node_ids)
+        return [node_of(found) for found in self._either.documents(where, with_vectors=True)]
 
     async def aget_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
     ) -> list[BaseNode]:
         """Async form of :meth:`get_nodes`."""
-        return [node_of(found) for found in await self._either.adocuments(where_of(filters, nodes=node_ids))]
+        where = where_of(filters, nodes=node_ids)
+        return [node_of(found) for found in await self._either.adocuments(where, with_vectors=True)]
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Deletes the nodes of a document."""

@@ -26,7 +26,6 @@ from leaf_embed.qdrant.schema.layout import check_layout
 from leaf_embed.qdrant.schema.metadata import CollectionMetadata
 from leaf_embed.qdrant.schema.payload_layout import PayloadLayout, find_layout
 from leaf_embed.qdrant.schema.spec import mrl_name
-from leaf_embed.qdrant.translator import Translator
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, QdrantClient
@@ -199,8 +198,8 @@ def _vouched_for(
     if getattr(leaf, "can_encode_documents", True):
         compare_documents(records, leaf, metadata, TEACHER_FLOOR)
         return True
-    documents = [Translator(metadata, leaf).document(record) for record in records]
-    opened.verify_vectors(documents, sample=SAMPLE)
+    embedded_text = metadata.payload_layout.embedded_text
+    compare_with_leaf(((embedded_text(r.payload), r.vector) for r in records), leaf, metadata.name, SAMPLE)
     return False
 
 

@@ -75,15 +75,16 @@ class EitherCollection:
             return await getattr(self._async_collection, method)(*args, **options)
         return await asyncio.to_thread(getattr(self.blocking, method), *args, **options)
 
-    def documents(self, where: Filter | None = None) -> list[StoredDocument]:
-        """Returns the documents that match a filter, without vectors."""
-        return list(self.blocking.iter_documents(where=where))
+    def documents(self, where: Filter | None = None, *, with_vectors: bool = False) -> list[StoredDocument]:
+        """Returns the documents that match a filter."""
+        return list(self.blocking.iter_documents(where=where, with_vectors=with_vectors))
 
-    async def adocuments(self, where: Filter | None = None) -> list[StoredDocument]:
+    async def adocuments(self, where: Filter | None = None, *, with_vectors: bool = False) -> list[StoredDocument]:
         """Async form of :meth:`documents`."""
         if self._async_collection is None:
-            return await asyncio.to_thread(self.documents, where)
-        return [document async for document in self._async_collection.iter_documents(where=where)]
+            return await asyncio.to_thread(self.documents, where, with_vectors=with_vectors)
+        found = self._async_collection.iter_documents(where=where, with_vectors=with_vectors)
+        return [document async for document in found]
 
 
 def open_or_create(

@@ -27,6 +27,11 @@ STORES = {
 }
 DROP_INS = {  # the class, the module that it needs, and what brings that
     "leaf_embed_langchain": ("QdrantVectorStore", "langchain_qdrant", "langchain-qdrant"),
+    "leaf_embed_llama_index": (
+        "QdrantVectorStore",
+        "llama_index.vector_stores.qdrant",
+        "llama-index-vector-stores-qdrant",
+    ),
     "leaf_embed_haystack": (
         "QdrantDocumentStore",
         "haystack_integrations.document_stores.qdrant",

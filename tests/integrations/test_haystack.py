@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, timezone
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,13 +21,8 @@ from haystack.components.writers import DocumentWriter
 from haystack.document_stores.errors import DuplicateDocumentError
 from haystack.document_stores.types import DuplicatePolicy
 from haystack.errors import FilterError
-from haystack.testing.document_store import (
-    CountDocumentsTest,
-    DeleteDocumentsTest,
-    FilterDocumentsTest,
-    WriteDocumentsTest,
-    create_filterable_docs,
-)
+from haystack.testing import document_store as suites
+from haystack.testing import document_store_async as async_suites
 
 from leaf_embed import LeafEncoder
 from leaf_embed.errors import InputError, SpaceMismatchError
@@ -56,13 +52,22 @@ def document_store(request: pytest.FixtureRequest, tmp_path: Path) -> LeafQdrant
     return LeafQdrantDocumentStore("docs", both(), spec=SPEC, **place)
 
 
-class TestStore(CountDocumentsTest, WriteDocumentsTest, DeleteDocumentsTest, FilterDocumentsTest):
-    """Haystack's suites."""
+def suites_of(module: ModuleType) -> list[type]:
+    """The classes of tests that a module of Haystack's defines, but for those that only put others together."""
+    found = [
+        kind for name, kind in vars(module).items() if name.endswith("Test") and kind.__module__ == module.__name__
+    ]
+    assert len(found) >= 11
+    return found
+
+
+class TestStore(*suites_of(suites), suites.FilterableDocsFixtureMixin):  # type: ignore[misc]
+    """All of Haystack's suites."""
 
     @pytest.fixture
     def filterable_docs(self) -> list[Document]:
         """The suite's own documents, but without their made-up vectors, some of which are only zeros."""
-        return [replace(document, embedding=None) for document in create_filterable_docs()]
+        return [replace(document, embedding=None) for document in suites.create_filterable_docs()]
 
     @staticmethod
     def assert_documents_are_equal(received: list[Document], expected: list[Document]) -> None:
@@ -74,6 +79,21 @@ class TestStore(CountDocumentsTest, WriteDocumentsTest, DeleteDocumentsTest, Fil
         document = Document(content="test doc")
         assert document_store.write_documents([document]) == document_store.write_documents([document]) == 1
         assert document_store.filter_documents() == [document]
+
+
+class TestStoreAsync(*suites_of(async_suites), suites.FilterableDocsFixtureMixin):  # type: ignore[misc]
+    """All of Haystack's suites for the async half."""
+
+    filterable_docs = TestStore.filterable_docs
+    assert_documents_are_equal = staticmethod(TestStore.assert_documents_are_equal)
+
+    @pytest.mark.asyncio
+    async def test_write_documents_async(self, document_store: LeafQdrantDocumentStore) -> None:
+        """As in the sync suite."""
+        document = Document(content="test doc")
+        for _ in range(2):
+            assert await document_store.write_documents_async([document]) == 1
+        assert await document_store.filter_documents_async() == [document]
 
 
 @pytest.fixture
@@ -330,6 +350,31 @@ def test_the_store_awaited(document_store: LeafQdrantDocumentStore) -> None:
 
     count, found = asyncio.run(use())
     assert (count, ids(found)) == (3, ["x"])
+
+
+def test_without_a_filter_nothing_is_deleted_or_updated(store: LeafQdrantDocumentStore) -> None:
+    for filters in (None, {}):
+        assert store.delete_by_filter(filters) == store.update_by_filter(filters, {"n": 9}) == 0
+    assert sorted(store.filter_documents(), key=lambda d: d.id) == DOCUMENTS
+
+
+def test_an_update_of_meta_asks_no_encoder(tmp_path: Path) -> None:
+    with LeafQdrantDocumentStore("docs", both(), path=tmp_path) as store:
+        store.write_documents(DOCUMENTS)
+    with LeafQdrantDocumentStore("docs", query_only(), path=tmp_path) as store:
+        before = {d.id: d.vector for d in store.collection.iter_documents(with_vectors=True)}
+        assert store.update_by_filter(condition("meta.n", "<", 2), {"kind": None, "part": 5}) == 2
+        found = store.collection.get(["w", "x", "y"], with_vectors=True)
+        assert [d.payload for d in found[:2]] == [{"n": n, "part": 5, "kind": None} for n in range(2)]
+        assert found[2].payload == DOCUMENTS[2].meta
+        assert all((d.vector == before[d.id]).all() for d in found)  # type: ignore[union-attr, attr-defined, index]
+
+
+def test_values_of_several_kinds_have_no_smallest(document_store: LeafQdrantDocumentStore) -> None:
+    document_store.write_documents([Document(content=str(n), meta={"n": n}) for n in (1, "one")])
+    with pytest.raises(InputError, match="'n' holds int and str"):
+        document_store.get_metadata_field_min_max("n")
+    assert document_store.get_metadata_fields_info() in ({"n": {"type": "long"}}, {"n": {"type": "keyword"}})
 
 
 def test_a_first_use_from_many_threads_opens_one_collection(document_store: LeafQdrantDocumentStore) -> None:

@@ -165,6 +165,7 @@ FILTERS: list[tuple[str, FilterOperator, Any, list[str]]] = [
     ("tags", FilterOperator.ALL, ["all", "y"], ["y"]),
     ("name", FilterOperator.TEXT_MATCH, "node y", ["y"]),
     ("name", FilterOperator.TEXT_MATCH, "node", ["w", "x", "y"]),
+    ("name", FilterOperator.TEXT_MATCH_INSENSITIVE, "NODE y", ["y"]),
     ("name", FilterOperator.IS_EMPTY, None, ["z"]),
     ("missing", FilterOperator.IS_EMPTY, None, ["w", "x", "y", "z"]),
 ]
@@ -185,9 +186,13 @@ def test_filters_combine(store: LeafQdrantVectorStore) -> None:
     assert [sorted(ids(store.get_nodes(filters=f))) for f in (either, none, nested)] == [["w", "z"], ["x", "y"], ["z"]]
     assert ids(store.get_nodes(["w"], filters=either)) == ["w"]
     assert sorted(ids(store.get_nodes(filters=MetadataFilters(filters=[])))) == ["w", "x", "y", "z"]
-    blind = FilterOperator.TEXT_MATCH_INSENSITIVE
-    with pytest.raises(InputError, match="operator 'text_match_insensitive' is unknown"):
-        store.get_nodes(filters=MetadataFilters(filters=[MetadataFilter(key="n", operator=blind, value="a")]))
+
+
+def test_nodes_come_with_their_vectors(store: LeafQdrantVectorStore) -> None:
+    for found in (store.get_nodes(["w", "z"]), asyncio.run(store.aget_nodes(["w", "z"]))):
+        rows = {node.node_id: node.embedding for node in found}
+        assert rows["w"] == pytest.approx(LetterEncoder().encode_document("aaaa"), abs=1e-6)
+        assert rows["z"] == pytest.approx(LetterEncoder().encode_document("ffff"), abs=1e-6)
 
 
 def test_nodes_go_away_by_document_id_filter_and_altogether(store: LeafQdrantVectorStore) -> None:

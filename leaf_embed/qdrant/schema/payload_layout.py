@@ -86,7 +86,7 @@ class PayloadLayout:
         if self.text_key is None or (ID in stored and HASH in stored):  # ours, also within another program's
             payload = stored.get(PAYLOAD) or {}
             return {"id": stored[ID], "text": stored.get(TEXT, ""), "title": stored.get(TITLE, ""), "payload": payload}
-        text = stored.get(self.text_key)
+        text = _node_text(stored) if self.text_key == LLAMA_INDEX else stored.get(self.text_key)
         return {
             "id": stored.get(THEIR_ID, point),
             "text": "" if text is None else str(text),
@@ -108,10 +108,11 @@ class PayloadLayout:
         return inner if isinstance(inner, Mapping) else {}
 
     def _require_writable(self, document: Document) -> None:
-        if (self.text_key, self.payload_key) == HAYSTACK:
+        if self.text_key == LLAMA_INDEX or (self.text_key, self.payload_key) == HAYSTACK:
+            whose = "LlamaIndex" if self.text_key == LLAMA_INDEX else "Haystack"
             raise InputError(
-                "this collection is in Haystack's layout, which holds more than a document here has. It can be "
-                "searched; write it with Haystack's own store"
+                f"this collection is in {whose}'s layout, which holds more than a document here has. It can be "
+                f"searched; write it with {whose}'s own store"
             )
         if self.payload_key is None and self.text_key in document.payload:
             raise InputError(
@@ -151,6 +152,15 @@ def find_layout(payloads: Sequence[Mapping[str, Any]], text_key: str | None, pay
     if payload_key is None:
         payload_key = next((inner for text, inner in known if text == text_key and inner in keys), None)
     return PayloadLayout(text_key, payload_key or None)
+
+
+def _node_text(stored: Mapping[str, Any]) -> str | None:
+    """Returns the text of one of LlamaIndex's nodes, without its metadata."""
+    try:
+        node = json.loads(stored[LLAMA_INDEX])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return node.get("text") if isinstance(node, dict) else None
 
 
 def _same_id(document_id: str | int, point: str | int) -> bool:
