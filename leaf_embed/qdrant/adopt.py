@@ -16,7 +16,7 @@ from leaf_embed.qdrant.backends.base import Record, Store
 from leaf_embed.qdrant.backends.stores import find_any
 from leaf_embed.qdrant.identity import require_leaf
 from leaf_embed.qdrant.schema.layout import StoredVector, check_layout, truncated_dims
-from leaf_embed.qdrant.schema.metadata import CollectionMetadata
+from leaf_embed.qdrant.schema.metadata import CollectionMetadata, check_name
 from leaf_embed.qdrant.schema.payload_layout import find_layout
 from leaf_embed.qdrant.schema.spec import FULL, CollectionSpec, mrl_name
 from leaf_embed.space import EmbeddingSpace
@@ -67,7 +67,7 @@ def adopt_collection(
 
     See :meth:`leaf_embed.qdrant.LeafCollection.adopt` for arguments and errors.
     """
-    found = find_any(store, name)
+    found = find_any(store, check_name(name))
     if store.read(found) is not None:
         raise CollectionError(f"the collection {found!r} says already which model wrote it; use open")
     stored = store.layout(found)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from leaf_embed import _telemetry
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.progress import Progress
+from leaf_embed.qdrant.backends.base import require_page_size
 from leaf_embed.qdrant.backends.client_calls import AsyncSender, is_local
 from leaf_embed.qdrant.backends.client_collections import (
     aliases_call,
@@ -184,6 +185,7 @@ class AsyncLeafCollection(CollectionIdentity):
     ) -> AsyncIterator[StoredDocument]:
         """Yields every document, one page at a time; see :meth:`LeafCollection.iter_documents`."""
         self._require_open()
+        require_page_size(page_size)
         selected, after, more = self._translator.filter(where), None, True
         while more:
             page = await self._sender.send(self._calls.page(after, page_size, selected, vector=with_vectors))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.progress import Progress
 from leaf_embed.qdrant.adopt import AdoptOptions, adopt_collection
-from leaf_embed.qdrant.backends.base import Points, Store, read_pages
+from leaf_embed.qdrant.backends.base import Points, Store, read_pages, require_page_size
 from leaf_embed.qdrant.backends.retry import Retry
 from leaf_embed.qdrant.backends.stores import find_collection, store_of
 from leaf_embed.qdrant.identity import CollectionIdentity, new_metadata, require_leaf
@@ -232,6 +232,7 @@ class LeafCollection(CollectionIdentity):
         Raises:
             InputError: The dimension does not fit, or the collection's only vector has no name.
         """
+        require_page_size(page_size)
         metadata = with_mrl(self._metadata, dim, first=first)
         with self._store.migration(self._open_points, metadata) as points:
             points.add_vector(metadata, dim)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from leaf_embed import _telemetry, vectors
@@ -218,17 +217,23 @@ def given_source(
     if callable(given):
         lookup = given
         return docs, lambda documents: lookup([document.embedded_text for document in documents])
-    return (docs if given is None else _paired(docs, given)), _carried
+    if given is None:
+        return docs, _carried
+    if isinstance(given, str | bytes | Mapping) or not hasattr(given, "__iter__"):
+        raise InputError(f"expected one vector per document, such as the rows of a matrix; got {type(given).__name__}")
+    return _paired(docs, given), _carried
 
 
 def _paired(docs: Iterable[Any], given: Iterable[ArrayLike]) -> Iterator[StoredDocument]:
     """Yields each document with its row; the numbers of both must agree."""
+    if isinstance(docs, str | bytes | Mapping) or not isinstance(docs, Iterable):
+        raise InputError(f"expected an iterable of documents; got a single {type(docs).__name__}")
     rows, number = iter(given), -1
     for number, value in enumerate(docs):
         row = next(rows, None)
         if row is None:
             raise InputError(f"there are {number} vectors but more documents; expected one vector per document")
-        yield as_document(value, number).with_vector(np.asarray(row, dtype=np.float32))
+        yield as_document(value, number).with_vector(row)
     if next(rows, None) is not None:
         raise InputError(f"there are {number + 1} documents but more vectors; expected one vector per document")
 

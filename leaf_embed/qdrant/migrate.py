@@ -29,6 +29,8 @@ def with_mrl(metadata: CollectionMetadata, dim: int, *, first: bool) -> Collecti
     Raises:
         InputError: The dimension does not fit, or the collection's only vector has no name.
     """
+    if isinstance(dim, bool) or not isinstance(dim, int):
+        raise InputError(f"the dimensions of a truncated vector are a whole number; got {dim!r:.80}")
     if not metadata.spec.full_name:
         raise InputError(
             f"the collection {metadata.name!r} was made with one vector without a name; Qdrant cannot add another. "

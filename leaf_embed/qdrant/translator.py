@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -62,6 +63,12 @@ class Translator:
         """Returns the plans of several searches, in groups of one request each."""
         if isinstance(queries, str):
             raise InputError("search_batch takes a list of queries; got one text. Use [text], or search")
+        if (
+            not isinstance(queries, Sequence | np.ndarray)
+            or isinstance(queries, bytes)
+            or getattr(queries, "shape", None) == ()
+        ):
+            raise InputError(f"search_batch takes a list of queries; got a single {type(queries).__name__}")
         if not len(queries):
             return []
         searches, rows = Pages(Search(**options)).searches(), self.query_vectors(queries)
@@ -101,8 +108,11 @@ class Translator:
 
     def mmr_plan(self, query: Query, limit: int, fetch: int, where: Filter | None) -> SearchPlan:
         """Returns the plan of a search whose hits :meth:`mmr_hits` chooses from."""
-        if not 1 <= limit <= fetch:
-            raise InputError(f"expected 1 ≤ limit ≤ fetch; got limit={limit} and fetch={fetch}")
+        whole = all(isinstance(number, int) and not isinstance(number, bool) for number in (limit, fetch))
+        if not whole or not 1 <= limit <= fetch:
+            raise InputError(
+                f"expected whole numbers 1 ≤ limit ≤ fetch; got limit={limit!r:.80} and fetch={fetch!r:.80}"
+            )
         return self._plan(query, self.query_vectors([query])[0], Search(limit=fetch, where=where), with_vector=True)
 
     def mmr_hits(self, found: list[ScoredPoint], plan: SearchPlan, limit: int, diversity: float) -> list[Hit]:
@@ -111,8 +121,8 @@ class Translator:
         The engine's own MMR is not used: where ``full`` is compared by dot products it ranks by these, not by cosines,
         and our plan of two stages has no place for it.
         """
-        if not 0 <= diversity <= 1:
-            raise InputError(f"diversity must lie between 0 and 1; got {diversity}")
+        if not isinstance(diversity, Real) or not 0 <= diversity <= 1:
+            raise InputError(f"diversity must be a number between 0 and 1; got {diversity!r:.80}")
         if not found:
             return []
         rows = [point.vector for point in found]
@@ -127,7 +137,11 @@ class Translator:
         """Returns the ids of the points of documents."""
         if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
             raise InputError(f"expected a list of document ids; got a single {type(ids).__name__}")
-        return [self.metadata.point_id(name) for name in ids]
+        names = list(ids)
+        for name in names:
+            if isinstance(name, bool) or not isinstance(name, str | int):
+                raise InputError(f"a document's id is a text or a whole number; got {name!r:.80}")
+        return [self.metadata.point_id(name) for name in names]
 
     def hits(self, found: Iterable[ScoredPoint]) -> list[Hit]:
         """Returns the hits that points of an answer stand for."""

@@ -12,14 +12,14 @@ import random
 import threading
 import warnings
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from leaf_embed import vectors
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.errors import LeafEmbedError, SpaceMismatchError, VectorError
-from leaf_embed.qdrant.schema.documents import StoredDocument
+from leaf_embed.errors import InputError, LeafEmbedError, SpaceMismatchError, VectorError
+from leaf_embed.qdrant.schema.documents import Document, StoredDocument
 
 __all__ = ["Voucher"]
 
@@ -55,10 +55,13 @@ class Voucher:
             sample: Documents to compare; by default one of 32, at least 2, and at least 8 of the first batches.
 
         Raises:
+            InputError: A value that is no document, or no size of a sample.
             SpaceMismatchError: The sample's mean, or single vectors of it, are those of another model.
             VectorError: A vector has another size than the space.
         """
-        known = [d for d in documents if d.vector is not None]
+        known = [document for document in _checked(documents) if document.vector is not None]
+        if sample is not None and (isinstance(sample, bool) or not isinstance(sample, int) or sample < 1):
+            raise InputError(f"sample must be a whole number of at least 1; got {sample!r:.80}")
         if not known:
             return
         with self._lock:
@@ -115,3 +118,16 @@ class Voucher:
         rows = [document.vector for document in documents if document.vector is not None]
         given = vectors.as_vectors(rows, self._leaf.space.dim, source="the caller")
         return list(map(float, vectors.cosine(mine, given)))
+
+
+def _checked(documents: Sequence[Document]) -> list[StoredDocument]:
+    """Returns the documents that may have a vector."""
+    if isinstance(documents, str | bytes | Mapping) or not isinstance(documents, Iterable):
+        raise InputError(f"expected a list of documents; got a single {type(documents).__name__}")
+    found = list(documents)
+    for value in found:
+        if not isinstance(value, Document):
+            raise InputError(
+                f"expected Documents with vectors, from Document(...).with_vector(...); got {type(value).__name__}"
+            )
+    return [document for document in found if isinstance(document, StoredDocument)]

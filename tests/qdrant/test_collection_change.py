@@ -267,17 +267,18 @@ def test_a_shard_laid_out_by_others_stays_as_it_is(leaf: Any, texts: list[str], 
     former.close()
 
 
+@pytest.mark.parametrize("step", ["_copy_file", "write_json"])
 def test_a_disk_that_is_full_leaves_a_collection_as_it_was(
-    leaf: Any, texts: list[str], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    leaf: Any, texts: list[str], tmp_path: Any, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     from leaf_embed.qdrant.backends import edge_migration
 
-    def full(source: str, target: str) -> str:
+    def full(*_: Any) -> str:
         raise OSError(28, "No space left on device")
 
     with LeafCollection.create("docs", leaf, spec=SPEC, path=tmp_path) as docs:
         docs.index(documents(texts[:50]))
-        monkeypatch.setattr(edge_migration, "_copy_file", full)
+        monkeypatch.setattr(edge_migration, step, full)
         for change in (lambda: docs.add_mrl(32), lambda: docs.change_quantization("turbo4")):
             with pytest.raises(CollectionError, match=r"migrating 'docs' failed:.*No space left"):
                 change()

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from leaf_embed.errors import CollectionError, LeafEmbedError
+from leaf_embed.errors import CollectionError, InputError, LeafEmbedError
 from leaf_embed.qdrant.query.bm25 import SparseVector
 from leaf_embed.qdrant.query.filters import FilterJson
 from leaf_embed.qdrant.query.plan import SearchPlan
@@ -32,9 +32,12 @@ __all__ = [
     "Store",
     "mapped_errors",
     "read_pages",
+    "require_page_size",
 ]
 
 PointId: TypeAlias = "str | int"
+LARGEST_PAGE = 2**31 - 1
+
 Selection: TypeAlias = "FilterJson | Any | None"
 """A choice of points: a filter in Qdrant's REST form, a ``Filter`` of the engine's own, or ``None`` for all."""
 
@@ -204,6 +207,7 @@ def read_pages(
     points: Points, size: int, where: Selection, *, vector: bool, keys: Sequence[str] | None = None
 ) -> Iterator[list[Record]]:
     """Reads all points, ``size`` at a time; see :meth:`Points.page`."""
+    require_page_size(size)
     after = None
     while True:
         page = points.page(after, size, where, vector=vector, keys=keys)
@@ -211,6 +215,18 @@ def read_pages(
         after = page.after
         if after is None:
             return
+
+
+def require_page_size(size: int) -> None:
+    """Refuses pages that hold no document.
+
+    Raises:
+        InputError: Not a whole number between 1 and the largest that the engines take.
+    """
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= LARGEST_PAGE:
+        raise InputError(
+            f"page_size must be a whole number of at least 1, and at most {LARGEST_PAGE}; got {size!r:.80}"
+        )
 
 
 @contextmanager

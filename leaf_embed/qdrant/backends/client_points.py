@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from leaf_embed.errors import InputError
-from leaf_embed.qdrant.backends.base import NewPoint, Page, PointId, Record, ScoredPoint, Selection
+from leaf_embed.qdrant.backends.base import NewPoint, Page, PointId, Record, ScoredPoint, Selection, mapped_errors
 from leaf_embed.qdrant.backends.client_calls import AGAIN, Call, client_models
 from leaf_embed.qdrant.query.plan import SearchPlan, vector_selector
 from leaf_embed.qdrant.schema.documents import ID
@@ -15,6 +16,7 @@ from leaf_embed.qdrant.schema.documents import ID
 __all__ = ["PointCalls"]
 
 T = TypeVar("T")
+SOME_VALUE = "Qdrant does not take one of the values."
 
 BODY = 8 * 2**20  # bytes of a request, about; a server refuses bodies above 32 MiB by default
 LARGEST = 30 * 2**20  # bytes of one document that a server still takes
@@ -26,6 +28,37 @@ IDS_PER_REQUEST = 1000
 SINGLE = {"filter": "query_filter", "params": "search_params", "with_vector": "with_vectors"}
 
 
+P = ParamSpec("P")
+
+
+def built(method: Callable[P, T]) -> Callable[P, T]:
+    """Maps the errors of the client's request classes, which refuse some values before anything is sent."""
+
+    @wraps(method)
+    def build(*args: P.args, **kwargs: P.kwargs) -> T:
+        with mapped_errors("building a request", SOME_VALUE):
+            return method(*args, **kwargs)
+
+    return build
+
+
+def built_calls(method: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
+    """:func:`built` for several calls."""
+
+    @wraps(method)
+    def build(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        with mapped_errors("building a request", SOME_VALUE):
+            calls = method(*args, **kwargs)
+        while True:
+            with mapped_errors("building a request", SOME_VALUE):
+                call = next(calls, None)
+            if call is None:
+                return
+            yield call
+
+    return build
+
+
 class PointCalls:
     """Calls for the points of the collection ``name``, whose vector ``vector`` is read."""
 
@@ -33,12 +66,14 @@ class PointCalls:
         self._models = client_models()
         self._name, self._vector = name, vector
 
+    @built_calls
     def upsert(self, points: Sequence[NewPoint]) -> Iterator[Call[None]]:
         struct, sparse = self._models.PointStruct, self._models.SparseVector
         rows = [struct(id=p.id, vector=p.named(sparse), payload=p.payload) for p in points]
         for part in bounded(rows, [_point_bytes(point) for point in points]):
             yield self._write("upsert", f"writing {len(rows)} points", points=part)
 
+    @built_calls
     def overwrite_payloads(self, payloads: Mapping[PointId, dict[str, Any]]) -> Iterator[Call[None]]:
         set_payload, operation = self._models.SetPayload, self._models.OverwritePayloadOperation
         operations = [
@@ -48,16 +83,19 @@ class PointCalls:
         for part in bounded(operations, [_payload_bytes(p, payload) for p, payload in payloads.items()]):
             yield self._write("batch_update_points", f"writing {len(operations)} payloads", update_operations=part)
 
+    @built_calls
     def update_vectors(self, rows: Mapping[PointId, Mapping[str, list[float]]]) -> Iterator[Call[None]]:
         points = [self._models.PointVectors(id=point, vector=dict(named)) for point, named in rows.items()]
         for part in bounded(points, [_vector_bytes(named) for named in rows.values()]):
             yield self._write("update_vectors", f"writing {len(points)} vectors", points=part)
 
+    @built_calls
     def delete(self, ids: Sequence[PointId]) -> Iterator[Call[None]]:
         for part in _parts(list(ids), IDS_PER_REQUEST):
             selector = self._models.PointIdsList(points=part)
             yield self._write("delete", f"deleting {len(ids)} points", points_selector=selector)
 
+    @built
     def payloads(self, ids: Sequence[PointId], keys: Sequence[str] | None) -> Call[dict[PointId, Mapping[str, Any]]]:
         return self._call(
             "retrieve",
@@ -68,6 +106,7 @@ class PointCalls:
             with_vectors=False,
         )
 
+    @built
     def records(self, ids: Sequence[PointId], *, vector: bool) -> Call[list[Record]]:
         return self._call(
             "retrieve",
@@ -78,6 +117,7 @@ class PointCalls:
             with_vectors=vector and vector_selector(self._vector),
         )
 
+    @built
     def page(
         self, after: PointId | None, size: int, where: Selection, *, vector: bool, keys: Sequence[str] | None = None
     ) -> Call[Page]:
@@ -92,6 +132,7 @@ class PointCalls:
             with_vectors=vector and vector_selector(self._vector),
         )
 
+    @built
     def query(self, plans: Sequence[SearchPlan]) -> Call[list[list[ScoredPoint]]]:
         requests = [self._models.QueryRequest.model_validate(plan.body) for plan in plans]
         if len(requests) > 1:
@@ -102,6 +143,7 @@ class PointCalls:
         sent = {SINGLE.get(name, name): getattr(requests[0], name) for name in plans[0].body}
         return self._call("query_points", "searching", lambda answer: self._answers([answer]), **sent)
 
+    @built
     def sample(self, size: int) -> Call[list[Record]]:
         query = self._models.SampleQuery(sample=self._models.Sample.RANDOM)
         selected = vector_selector(self._vector)
@@ -115,11 +157,13 @@ class PointCalls:
             with_vectors=selected,
         )
 
+    @built
     def count(self, where: Selection = None) -> Call[int]:
         return self._call(
             "count", "counting", lambda answer: int(answer.count), count_filter=self._filter(where), exact=True
         )
 
+    @built
     def info(self) -> Call[Any]:
         return self._call("get_collection", "asking for the state of", lambda info: info)
 

@@ -67,8 +67,8 @@ class EdgePoints:
             yield shard
 
     def upsert(self, points: Sequence[NewPoint]) -> None:
-        rows = [self._edge.Point(p.id, p.named(self._edge.SparseVector), p.payload) for p in points]
-        with self._changing(f"writing {len(rows)} points to") as shard:
+        with self._changing(f"writing {len(points)} points to") as shard:
+            rows = [self._edge.Point(p.id, p.named(self._edge.SparseVector), p.payload) for p in points]
             shard.update(self._edge.UpdateOperation.upsert_points(rows))
 
     def overwrite_payloads(self, payloads: Mapping[PointId, dict[str, Any]]) -> None:
@@ -77,8 +77,8 @@ class EdgePoints:
                 shard.update(self._edge.UpdateOperation.overwrite_payload([point], payload))
 
     def update_vectors(self, rows: Mapping[PointId, Mapping[str, list[float]]]) -> None:
-        vectors = [self._edge.PointVectors(point, dict(named)) for point, named in rows.items()]
-        with self._changing(f"writing {len(vectors)} vectors to") as shard:
+        with self._changing(f"writing {len(rows)} vectors to") as shard:
+            vectors = [self._edge.PointVectors(point, dict(named)) for point, named in rows.items()]
             shard.update(self._edge.UpdateOperation.update_vectors(vectors))
 
     def delete(self, ids: Sequence[PointId]) -> None:
@@ -98,34 +98,34 @@ class EdgePoints:
     def page(
         self, after: PointId | None, size: int, where: Selection, *, vector: bool, keys: Sequence[str] | None = None
     ) -> Page:
-        request = self._edge.ScrollRequest(
-            offset=after,
-            limit=size,
-            filter=edge_filter(self._edge, where),
-            with_payload=True if keys is None else list(keys),
-            with_vector=vector and vector_selector(self._vector),
-        )
         with self._using("reading") as shard:
+            request = self._edge.ScrollRequest(
+                offset=after,
+                limit=size,
+                filter=edge_filter(self._edge, where),
+                with_payload=True if keys is None else list(keys),
+                with_vector=vector and vector_selector(self._vector),
+            )
             records, following = shard.scroll(request)
         return Page([Record.of(r, self._vector) for r in records], None if following is None else _point_id(following))
 
     def sample(self, size: int) -> list[Record]:
         selected = vector_selector(self._vector)
-        request = self._edge.QueryRequest(
-            limit=size, query=self._edge.Sample.Random, with_payload=True, with_vector=selected
-        )
         with self._using("sampling") as shard:
+            request = self._edge.QueryRequest(
+                limit=size, query=self._edge.Sample.Random, with_payload=True, with_vector=selected
+            )
             return [Record.of(record, self._vector) for record in shard.query(request)]
 
     def query(self, plans: Sequence[SearchPlan]) -> list[list[ScoredPoint]]:
-        request = self._edge.QueryBatchRequest([edge_request(self._edge, plan.body) for plan in plans])
         with self._using("searching" if len(plans) == 1 else f"searching {len(plans)} times in") as shard:
+            request = self._edge.QueryBatchRequest([edge_request(self._edge, plan.body) for plan in plans])
             answers = shard.query_batch(request)
         return [[ScoredPoint.of(point, self._vector, score=point.score) for point in answer] for answer in answers]
 
     def count(self, where: Selection = None) -> int:
-        request = self._edge.CountRequest(exact=True, filter=edge_filter(self._edge, where))
         with self._using("counting") as shard:
+            request = self._edge.CountRequest(exact=True, filter=edge_filter(self._edge, where))
             return int(shard.count(request))
 
     def finish(self, *, child: bool = False) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from leaf_embed._extras import require
 from leaf_embed.errors import InputError
+from leaf_embed.texts import clean
 
 __all__ = ["Fusion", "Hybrid", "SparseVector", "bm25_documents", "bm25_query", "plan_hybrid", "require_language"]
 
@@ -89,7 +90,7 @@ def bm25_documents(texts: Sequence[str], language: str) -> list[SparseVector | N
 
 def bm25_query(text: str, language: str) -> SparseVector | None:
     """Encodes a query: 1.0 for each of its words; ``None`` for a text without words."""
-    return _sparse(_model(language).embed_query(text))
+    return _sparse(_model(language).embed_query(clean(text)))
 
 
 def require_language(language: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from leaf_embed.errors import InputError
+from leaf_embed.errors import InputError, VectorError
 from leaf_embed.qdrant.schema.payload import plain_json, plain_payload
 from leaf_embed.texts import clean
 from leaf_embed.vectors import FloatArray
@@ -79,7 +79,10 @@ class Document:
 
     def with_vector(self, vector: ArrayLike | None) -> StoredDocument:
         """Returns the document with its full vector, ``dim`` floats, for ``LeafCollection.index_vectors``."""
-        row = None if vector is None else np.asarray(vector, dtype=np.float32)
+        try:
+            row = None if vector is None else np.asarray(vector, dtype=np.float32)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise VectorError(f"document {self.id!r:.80}: its vector is no row of numbers ({error})") from error
         return StoredDocument(self.id, self.text, self.title, self.payload, row)
 
 

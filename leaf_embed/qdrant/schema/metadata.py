@@ -23,6 +23,7 @@ __all__ = ["METADATA_KEY", "CollectionMetadata", "check_name"]
 FORMAT = "leaf-embed/collection"
 VERSION = 1
 METADATA_KEY = "leaf_embed"
+LONGEST = 202  # bytes; a file's name has 255, of which a collection that is being made takes 38
 
 
 def check_name(name: str) -> str:
@@ -31,10 +32,11 @@ def check_name(name: str) -> str:
     Raises:
         InputError: The name is not safe.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"\w(?:[\w. -]{0,200}[\w-])?", name):
+    known = isinstance(name, str) and re.fullmatch(r"\w(?:[\w. -]{0,200}[\w-])?", name)
+    if not known or len(name.encode()) > LONGEST:
         raise InputError(
-            f"{name!r} cannot name a collection; expected up to 200 letters, digits, '_', '-', '.' or spaces, "
-            "starting with a letter, a digit or '_'"
+            f"{name!r:.300} cannot name a collection; expected up to 200 letters, digits, '_', '-', '.' or spaces, in "
+            f"{LONGEST} bytes of UTF-8, starting with a letter, a digit or '_'"
         )
     return name
 

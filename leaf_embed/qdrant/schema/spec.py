@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
@@ -21,6 +21,7 @@ SMALL_SPACE = 128  # up to here a comparison with every full vector costs hardly
 # 768, of which graph and quantization leave 98.2 % (50,000 synthetic vectors: benchmarks/first_stage.py and
 # qdrant_presets.py).
 STEP = 16
+LARGEST = 2**31 - 1
 
 Disk: TypeAlias = Literal["cold", "cached"]
 Memory: TypeAlias = Literal["cold", "cached", "pinned"]
@@ -101,8 +102,8 @@ class CollectionSpec:
     full_graph: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.mrl, int) or any(isinstance(d, bool) or not isinstance(d, int) for d in self.mrl):
-            raise InputError(f"mrl must be a tuple of whole numbers, such as (128,) or (); got {self.mrl!r}")
+        if not isinstance(self.mrl, Iterable) or not all(map(_is_whole, self.mrl)):
+            raise InputError(f"mrl must be a tuple of whole numbers, such as (128,) or (); got {self.mrl!r:.200}")
         object.__setattr__(self, "mrl", tuple(self.mrl))
         if len(set(self.mrl)) != len(self.mrl) or any(d < 1 for d in self.mrl):
             raise InputError(f"mrl dimensions must be positive and different; got {self.mrl}")
@@ -110,6 +111,11 @@ class CollectionSpec:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}; got {getattr(self, name)!r}")
+        numbers = (self.m, self.ef_construct, self.index_from_kb)
+        if not all(map(_is_whole, numbers)) or max(numbers) > LARGEST:
+            raise InputError(
+                f"m, ef_construct and index_from_kb are whole numbers up to {LARGEST}; got {numbers!r:.200}"
+            )
         if self.m < 1 or self.ef_construct < 4 or self.index_from_kb < 10:  # Qdrant's own lower bounds
             raise InputError(
                 f"expected m ≥ 1, ef_construct ≥ 4 and index_from_kb ≥ 10; "
@@ -117,8 +123,8 @@ class CollectionSpec:
             )
         for name in ("shard_number", "replication_factor", "write_consistency_factor"):
             number = getattr(self, name)
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-                raise InputError(f"{name} must be a whole number of at least 1, or None; got {number!r}")
+            if number is not None and not (_is_whole(number) and 1 <= number <= LARGEST):
+                raise InputError(f"{name} must be a whole number from 1 to {LARGEST}, or None; got {number!r:.80}")
         object.__setattr__(self, "payload_indexes", _indexes(self.payload_indexes))
 
     @property
@@ -201,10 +207,17 @@ class CollectionSpec:
 CHOICES = {name: get_args(kind) for name, kind in get_type_hints(CollectionSpec).items() if get_origin(kind) is Literal}
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _indexes(value: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, Iterable):
+        raise InputError(f"payload_indexes must map fields to kinds, such as {{'lang': 'keyword'}}; got {value!r:.80}")
     pairs = tuple(value.items()) if isinstance(value, Mapping) else tuple(value)
     for pair in pairs:
-        if len(pair) != 2 or not isinstance(pair[0], str) or not pair[0] or pair[1] not in INDEX_KINDS:
+        named = isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str) and pair[0]
+        if not named or pair[1] not in INDEX_KINDS:
             raise InputError(
                 f"payload_indexes must map fields to one of {', '.join(INDEX_KINDS)}; got {pair!r}, "
                 "expected such as {'lang': 'keyword'}"
