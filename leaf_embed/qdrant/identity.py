@@ -85,20 +85,23 @@ class CollectionIdentity:
             raise CollectionError(f"the collection {self.name!r} is closed; open it again with {again}")
 
 
-def compare_with_leaf(pairs: Iterable[tuple[str, ArrayLike | None]], leaf: Encoder, name: str) -> None:
+def compare_with_leaf(
+    pairs: Iterable[tuple[str, ArrayLike | None]], leaf: Encoder, name: str, sample: int | None = None
+) -> None:
     """Compares vectors that are to be written with the leaf's of the same texts, at a random sample.
 
     Args:
         pairs: Texts with vectors of shape ``(dim,)``; those without one are skipped.
         leaf: The leaf.
         name: Name of the collection, for a message.
+        sample: Texts to compare; see :meth:`CollectionIdentity.verify_vectors`.
 
     Raises:
         SpaceMismatchError: The mean cosine, or that of single vectors, is that of unrelated models.
         VectorError: A vector has another size than the space.
     """
     rows = [Document(number, text).with_vector(row) for number, (text, row) in enumerate(pairs) if row is not None]
-    new_voucher(leaf, name).check(rows)
+    new_voucher(leaf, name).check(rows, sample)
 
 
 def new_voucher(leaf: Encoder, name: str) -> Voucher:

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -88,6 +88,10 @@ class TeacherCache:
     def __len__(self) -> int:
         """Number of rows."""
         return len(self._shards)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels as its directory, which is opened again, as it is then: arrays stay where they are."""
+        return _open_again, (type(self), self.path.absolute(), self.space, self.shard_rows)
 
     def _open(self, dtype: str) -> str:
         """Reads or writes ``cache.json``; returns how vectors are stored."""
@@ -290,6 +294,17 @@ class TeacherCache:
                 "missing); fill it with the documents, or index with the teacher"
             )
         return self.vectors(np.array(found, dtype=np.int64))
+
+
+def _open_again(kind: type[TeacherCache], path: Path, space: EmbeddingSpace, shard_rows: int) -> TeacherCache:
+    """Opens a cache that was pickled or copied.
+
+    Raises:
+        CacheError: Its directory is not here.
+    """
+    if not (path / "cache.json").is_file():
+        raise CacheError(f"there is no teacher cache at {path} here; it is opened again where it is sent to")
+    return kind(path, space, shard_rows=shard_rows)
 
 
 def _advance(report: Callable[[int, int], object], seen: int, written: int, done: int) -> None:

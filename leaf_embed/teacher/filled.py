@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -57,6 +58,10 @@ class FilledCache(Iterable[Text]):
     def __len__(self) -> int:
         """Number of texts."""
         return len(self.rows)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels as its directory, which is opened again, as it is then."""
+        return type(self), (self.cache.path.absolute(),)
 
     def __iter__(self) -> Iterator[Text]:
         """Yields the texts, as they were embedded; one that came in both roles comes in both."""

@@ -6,8 +6,10 @@ shards/000000.parquet   columns: key (16 bytes), kind, text; written last, so a 
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,6 +29,7 @@ __all__ = ["Rows", "Shards"]
 Rows: TypeAlias = NDArray[np.int64]
 """Row numbers of a cache, which count through its shards in their order, shape ``(n,)``."""
 
+OWNER = ".lock.owner"
 PURPOSE = "A teacher cache"
 
 
@@ -54,7 +57,7 @@ class Shards:
         """Locks the cache for writing, until the context ends.
 
         Raises:
-            CacheError: Another process holds the lock.
+            CacheError: Another process holds the lock; the message names it.
             StorageError: The cache cannot be written.
         """
         filelock = require("filelock", "train", PURPOSE)
@@ -63,8 +66,19 @@ class Shards:
             with writing(self._path / ".lock"):
                 held: AbstractContextManager[Any] = lock.acquire()
         except filelock.Timeout as error:
-            raise CacheError(f"another process is writing to the cache {self._path}; wait for it to end") from error
+            raise CacheError(
+                f"another process is writing to the cache {self._path}{self._holder()}; wait for it to end, and "
+                "run the same again: nothing is embedded twice"
+            ) from error
+        with suppress(OSError):  # who holds it is only said
+            (self._path / OWNER).write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         return held
+
+    def _holder(self) -> str:
+        try:
+            return f" ({(self._path / OWNER).read_text(encoding='utf-8')[:200]})"
+        except (OSError, ValueError):
+            return ""
 
     def recover(self) -> None:
         """Deletes the temporary files of a writer that was killed; needs the lock."""

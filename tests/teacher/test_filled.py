@@ -1,6 +1,8 @@
 """A filled cache as the source of a distillation: what was gathered comes back, in order, with its vectors."""
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -148,3 +150,18 @@ def test_kinds_are_kept(tmp_path):
     cache = TeacherCache(tmp_path / "cache", SPACE)
     remember(cache, cache.fill_pairs([(Text("a", "query"), [1, 0, 1]), (Text("b"), [2, 0, 1])]), None)
     assert list(FilledCache(cache.path)) == [Text("a", "query"), Text("b")]
+
+
+@pytest.mark.parametrize("move", [lambda value: pickle.loads(pickle.dumps(value)), copy.deepcopy])
+def test_caches_travel_as_their_directory(cache, move, monkeypatch):
+    remember(cache, np.array([4, 1]), 16)
+    monkeypatch.chdir(cache.path.parent)
+    one, filled = move(TeacherCache("cache", SPACE, shard_rows=3)), move(FilledCache("cache"))
+    monkeypatch.chdir("/")
+    assert one.vectors(np.array([0])).tolist() == [pair("tree")[1]]
+    assert (one.shard_rows, filled.max_tokens, filled.rows.tolist()) == (3, 16, [4, 1])
+    assert len(pickle.dumps(cache)) < 2000, "no array is sent"
+    sent = pickle.dumps(cache)
+    (cache.path / "cache.json").unlink()
+    with pytest.raises(CacheError, match="no teacher cache at"):
+        pickle.loads(sent)
