@@ -11,6 +11,14 @@ from leaf_embed.qdrant.backends.client_calls import client_models
 __all__ = ["StagedClient", "raw_client"]
 
 QDRANT_LIMIT = 10  # what a request without a limit gets
+FIELDS = {  # of query_points, by their names in a request
+    "using": "using",
+    "prefetch": "prefetch",
+    "query_filter": "filter",
+    "search_params": "params",
+    "limit": "limit",
+    "offset": "offset",
+}
 
 
 class StagedClient:
@@ -25,6 +33,8 @@ class StagedClient:
         self.raw, self._collection, self._models = client, collection, client_models()
 
     def __getattr__(self, name: str) -> Any:
+        if name == "raw":  # a copy that is being made has none yet
+            raise AttributeError(name)
         return getattr(self.raw, name)
 
     def upsert(self, collection_name: str, points: Iterable[Any], **options: Any) -> Any:
@@ -35,14 +45,12 @@ class StagedClient:
         """Writes points with their truncated vectors, in batches."""
         return self.raw.upload_points(collection_name, [self._completed(point) for point in points], **options)
 
-    def query_points(self, collection_name: str, **options: Any) -> Any:
+    def query_points(self, collection_name: str, query: Any = None, **options: Any) -> Any:
         """Searches in two stages if the query is a vector of the collection's space."""
-        names = {"query_filter": "filter", "search_params": "params"}
-        known = ("query", "using", "prefetch", "query_filter", "search_params", "limit", "offset")
-        fields = {names.get(name, name): options[name] for name in known if name in options}
-        staged = self._staged(self._models.QueryRequest.model_construct(**fields))
+        fields = {FIELDS[name]: value for name, value in options.items() if name in FIELDS}
+        staged = self._staged(self._models.QueryRequest.model_construct(query=query, **fields))
         options.update(prefetch=staged.prefetch, search_params=staged.params)
-        return self.raw.query_points(collection_name, **options)
+        return self.raw.query_points(collection_name, query, **options)
 
     def query_batch_points(self, collection_name: str, requests: Iterable[Any], **options: Any) -> Any:
         """Searches several times, each as :meth:`query_points` does."""

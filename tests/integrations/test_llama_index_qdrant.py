@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 import uuid
 from pathlib import Path
@@ -72,7 +73,7 @@ def test_a_stock_collection_is_opened_in_place(client: QdrantClient) -> None:
             assert found(store, query) == found(theirs, query)
     native = models.Filter(must=[models.FieldCondition(key="page", match=models.MatchValue(value=2))])
     assert [text for _, text, _ in found(searching, asked("aaa"), qdrant_filters=native)] == ["bbbb"]
-    assert mine.client is client
+    assert mine.client is copy.copy(mine._client).raw is client  # type: ignore[attr-defined]
     with LeafCollection.open("docs", query_only(), client=client) as collection:
         assert collection.search("aaa", limit=1)[0].text == "aaaa"
         with pytest.raises(InputError, match="LlamaIndex's own store"):
