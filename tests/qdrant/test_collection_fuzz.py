@@ -131,8 +131,11 @@ def test_pages_hold_at_least_one_document(home: dict[str, Any], leaf: Any, size:
         assert docs.spec.mrl == ()
 
 
-def test_an_array_is_no_place_to_optimize(leaf: Any, tmp_path: Any) -> None:
+def test_arrays_have_no_truth_value(leaf: Any, tmp_path: Any) -> None:
     with LeafCollection.create("docs", leaf, path=tmp_path) as docs:
         with pytest.raises(InputError, match="optimize must be"):
             docs.index(KEPT, optimize=np.zeros(2))  # type: ignore[arg-type]
+        for field in ("payload", "title"):
+            with pytest.raises(InputError, match=field):
+                docs.index([{"_id": "a", "text": "topic1", field: np.zeros(2)}])
         assert docs.count() == 0
