@@ -166,8 +166,8 @@ class IndexRun:
 
 def index_documents(points: Points, run: IndexRun, source: VectorSource, optimize: Optimize) -> IndexReport:
     """Carries out a run; see :meth:`leaf_embed.qdrant.LeafCollection.index`."""
-    if optimize not in ("here", "child", "later"):
-        raise InputError(f"optimize must be 'here', 'child' or 'later'; got {optimize!r}")
+    if not isinstance(optimize, str) or optimize not in ("here", "child", "later"):
+        raise InputError(f"optimize must be 'here', 'child' or 'later'; got {optimize!r:.80}")
     for batch in run.batches():
         changes = run.changes(batch, points.payloads(list(batch), run.compared))
         if rows := run.points(changes, source):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import numpy as np
 import pytest
 
 from leaf_embed.errors import InputError, LeafEmbedError
@@ -128,3 +129,13 @@ def test_pages_hold_at_least_one_document(home: dict[str, Any], leaf: Any, size:
         with deadline(), pytest.raises(InputError, match="page_size must be a whole number of at least 1"):
             docs.add_mrl(8, page_size=size)
         assert docs.spec.mrl == ()
+
+
+def test_arrays_have_no_truth_value(leaf: Any, tmp_path: Any) -> None:
+    with LeafCollection.create("docs", leaf, path=tmp_path) as docs:
+        with pytest.raises(InputError, match="optimize must be"):
+            docs.index(KEPT, optimize=np.zeros(2))  # type: ignore[arg-type]
+        for field in ("payload", "title"):
+            with pytest.raises(InputError, match=field):
+                docs.index([{"_id": "a", "text": "topic1", field: np.zeros(2)}])
+        assert docs.count() == 0

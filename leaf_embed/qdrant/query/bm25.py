@@ -75,7 +75,7 @@ def plan_hybrid(hybrid: bool | Fusion, text: str | None, language: str, wanted: 
         InputError: An unknown fusion, or no text.
     """
     fusion: Any = "rrf" if hybrid is True else hybrid
-    if fusion not in ("rrf", "dbsf"):
+    if not isinstance(fusion, str) or fusion not in ("rrf", "dbsf"):
         raise InputError(f"hybrid must be True, 'rrf' or 'dbsf'; got {hybrid!r}")
     if not isinstance(text, str):
         raise InputError("a hybrid search looks for words, and the query is a vector; give its text too: words='...'")

@@ -170,10 +170,15 @@ def as_document(value: Any, number: int) -> Document:
         raise InputError(
             f"document number {number} lacks {' and '.join(map(repr, missing))}; it has the keys {sorted(fields)}"
         )
-    payload = fields.pop("payload", None) or {}
+    payload, title = _or(fields.pop("payload", None), {}), _or(fields.pop("title", None), "")
     if not isinstance(payload, Mapping):
         raise InputError(f"document number {number}: payload must be a mapping; got {type(payload).__name__}")
-    return Document(fields.pop(key), fields.pop("text"), fields.pop("title", None) or "", {**payload, **fields})
+    return Document(fields.pop(key), fields.pop("text"), title, {**payload, **fields})
+
+
+def _or(value: Any, empty: Any) -> Any:
+    """Returns ``empty`` for what is false; an array, which is neither, is left to the checks."""
+    return value if isinstance(value, np.ndarray) else value or empty
 
 
 def point_id(document_id: str | int) -> str:
