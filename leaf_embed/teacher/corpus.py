@@ -126,7 +126,9 @@ def as_text(record: Any, default: Role, where: str, *, title: bool = True) -> Te
         return Text(clean(record), default)
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
         have = f"the keys {sorted(map(str, record))}" if isinstance(record, dict) else type(record).__name__
-        raise CorpusError(f"{where} has no text: expected an object with a string 'text'; got {have}")
+        raise CorpusError(
+            f"{where} has no text: expected an object with a string 'text'; got {have}. Rename the key of the text"
+        )
     kind = record.get("kind") or default
     if kind not in ("query", "document"):
         raise CorpusError(f"{where} has kind {kind!r}; expected 'query' or 'document'")
