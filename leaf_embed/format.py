@@ -152,8 +152,9 @@ def read_leaf(directory: str | os.PathLike[str]) -> LeafInfo:
         hint = ""
         if (path / "modules.json").is_file():
             hint = (
-                " It is a sentence-transformers model: distil it first; or, if it is aligned with another model "
-                "already, declare that: load(..., space=EmbeddingSpace(teacher=..., dim=...))."
+                " It is a sentence-transformers model: distil it first, with leaf-embed distill --teacher "
+                f"{path} --corpus TEXTS --output LEAF; or, if it is aligned with another model already, declare that "
+                "in Python: load(..., space=EmbeddingSpace(teacher=..., dim=...))."
             )
         raise NotALeafError(f"{path} holds no {LEAF_FILE}, so it is no leaf.{hint}")
     try:

@@ -58,9 +58,22 @@ MOVED = {
 }
 """Options that a command had, with what became of them."""
 
+ROAD = """Documents once by a big embedding model, queries for ever by a tiny one, in one vector space.
+
+The road, from a teacher model and texts to answers:
+
+\b
+leaf-embed distill --teacher MODEL --corpus docs.jsonl --recipe quick --output my-leaf
+leaf-embed index --leaf my-leaf --input docs.jsonl --path collections --collection docs
+leaf-embed search "a question" --leaf my-leaf --path collections --collection docs
+leaf-embed evaluate --leaf my-leaf --data my-beir-set --output report.json
+
+From a Qdrant collection alone: leaf-embed distill --from-qdrant URL --collection NAME --student MODEL --output my-leaf
+"""
+
 app = typer.Typer(
     name="leaf-embed",
-    help="Documents once by a big embedding model, queries for ever by a tiny one, in one vector space.",
+    help=ROAD,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

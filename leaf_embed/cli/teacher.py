@@ -65,10 +65,14 @@ class TeacherOptions:
             )
         if not self.stored and self.teacher is None:
             raise InputError(
-                "no teacher: give --teacher, or vectors that exist: --from-qdrant, or --vectors of leaf-embed cache"
+                "no teacher: give --teacher, the directory or hub id of your embedding model; or vectors that exist: "
+                "--from-qdrant, or --vectors of leaf-embed cache"
             )
         if not self.stored and not self.corpus:
-            raise InputError("--corpus is missing: texts to learn from. Only stored vectors bring their own")
+            raise InputError(
+                "--corpus is missing: files of texts to learn from, .txt with one per line, .jsonl, .csv or .parquet. "
+                "Only stored vectors bring their own"
+            )
         if self.stored and self.corpus and self.teacher is None:
             raise InputError("a --corpus beside stored vectors needs the --teacher that wrote them")
 

@@ -128,8 +128,9 @@ def load_model(name: str | os.PathLike[str], device: str | None, loading: Loadin
     try:
         model = SentenceTransformer(name, device=device, revision=revision, **arguments)
     except Exception as error:  # any library below may fail in its own way on files that it did not write
+        absent = "" if local.is_dir() else f"there is no directory {name!r} here, and no such model was fetched. "
         raise InputError(
-            f"cannot load a sentence-transformers model from {name!r}: {error or type(error).__name__}\n"
+            f"{absent}cannot load a sentence-transformers model from {name!r}: {error or type(error).__name__}\n"
             "Expected a model directory, or a hub id on a machine that reaches the hub."
         ) from error
     return model.eval(), str(local.resolve()) if local.is_dir() else name

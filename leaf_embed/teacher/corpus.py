@@ -127,7 +127,9 @@ def as_text(record: Any, default: Role, where: str, *, title: bool = True) -> Te
     text = record.get("text", 0) if isinstance(record, dict) else 0
     if not isinstance(text, str | None):
         have = f"the keys {sorted(map(str, record))}" if isinstance(record, dict) else type(record).__name__
-        raise CorpusError(f"{where} has no text: expected an object with a string 'text'; got {have}")
+        raise CorpusError(
+            f"{where} has no text: expected an object with a string 'text'; got {have}. Rename the key of the text"
+        )
     kind = record.get("kind") or default
     if kind not in ("query", "document"):
         raise CorpusError(f"{where} has kind {kind!r}; expected 'query' or 'document'")

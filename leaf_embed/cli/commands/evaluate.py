@@ -108,6 +108,12 @@ def command(
             check_writable(file)
     if report_file is not None and report_file.suffix in (".md", ".html"):
         raise InputError(f"--output names the JSON file, beside which .md and .html are written; got {report_file}")
+    if not (data or questions or documents or sts or classification):
+        raise InputError(
+            "nothing to measure on: give --data DIR, a set with judgements (corpus.jsonl, queries.jsonl, "
+            "qrels/test.tsv); or, without judgements, --questions FILE with --documents FILE; or --sts, or "
+            "--classification"
+        )
     import leaf_embed
     from leaf_embed.encoders.loading import load_teacher
     from leaf_embed.evaluation import evaluate, load_beir

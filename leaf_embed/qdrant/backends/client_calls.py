@@ -71,7 +71,7 @@ class Sender:
 
     def send(self, call: Call[T]) -> T:
         method = getattr(self._client, call.method)
-        with mapped_errors(call.action, call.hint), self._lock:
+        with mapped_errors(call.action, _hint(call, self._client)), self._lock:
             return call.read(_retry(self._retry, call).call(lambda: method(**call.kwargs)))
 
     def send_all(self, calls: Iterable[Call[None]]) -> None:
@@ -92,7 +92,7 @@ class AsyncSender:
 
     async def send(self, call: Call[T]) -> T:
         method = getattr(self._client, call.method)
-        with mapped_errors(call.action, call.hint):
+        with mapped_errors(call.action, _hint(call, self._client)):
             return call.read(await _retry(self._retry, call).call_async(lambda: method(**call.kwargs)))
 
     async def send_all(self, calls: Iterable[Call[None]]) -> None:
@@ -125,6 +125,12 @@ def _require_client(client: Any, kind: str) -> None:
     module = require("qdrant_client", "qdrant", "A collection behind a client")
     if not isinstance(client, getattr(module, kind)):
         raise InputError(f"client must be a qdrant_client.{kind}; got {type(client).__name__}")
+
+
+def _hint(call: Call[Any], client: Any) -> str:
+    """What to look at if a call fails, with the address of the server."""
+    address = getattr(client._client, "rest_uri", None)
+    return call.hint if call.hint != THERE or address is None else f"Is the server there, at {address}?"
 
 
 def _retry(retry: Retry, call: Call[Any]) -> Retry:

@@ -142,7 +142,7 @@ def require_found(
     name: str,
     names: list[str],
     resolved: str | None,
-    advice: str = "Make one with LeafCollection.create (or: leaf-embed index).",
+    advice: str = "Make one: leaf-embed index, or LeafCollection.create.",
 ) -> str:
     """Returns the collection of a name or alias, or raises an error that lists the collections.
 
