@@ -330,8 +330,7 @@ class LeafCollection(CollectionIdentity):
 
     def describe(self) -> dict[str, Any]:
         """Returns name, teacher, fingerprint, vectors, points and the state of the engine as JSON values."""
-        points = self._open_points
-        return {**self._translator.description(), "points": points.count(), **points.describe()}
+        return {**self._translator.description(), "points": self.count(), **self._open_points.describe()}
 
     def close(self) -> None:
         """Releases the collection, so that another process may open it; the client, if any, stays open."""
