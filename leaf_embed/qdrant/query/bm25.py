@@ -75,7 +75,8 @@ def plan_hybrid(hybrid: bool | Fusion, text: str | None, language: str, wanted: 
         InputError: An unknown fusion, or no text.
     """
     fusion: Any = "rrf" if hybrid is True else hybrid
-    if not isinstance(fusion, str) or fusion not in ("rrf", "dbsf"):
+    known = isinstance(fusion, str) and fusion in ("rrf", "dbsf")  # an array cannot be looked for in a tuple
+    if not known:
         raise InputError(f"hybrid must be True, 'rrf' or 'dbsf'; got {hybrid!r}")
     if not isinstance(text, str):
         raise InputError("a hybrid search looks for words, and the query is a vector; give its text too: words='...'")
