@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leaf_embed.export import graph_files
 from leaf_embed.format import GRAPH_OUTPUT, TOKEN_OUTPUT
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def write_graph(model: SentenceTransformer, file: Path) -> None:
             input_names=names,
             output_names=[GRAPH_OUTPUT, TOKEN_OUTPUT],
             opset_version=OPSET,
-            external_data=False,
+            external_data=sum(p.nbytes for p in model.parameters()) > graph_files.EXTERNAL_ABOVE,
             verbose=False,
         )
     tidy(file)
@@ -114,14 +115,12 @@ def tidy(file: Path) -> None:
     ``x * (0.5 * (1 + erf(x / sqrt 2)))``; ONNX Runtime fuses ``(x * (1 + erf(x / sqrt 2))) * 0.5`` only, one step
     instead of five, some 4 % of a query. The graph stays plain ONNX, which every runtime reads.
     """
-    import onnx
-
-    model = onnx.load(file)
+    model = graph_files.load_graph(file)
     for thing in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
         thing.ClearField("metadata_props")
         thing.ClearField("doc_string")
     _order_gelu(model.graph)
-    onnx.save(model, file)
+    graph_files.save_graph(model, file)
 
 
 def _order_gelu(graph: Any) -> None:

@@ -19,6 +19,7 @@ from leaf_embed.encoders.torch_models import Loading
 from leaf_embed.encoders.transformer import SentenceTransformerEncoder
 from leaf_embed.errors import ExportError, InputError, LeafEmbedError
 from leaf_embed.export.graph import write_graph
+from leaf_embed.export.graph_files import move_graph, remove_graph
 from leaf_embed.export.parity import FLOORS, GOAL, Floor, Parity, Proof, require_floor
 from leaf_embed.export.quantize import LADDER, Quantizer
 from leaf_embed.format import GRAPHS, PARITY_FILE, read_leaf, write_leaf
@@ -151,12 +152,12 @@ def _best_int8(leaf: Path, quantizer: Quantizer, target: Path, proof: Proof, goa
         quantizer.write(recipe, target)
         found = proof.judge(OnnxEncoder(leaf, graph=target), target, recipe.name)
         if found.reaches(goal):
-            best.unlink(missing_ok=True)
+            remove_graph(best)
             return found
         if not tried or found.mean_cosine > max(other.mean_cosine for other in tried):
-            target.replace(best)
+            move_graph(target, best)
         tried.append(found)
-    best.replace(target)
+    move_graph(best, target)
     kept = max(tried, key=lambda parity: parity.mean_cosine)
     logger.warning(
         "no int8 recipe reached the goal on this machine (mean cosine %s, lowest %s, same top ten %.0f %%); kept the "

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leaf_embed.export import graph_files
 from leaf_embed.export.graph import quiet_exporters
+from leaf_embed.export.graph_files import load_graph, remove_graph, save_graph, weight_bytes
 from leaf_embed.export.smoothquant import Feeds, Smoothed, smooth
 
 __all__ = ["LADDER", "Int8Recipe", "Quantizer"]
@@ -54,11 +56,11 @@ class Quantizer:
             source: The float32 graph.
             feeds: Its inputs for some real texts, from which the scales are computed.
         """
-        import onnx
         from onnxruntime.quantization.onnx_model import ONNXModel
 
-        model = ONNXModel(onnx.load(source))
+        model = ONNXModel(load_graph(source))
         model.replace_gemm_with_matmul()  # the quantizer would, but only after the smoothing that they need too
+        model.clean_initializers()  # it leaves the weights that it has turned round: ONNX Runtime would warn of each
         self._model = model.model
         del self._model.graph.value_info[:]  # the quantizer turns the Dense's weight round and trips over its old shape
         self._feeds = feeds
@@ -66,7 +68,6 @@ class Quantizer:
 
     def write(self, recipe: Int8Recipe, target: Path) -> None:
         """Writes the int8 graph of a recipe."""
-        import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         model: Any = self._model
@@ -76,7 +77,7 @@ class Quantizer:
             model, hardest = self._smoothed.model, self._smoothed.hardest[: recipe.keep_float]
         tables = _tables(model.graph) if recipe.row_tables else []
         start = target.with_suffix(".start")
-        onnx.save(model, start)
+        save_graph(model, start)
         with quiet_exporters():
             quantize_dynamic(
                 start,
@@ -84,13 +85,13 @@ class Quantizer:
                 per_channel=True,
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=[*hardest, *tables] or None,
+                use_external_data_format=weight_bytes(model) > graph_files.EXTERNAL_ABOVE,
             )
-        start.unlink()
-        if tables:
-            written = onnx.load(target)
-            for name in tables:
-                _quantize_rows(written.graph, name)
-            onnx.save(written, target)
+        remove_graph(start)
+        written = load_graph(target)
+        for name in tables:
+            _quantize_rows(written.graph, name)
+        save_graph(written, target)
 
 
 def _tables(graph: Any) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from leaf_embed.export.graph_files import copy_graph, opened_graph
 from leaf_embed.vectors import FloatArray
 
 __all__ = ["Feeds", "Smoothed", "smooth"]
@@ -48,11 +49,9 @@ def smooth(model: Any, feeds: Sequence[Feeds]) -> Smoothed:
         model: A float32 ``onnx.ModelProto``; left unchanged.
         feeds: Inputs of some real texts, one text each; a few dozen are enough.
     """
-    import onnx
     from onnx import numpy_helper
 
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = copy_graph(model)
     weights = {tensor.name: tensor for tensor in changed.graph.initializer}
     groups = _by_input(changed.graph, weights)
     inputs = _activations(model, list(groups), feeds)
@@ -133,18 +132,20 @@ def _activations(model: Any, names: Sequence[str], feeds: Iterable[Feeds]) -> di
     if not names:
         return {}  # called without names, ONNX Runtime returns every output
     import onnx
-    import onnxruntime
 
-    shown = onnx.ModelProto()
-    shown.CopyFrom(model)
+    shown = copy_graph(model)
     shown.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
+<<<<<<< HEAD
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings, in colour, are about the outputs added here
     session = onnxruntime.InferenceSession(shown.SerializeToString(), options, providers=["CPUExecutionProvider"])
+=======
+>>>>>>> 04765c8 (Write the weights of a large graph beside it in every step, and leave none that nothing reads)
     found: dict[str, list[FloatArray]] = {name: [] for name in names}
-    for feed in feeds:
-        for name, value in zip(names, session.run(list(names), dict(feed)), strict=True):
-            found[name].append(np.asarray(value, dtype=np.float32).reshape(-1, value.shape[-1]))
+    with opened_graph(shown) as session:
+        for feed in feeds:
+            for name, value in zip(names, session.run(list(names), dict(feed)), strict=True):
+                found[name].append(np.asarray(value, dtype=np.float32).reshape(-1, value.shape[-1]))
     return found
 
 
