@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +85,7 @@ def build_student(
     from sentence_transformers.sentence_transformer.modules import Pooling
 
     transformer = load_transformer(source)
-    _keep_layers(transformer.auto_model, layers)
+    _keep_layers(transformer, layers)
     width = transformer.get_embedding_dimension()
     dense = build_head(width, space.dim, head, bias=space.unit_norm, seed=seed)
     modules = [transformer, Pooling(width, "mean"), *dense]
@@ -123,20 +123,52 @@ def load_transformer(source: str | os.PathLike[str] | SentenceTransformer) -> An
     return first
 
 
-def _keep_layers(backbone: Any, wanted: int | Sequence[int] | None) -> None:
-    """Drops the other layers in place, wherever the architecture keeps them."""
+def _keep_layers(transformer: Any, wanted: int | Sequence[int] | None) -> None:
+    """Drops the other layers, wherever the architecture keeps them."""
     import torch
 
+    backbone = transformer.auto_model
     total = backbone.config.num_hidden_layers
     chosen = choose_layers(total, wanted)
     if len(chosen) == total:
         return
+    whole = backbone.state_dict()
     for parent in backbone.modules():
         for name, child in list(parent.named_children()):
             if isinstance(child, torch.nn.ModuleList) and len(child) == total:
                 setattr(parent, name, torch.nn.ModuleList(child[i] for i in chosen))
-                backbone.config.num_hidden_layers = len(chosen)
-                if getattr(backbone.config, "layer_types", None):
-                    backbone.config.layer_types = [backbone.config.layer_types[i] for i in chosen]
+                _describe_layers(backbone.config, total, chosen)
+                transformer.model = _as_reloaded(backbone, whole)
                 return
     raise InputError(f"cannot find the {total} layers of a {type(backbone).__name__}; use it whole (no --layers)")
+
+
+def _describe_layers(config: Any, total: int, chosen: Sequence[int]) -> None:
+    """Cuts a configuration's lists of one entry per layer, such as ``layer_types``, like the layers."""
+    config.num_hidden_layers = len(chosen)
+    for name, value in list(vars(config).items()):
+        if "layer" in name and isinstance(value, list | tuple) and len(value) == total:
+            setattr(config, name, [value[i] for i in chosen])
+
+
+def _as_reloaded(cut: Any, whole: Mapping[str, Any]) -> Any:
+    """Returns the model that the configuration describes, with the weights that are left.
+
+    Some architectures build a layer by its number: the first one of ModernBERT has no norm before its attention, and
+    the first one of T5 alone holds the table of relative positions. A model that is only cut would be trained in one
+    form and read from its files in another.
+
+    Args:
+        cut: A backbone that has lost some layers.
+        whole: The weights that it had: what a layer needs in its new place, the one that stood there had.
+    """
+    built = type(cut)(cut.config)
+    left = cut.state_dict()
+    try:
+        missing = built.load_state_dict(left, strict=False).missing_keys
+        built.load_state_dict({**left, **{name: whole[name] for name in missing}}, strict=False)
+    except (KeyError, RuntimeError) as error:
+        raise InputError(
+            f"the layers of a {type(cut).__name__} cannot be renumbered ({error}); use it whole (no --layers)"
+        ) from error
+    return built.train(cut.training)
