@@ -93,13 +93,14 @@ def opened_graph(model: Any) -> Iterator[Any]:
 
     import onnxruntime
 
-    providers = ["CPUExecutionProvider"]
+    options, providers = onnxruntime.SessionOptions(), ["CPUExecutionProvider"]
+    options.log_severity_level = 3  # its warnings, in colour, are about outputs that the caller adds
     if weight_bytes(model) <= EXTERNAL_ABOVE:
-        yield onnxruntime.InferenceSession(model.SerializeToString(), providers=providers)
+        yield onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers)
         return
     with tempfile.TemporaryDirectory() as folder:
         save_graph(model, Path(folder) / "model.onnx")
-        yield onnxruntime.InferenceSession(str(Path(folder) / "model.onnx"), providers=providers)
+        yield onnxruntime.InferenceSession(str(Path(folder) / "model.onnx"), options, providers=providers)
 
 
 def _beside(file: Path) -> list[Path]:

@@ -135,12 +135,6 @@ def _activations(model: Any, names: Sequence[str], feeds: Iterable[Feeds]) -> di
 
     shown = copy_graph(model)
     shown.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
-<<<<<<< HEAD
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # its warnings, in colour, are about the outputs added here
-    session = onnxruntime.InferenceSession(shown.SerializeToString(), options, providers=["CPUExecutionProvider"])
-=======
->>>>>>> 04765c8 (Write the weights of a large graph beside it in every step, and leave none that nothing reads)
     found: dict[str, list[FloatArray]] = {name: [] for name in names}
     with opened_graph(shown) as session:
         for feed in feeds:
