@@ -21,7 +21,7 @@ from qdrant_client import QdrantClient, models
 
 from leaf_embed import Encoder
 from leaf_embed.errors import InputError
-from leaf_embed.qdrant import AttachedCollection, PayloadLayout, attach
+from leaf_embed.qdrant import AttachedCollection, PayloadLayout, StagedClient, attach, check_first_stage
 from leaf_embed_langchain.convert import required
 from leaf_embed_langchain.embeddings import LeafEmbeddings
 from leaf_embed_langchain.searches import relevance_of_cosine, require_retriever_options
@@ -84,6 +84,7 @@ class QdrantVectorStore(StockStore):
             layout = PayloadLayout(self.content_payload_key, self.metadata_payload_key)
             encoder, name = embedding.encoder, self.vector_name
             self._leaf = attach(collection_name, encoder, client=client, vector=name, layout=layout)
+            self._client = cast("Any", StagedClient(client, self._leaf))
         if mrl is not None:
             self._take_candidates_from(mrl)
 
@@ -171,20 +172,6 @@ class QdrantVectorStore(StockStore):
         require_retriever_options(kwargs)
         return super().as_retriever(**kwargs)
 
-    def similarity_search_with_score(self, query: str, k: int = 4, *args: Any, **options: Any) -> Any:
-        """Returns the nearest documents with their scores; arguments as in the stock store."""
-        if self._first_stage is None or self.retrieval_mode != RetrievalMode.DENSE:
-            return super().similarity_search_with_score(query, k, *args, **options)
-        return self._in_two_stages(self._require_embeddings("DENSE mode").embed_query(query), k, *args, **options)
-
-    def similarity_search_with_score_by_vector(
-        self, embedding: list[float], k: int = 4, *args: Any, **options: Any
-    ) -> Any:
-        """Returns the documents nearest to a vector with their scores; arguments as in the stock store."""
-        if self._first_stage is None:
-            return super().similarity_search_with_score_by_vector(embedding, k, *args, **options)
-        return self._in_two_stages(embedding, k, *args, **options)
-
     def delete(self, ids: list[str | int] | None = None, **kwargs: Any) -> bool | None:  # type: ignore[override]
         """Deletes documents by their ids; one that does not exist is no error.
 
@@ -198,50 +185,11 @@ class QdrantVectorStore(StockStore):
         """Returns documents by their ids; missing ones are left out."""
         return super().get_by_ids([self._point(name) for name in ids])
 
-    @property
-    def _first_stage(self) -> int | None:
-        return self._leaf.spec.mrl[0] if self._leaf is not None and self._leaf.spec.mrl else None
-
     def _take_candidates_from(self, mrl: int) -> None:
         check_mrl(mrl, self.embeddings, self.vector_name)
         if self._leaf is None:
             raise InputError("mrl needs dense vectors; the retrieval mode is sparse")
-        if mrl not in self._leaf.spec.mrl[:1]:
-            self._leaf.add_mrl(mrl, first=True)
-
-    def _in_two_stages(
-        self,
-        vector: list[float],
-        k: int,
-        filter: models.Filter | None = None,  # noqa: A002  LangChain's own name
-        search_params: models.SearchParams | None = None,
-        offset: int = 0,
-        score_threshold: float | None = None,
-        consistency: models.ReadConsistency | None = None,
-        hybrid_fusion: models.FusionQuery | None = None,
-        **options: Any,
-    ) -> list[tuple[Document, float]]:
-        """Takes candidates from the truncated vector and ranks them by the full one."""
-        assert self._leaf is not None
-        body = self._leaf.explain(vector, limit=k, offset=offset).request
-        first = models.Prefetch.model_validate({**body["prefetch"], "filter": filter})
-        if search_params is not None:
-            first.params = search_params
-        found = self.client.query_points(
-            self.collection_name,
-            query=vector,
-            using=self.vector_name or None,
-            prefetch=first,
-            query_filter=filter,
-            search_params=search_params or models.SearchParams.model_validate(body["params"]),
-            limit=k,
-            offset=offset,
-            score_threshold=score_threshold,
-            consistency=consistency,
-            **options,
-        )
-        keys = self.collection_name, self.content_payload_key, self.metadata_payload_key
-        return [(self._document_from_point(point, *keys), point.score) for point in found.points]
+        self._leaf.take_candidates_from(mrl)
 
     def _generate_batches(
         self,
@@ -250,7 +198,7 @@ class QdrantVectorStore(StockStore):
         ids: Sequence[str | int] | None = None,
         batch_size: int = 64,
     ) -> Generator[tuple[list[str | int], list[models.PointStruct]], Any, None]:
-        """The stock points, with the truncated vectors and with ids that Qdrant takes."""
+        """The stock points, with ids that Qdrant takes."""
         texts = list(texts)
         if self._leaf is None:
             yield from super()._generate_batches(texts, metadatas, ids, batch_size)
@@ -260,15 +208,13 @@ class QdrantVectorStore(StockStore):
                 raise InputError(f"{len(given)} {name} came with {len(texts)} texts; expected one per text")
         for names, points in super()._generate_batches(texts, metadatas, ids, batch_size):
             for point in points:
-                self._complete(point)
+                self._keep_id(point)
             yield names, points
 
-    def _complete(self, point: models.PointStruct) -> None:
-        assert self._leaf is not None
+    def _keep_id(self, point: models.PointStruct) -> None:
         name, point.id = point.id, self._point(point.id)  # type: ignore[arg-type]
         if str(name).replace("-", "") != str(point.id).replace("-", ""):  # a UUID may come without its dashes
             point.payload = {**(point.payload or {}), ID_KEY: name}
-        point.vector.update(self._leaf.truncated(point.vector[self.vector_name]))  # type: ignore[union-attr, index, call-overload, arg-type]
 
     def _point(self, name: str | int) -> str | int:
         """The id of a document's point: its own where Qdrant takes it."""
@@ -317,17 +263,8 @@ def check_mrl(mrl: int | None, embedding: Embeddings | None, vector_name: str) -
     Raises:
         InputError: There is no leaf, its vectors are too small, or the collection's vector has no name.
     """
-    if mrl is None:
-        return
-    if not isinstance(embedding, LeafEmbeddings):
+    leaf = embedding.encoder if isinstance(embedding, LeafEmbeddings) else None
+    if mrl is not None and leaf is None:
         raise InputError("mrl needs LeafEmbeddings: other models' vectors are not known to be truncatable")
-    space = embedding.encoder.space
-    if isinstance(mrl, bool) or not isinstance(mrl, int) or not 1 <= mrl < space.dim:
-        raise InputError(
-            f"mrl must be a whole number from 1 to {space.dim - 1}, below the leaf's dimensions; got {mrl!r}"
-        )
-    if not vector_name:
-        raise InputError(
-            f"mrl={mrl} adds a second vector, which Qdrant allows beside a named one only. Make the collection with "
-            "vector_name='full', or leave mrl out: searches then compare the full vectors, as the stock store's do"
-        )
+    advice = "Make the collection with vector_name='full'"
+    check_first_stage(mrl, leaf, named=bool(vector_name), advice=advice)

@@ -92,8 +92,11 @@ class Search:
     def __post_init__(self) -> None:
         _check_int("limit", self.limit, 1)
         _check_int("offset", self.offset, 0)
-        if self.hnsw_ef is not None:
-            _check_int("hnsw_ef", self.hnsw_ef, 1)
+        if not isinstance(self.exact, bool):
+            raise InputError(f"exact must be True or False; got {self.exact!r:.80}")
+        for name, number in (("hnsw_ef", self.hnsw_ef), ("mrl", self.mrl), ("candidates", self.candidates)):
+            if number is not None:
+                _check_int(name, number, 1)
         if self.oversampling is not None and _number("oversampling", self.oversampling) < 1:
             raise InputError(f"oversampling must be at least 1; got {self.oversampling!r}")
         if self.score_threshold is not None:
