@@ -144,7 +144,7 @@ def distill(
     built = kind.build(options, side.encoder, side.space, config)
     limit = min(config.max_tokens, built.max_tokens)
     out.work.mkdir(parents=True, exist_ok=True)
-    rows, roles, skipped = group.first(lambda: side.fill(built, limit, progress))
+    rows, roles, skipped = group.first(lambda: side.fill(built, config, limit, progress))
     stored = side.open()
     learned, held_out = split(rows, roles, config, lambda rows: built.tokenize(stored, rows, limit))
     learned_rows = np.setdiff1d(rows, held_out.rows)
