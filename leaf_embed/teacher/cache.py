@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from leaf_embed._files import read_json, write_json
-from leaf_embed.encoders.base import BaseEncoder, Encoder, Metered, precision_of
+from leaf_embed.encoders.base import Encoder, Metered
 from leaf_embed.errors import CacheError, NotALeafError
 from leaf_embed.progress import Progress, no_progress
 from leaf_embed.space import EmbeddingSpace
@@ -28,10 +28,10 @@ from leaf_embed.teacher.embed import Pace, check_pairs, embed_texts
 from leaf_embed.teacher.keys import Key, KeyIndex, content_key
 from leaf_embed.teacher.roles import SeenRoles
 from leaf_embed.teacher.shards import Rows, Shards
-from leaf_embed.texts import Role, Text, clean
+from leaf_embed.texts import Text, clean
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["CachedEncoder", "Rows", "TeacherCache"]
+__all__ = ["Rows", "TeacherCache"]
 
 FORMAT = "leaf-embed/teacher-cache"
 VERSION = 2
@@ -330,27 +330,3 @@ def _read_header(file: Path) -> tuple[EmbeddingSpace, str, int]:
             f"{file} is of format version {value['version']!r}; this release reads {' and '.join(map(str, VERSIONS))}"
         )
     return space, dtype, int(value["version"])
-
-
-class CachedEncoder(BaseEncoder):
-    """A teacher behind a cache: no text is embedded twice, in this process or a later one."""
-
-    def __init__(self, cache: TeacherCache, teacher: Encoder) -> None:
-        """Puts a cache before a teacher of its space."""
-        self._cache = cache
-        self._teacher = teacher
-
-    @property
-    def space(self) -> EmbeddingSpace:
-        return self._cache.space
-
-    @property
-    def precision(self) -> str | None:
-        """What the teacher computes in, if it says so, and what its vectors are stored as."""
-        computed = precision_of(self._teacher)
-        return computed and f"{computed}, stored as float16"
-
-    def _encode(self, texts: list[str], role: Role) -> FloatArray:
-        wanted = [Text(text, role) for text in texts]
-        self._cache.fill(wanted, self._teacher)
-        return self._cache.vectors(self._cache.rows(wanted))
