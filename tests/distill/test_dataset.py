@@ -74,10 +74,10 @@ def teacher(teacher_path):
     return SentenceTransformerEncoder(teacher_path, query_prompt="what is ", precision="float32")
 
 
-def test_cut_texts_hold_what_the_student_reads(teacher):
+def test_cut_texts_hold_what_the_teacher_is_to_read(teacher):
     texts = [Text(s, k) for s in sentences(40) for k in ("query", "document")] + [Text("  ")]
     tokenizer = teacher.model.tokenizer
-    cut = list(cut_texts(texts, tokenizer, teacher.space, 12))
+    cut = [text for text, _ in cut_texts(texts, tokenizer, teacher.space, 12)]
     assert len(cut) == 80
     for before, after in zip(texts, cut, strict=False):
         prompt = teacher.space.prompt(before.kind)
