@@ -130,7 +130,7 @@ def test_5_another_model_is_recognised(copy: Path) -> None:
 def test_6_reports_are_escaped() -> None:
     source = (ROOT / "evaluation" / "report" / "page.py").read_text(encoding="utf-8")
     assert "autoescape=True" in source
-    template = (ROOT / "evaluation" / "report" / "page.html.jinja").read_text(encoding="utf-8")
+    template = (ROOT / "evaluation" / "report" / "parts.html.jinja").read_text(encoding="utf-8")
     assert re.findall(r"{{[^}]*safe[^}]*}}", template) == ["{{ figure.svg | safe }}"]  # drawn here
 
 

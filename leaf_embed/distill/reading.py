@@ -66,8 +66,8 @@ def leave_out_longer(
 def _check_prompts(space: EmbeddingSpace, tokenizer: Any, max_tokens: int) -> None:
     """Refuses a space of which the student would read nothing but the prompt: it would learn from no text at all."""
     for role, prompt in (("query", space.query_prompt), ("document", space.document_prompt)):
-        count = len(tokenizer(prompt)["input_ids"])
-        if prompt and count >= max_tokens:
+        count = len(tokenizer(prompt)["input_ids"]) if prompt else 0
+        if count >= max_tokens:
             raise InputError(
                 f"the {role} prompt {prompt!r:.80} takes {count} tokens, and {max_tokens} are read in all: nothing of "
                 f"a text would be seen. Set max_tokens above {count} (--set max_tokens=), with a student that reads as "

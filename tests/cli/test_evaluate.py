@@ -113,7 +113,7 @@ def test_tasks_alone(leaf_path: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_nothing_to_evaluate(leaf_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("evaluate", "--leaf", leaf_path) == 1
-    assert "at least one retrieval set" in capsys.readouterr().err
+    assert "nothing to measure on" in capsys.readouterr().err
 
 
 def test_options_are_refused_before_the_work(

@@ -103,11 +103,7 @@ def command(
     check_accept(asked)
     if price is not None:
         check_price(price)
-    for file in (report_file, scores, None if runs is None else runs / "run.trec"):
-        if file is not None:
-            check_writable(file)
-    if report_file is not None and report_file.suffix in (".md", ".html"):
-        raise InputError(f"--output names the JSON file, beside which .md and .html are written; got {report_file}")
+    _check_outputs(report_file, scores, None if runs is None else runs / "run.trec")
     if not (data or questions or documents or sts or classification):
         raise InputError(
             "nothing to measure on: give --data DIR, a set with judgements (corpus.jsonl, queries.jsonl, "
@@ -160,6 +156,15 @@ def command(
     verdict = report.verdict()
     if accept is not None and (verdict is None or not verdict.is_shown):
         raise typer.Exit(NOT_SHOWN)
+
+
+def _check_outputs(report_file: Path | None, *others: Path | None) -> None:
+    """Tries where the results will be written."""
+    for file in (report_file, *others):
+        if file is not None:
+            check_writable(file)
+    if report_file is not None and report_file.suffix in (".md", ".html"):
+        raise InputError(f"--output names the JSON file, beside which .md and .html are written; got {report_file}")
 
 
 def _queries(sets: list[RetrievalSet], own: tuple[OwnTexts, OwnTexts] | None, tasks: list[OtherSet]) -> Sequence[str]:

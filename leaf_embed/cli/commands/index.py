@@ -59,13 +59,15 @@ def command(
     documents are not embedded again, so an interrupted run goes on where it stopped.
     """
     where = place(path, url)
-    if path is not None and not dry_run:
-        check_writable(path / ".leaf-embed")
     for file in documents:
         check_documents(file)
     import leaf_embed
     from leaf_embed.qdrant import LeafCollection, list_collections
+    from leaf_embed.qdrant.schema.metadata import check_name
 
+    check_name(collection)
+    if path is not None and not dry_run:
+        check_writable(path / ".leaf-embed")
     encoder = leaf_embed.load(leaf, document=teacher or "teacher", loading=chosen_loading())
     spec = None
     if dry_run or collection not in list_collections(**where):
