@@ -155,7 +155,7 @@ def _outputs(model: SentenceTransformer) -> FloatArray:
     rows = []
     with torch.inference_mode():
         for text in PROBE:
-            features = model.tokenize([text])
+            features = model.preprocess([text])
             features = {name: value.to(model.device) for name, value in features.items() if torch.is_tensor(value)}
             found = model[0](features)
             rows.append(found.get("token_embeddings", found.get("sentence_embedding")).float().cpu().numpy().ravel())

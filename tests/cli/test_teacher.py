@@ -362,11 +362,6 @@ def test_bad_options_are_one_clear_line(capsys, teacher_path, collection, tmp_pa
     code, _, err = call(capsys, "distill", *qdrant, "--output", tmp_path / "leaf")
     assert code == 1
     assert "name a --student" in err
-    with serving() as api:
-        line = ["--api", api.url, "--teacher", "m", "--corpus", vectors, "--output", tmp_path / "cache"]
-        code, _, err = call(capsys, "cache", *line)
-    assert code == 1
-    assert "name the student's model with --tokenizer" in " ".join(err.split())
     assert not (tmp_path / "leaf").exists()
     assert not (tmp_path / "cache").exists()
 

@@ -148,5 +148,5 @@ def test_a_prompt_that_leaves_no_room_for_a_text_is_refused(teacher, tmp_path, k
     with pytest.raises(InputError, match=r"query prompt 'what is ' takes 4 tokens, and 4 are read.*max_tokens above 4"):
         distill(teacher, words, student, tmp_path / "leaf", few, layers=1, export_graphs=False)
     assert not (tmp_path / "leaf").exists()
-    more = DistillConfig.quick(max_tokens=5, max_steps=1, holdout=0)
+    more = DistillConfig.quick(max_tokens=5, teacher_tokens=5, max_steps=1, holdout=0)
     assert distill(teacher, words, student, tmp_path / "leaf", more, layers=1, export_graphs=False).texts > 1
