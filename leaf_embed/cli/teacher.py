@@ -93,7 +93,7 @@ def open_teacher(options: TeacherOptions, corpus: Iterable[Text], max_tokens: in
     Args:
         options: The options that name it.
         corpus: The texts that it will be asked for; an API's cost is estimated on them before the first call.
-        max_tokens: Where these texts are cut.
+        max_tokens: Number of its tokens to which these texts are cut.
     """
     if options.stored:
         return _stored(options, corpus, max_tokens)

@@ -37,7 +37,10 @@ class DistillConfig:
         token_embeddings: ``"dense"`` takes AdamW's step on the whole table of token embeddings, as the paper does;
             ``"lazy"`` on the tokens of the batch alone, without weight decay, which spares an eighth of each step.
         max_grad_norm: Gradients are scaled down to this norm. Unpublished.
-        max_tokens: Texts are cut to this many tokens before teacher and student see them, so that both see the same.
+        max_tokens: Number of its tokens that the student reads in training; texts that are longer are left out, since
+            the teacher's vector stands for all of them.
+        teacher_tokens: Texts are cut to this many of the teacher's tokens before anything reads them, the same for
+            every student, so that one cache serves all. Changing it embeds long texts again.
         warm_start_texts: Texts for the closed-form start of the output layer; 0 leaves it random, and the token
             embeddings of a student without its source's lowest layers as they were.
         holdout: Share of the texts kept from training to measure alignment, at most 1,000 texts.
@@ -67,6 +70,7 @@ class DistillConfig:
     token_embeddings: TokenEmbeddings = "lazy"
     max_grad_norm: float = 1.0
     max_tokens: int = 256
+    teacher_tokens: int = 256
     warm_start_texts: int = 6000
     holdout: float = 0.02
     kept_texts: int = 8
@@ -96,8 +100,11 @@ class DistillConfig:
         for name, kinds in (("mrl", Mrl), ("precision", Precision), ("token_embeddings", TokenEmbeddings)):
             if getattr(self, name) not in get_args(kinds):
                 raise InputError(f"{name} is one of {', '.join(get_args(kinds))}; got {getattr(self, name)!r}")
-        if self.max_tokens < 3:
-            raise InputError(f"max_tokens must leave room for a token between the special ones; got {self.max_tokens}")
+        for name in ("max_tokens", "teacher_tokens"):
+            if getattr(self, name) < 3:
+                raise InputError(
+                    f"{name} must leave room for a token between the special ones; got {getattr(self, name)}"
+                )
 
     @classmethod
     def paper(cls, **changes: Any) -> DistillConfig:
@@ -112,7 +119,6 @@ class DistillConfig:
             "final_learning_rate": 1.5e-5,
             "cycles": 1,
             "epochs": 3,
-            "max_tokens": 128,
         }
         return cls(**(defaults | changes))
 

@@ -169,7 +169,7 @@ def distill(
     group.first(lambda: require_reloadable(built.model, out.work))
     built.model.to(place)
     limit = min(config.max_tokens, built.max_tokens)
-    rows, roles, skipped = group.first(lambda: side.fill(built, limit, progress))
+    rows, roles, skipped = group.first(lambda: side.fill(built, config, limit, progress))
     stored = side.open()
     learned, held_out = split(rows, roles, config, lambda rows: built.tokenize(stored, rows, limit))
     learned_rows = np.setdiff1d(rows, held_out.rows)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leaf_embed.canaries import Canaries
+from leaf_embed.distill.config import DistillConfig
+from leaf_embed.distill.reading import leave_out_longer
 from leaf_embed.distill.students.base import Student
 from leaf_embed.encoders.base import Encoder
 from leaf_embed.encoders.transformer import Loading, SentenceTransformerEncoder
@@ -16,6 +18,7 @@ from leaf_embed.progress import Progress
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import TeacherCache
 from leaf_embed.teacher.fill import Gathered, as_exclusion, gather
+from leaf_embed.teacher.filled import FilledCache
 from leaf_embed.teacher.filtering import Exclusion
 from leaf_embed.teacher.given_texts import as_texts
 from leaf_embed.texts import Text
@@ -65,8 +68,14 @@ class TeacherSide:
         """Returns the cache as it is on disk now."""
         return TeacherCache(self.cache, self.space)
 
-    def fill(self, student: Student, max_tokens: int, progress: Progress) -> Gathered:
-        """Embeds what is not in the cache yet: the corpus, cut to what the student reads, and what it starts from.
+    def fill(self, student: Student, config: DistillConfig, max_tokens: int, progress: Progress) -> Gathered:
+        """Embeds what is not in the cache yet: the corpus, cut as for every student, and what this one starts from.
+
+        Args:
+            student: The student.
+            config: The recipe.
+            max_tokens: Number of tokens that the student reads.
+            progress: Called as the teacher goes on.
 
         Returns:
             The cache's rows of the texts of the corpus, their roles, and reasons for which texts were left out.
@@ -74,9 +83,13 @@ class TeacherSide:
         Raises:
             CorpusError: There is no text, or a file is damaged.
             CacheError: The cache is in use, damaged, or of another teacher.
+            InputError: The student reads less of most texts than the teacher.
         """
         stored = self.open()
         exclusion = as_exclusion(self.exclude)
-        found = gather(stored, as_texts(self.corpus), self.encoder, student.tokenizer, max_tokens, exclusion, progress)
+        cut = config.teacher_tokens
+        corpus = as_texts(self.corpus)
+        found = gather(stored, corpus, self.encoder, cut, exclusion, progress)
         stored.fill(student.start_texts(), self.encoder)
-        return found
+        cut = corpus.max_tokens or cut if isinstance(corpus, FilledCache) else cut
+        return leave_out_longer(found, stored, self.encoder, student, max_tokens, cut)

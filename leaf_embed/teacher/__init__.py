@@ -1,6 +1,7 @@
 """The teacher's side of a distillation: texts, and the cache of their vectors. Extra: ``train``."""
 
-from leaf_embed.teacher.cache import CachedEncoder, TeacherCache
+from leaf_embed.teacher.cache import TeacherCache
+from leaf_embed.teacher.cached_encoder import CachedEncoder
 from leaf_embed.teacher.contamination import EvaluationIndex, Overlap, count_overlap
 from leaf_embed.teacher.corpus import Corpus
 from leaf_embed.teacher.filled import FilledCache

@@ -1,6 +1,6 @@
 """The teacher cache: no text is embedded twice, and no vector is lost.
 
-    cache.json    format version, space, dtype
+    cache.json    format version, space, dtype; version 1 was filled with texts that were cut as one student read them
     shards/       texts and vectors; see :mod:`leaf_embed.teacher.shards`
 
 Rows are addressed by content: the key is a hash of prompt and text, and one cache belongs to one space.
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from leaf_embed._files import make_directory, read_json, write_json
-from leaf_embed.encoders.base import BaseEncoder, Encoder, Metered, precision_of
+from leaf_embed.encoders.base import Encoder, Metered
 from leaf_embed.errors import CacheError, NotALeafError
 from leaf_embed.progress import Progress, no_progress
 from leaf_embed.space import EmbeddingSpace
@@ -28,13 +28,14 @@ from leaf_embed.teacher.embed import Pace, check_pairs, embed_texts
 from leaf_embed.teacher.keys import Key, KeyIndex, content_key
 from leaf_embed.teacher.roles import SeenRoles
 from leaf_embed.teacher.shards import Rows, Shards
-from leaf_embed.texts import Role, Text, clean
+from leaf_embed.texts import Text, clean
 from leaf_embed.vectors import FloatArray
 
-__all__ = ["CachedEncoder", "Rows", "TeacherCache"]
+__all__ = ["Rows", "TeacherCache"]
 
 FORMAT = "leaf-embed/teacher-cache"
-VERSION = 1
+VERSION = 2
+VERSIONS = (1, VERSION)
 T = TypeVar("T")
 
 
@@ -68,6 +69,7 @@ class TeacherCache:
         self.path = Path(path)
         self.space = space
         self.shard_rows = shard_rows
+        self.version = VERSION
         self.dtype = self._open(dtype)
         self._shards = Shards(self.path, space.dim, self.dtype)
         self._index = KeyIndex()
@@ -102,7 +104,7 @@ class TeacherCache:
             write_json(file, {"format": FORMAT, "version": VERSION, "dtype": dtype, "space": self.space.to_dict()})
             make_directory(self.path / "shards")
             return dtype
-        stored, known = _read_header(file)
+        stored, known, self.version = _read_header(file)
         stored.require_same(
             self.space,
             mine=f"the cache {self.path}",
@@ -110,6 +112,9 @@ class TeacherCache:
             advice="Use the teacher that filled the cache, or fill another directory.",
         )
         return known
+
+    def __contains__(self, text: object) -> bool:
+        return isinstance(text, Text) and self._index.find(self.key(text)) is not None
 
     def key(self, text: Text) -> Key:
         """Returns the content address of a text with this space's prompts."""
@@ -312,38 +317,16 @@ def _advance(report: Callable[[int, int], object], seen: int, written: int, done
     report(seen + done, written + done)
 
 
-def _read_header(file: Path) -> tuple[EmbeddingSpace, str]:
-    """Returns the space and the dtype of the cache that a ``cache.json`` describes."""
+def _read_header(file: Path) -> tuple[EmbeddingSpace, str, int]:
+    """Returns the space, the dtype and the format version of the cache that a ``cache.json`` describes."""
     try:
         value = read_json(file)
         space = EmbeddingSpace.from_dict(value["space"], source=str(file))
-        known, dtype = (value["format"], value["version"]) == (FORMAT, VERSION), str(value["dtype"])
+        known, dtype = value["format"] == FORMAT and value["version"] in VERSIONS, str(value["dtype"])
     except (OSError, ValueError, KeyError, TypeError, NotALeafError) as error:
         raise CacheError(f"cannot read {file} ({error}); restore it, or fill another directory") from error
     if not known:
-        raise CacheError(f"{file} is of format version {value['version']!r}; this release reads {VERSION}")
-    return space, dtype
-
-
-class CachedEncoder(BaseEncoder):
-    """A teacher behind a cache: no text is embedded twice, in this process or a later one."""
-
-    def __init__(self, cache: TeacherCache, teacher: Encoder) -> None:
-        """Puts a cache before a teacher of its space."""
-        self._cache = cache
-        self._teacher = teacher
-
-    @property
-    def space(self) -> EmbeddingSpace:
-        return self._cache.space
-
-    @property
-    def precision(self) -> str | None:
-        """What the teacher computes in, if it says so, and what its vectors are stored as."""
-        computed = precision_of(self._teacher)
-        return computed and f"{computed}, stored as float16"
-
-    def _encode(self, texts: list[str], role: Role) -> FloatArray:
-        wanted = [Text(text, role) for text in texts]
-        self._cache.fill(wanted, self._teacher)
-        return self._cache.vectors(self._cache.rows(wanted))
+        raise CacheError(
+            f"{file} is of format version {value['version']!r}; this release reads {' and '.join(map(str, VERSIONS))}"
+        )
+    return space, dtype, int(value["version"])

@@ -10,19 +10,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from leaf_embed.encoders.api import cut_to_tokens
 from leaf_embed.encoders.base import Encoder
-from leaf_embed.errors import CorpusError, InputError
+from leaf_embed.errors import CacheError, CorpusError
 from leaf_embed.progress import Progress, no_progress
 from leaf_embed.space import EmbeddingSpace
 from leaf_embed.teacher.cache import Rows, TeacherCache
 from leaf_embed.teacher.corpus import Corpus, Counted, evaluation_files
+from leaf_embed.teacher.filled import FilledCache
 from leaf_embed.teacher.filtering import Exclusion, Without
 from leaf_embed.teacher.given_texts import checked_texts
 from leaf_embed.teacher.roles import BITS, RoleBits, SeenRoles
 from leaf_embed.teacher.stored_vectors import StoredVectors
 from leaf_embed.texts import Text
 
-__all__ = ["Gathered", "as_exclusion", "cut_texts", "gather", "readable"]
+__all__ = ["Gathered", "as_exclusion", "cut_texts", "gather", "readable", "teacher_tokenizer"]
 
 CHARACTERS_PER_TOKEN = 512  # far above any real text
 
@@ -60,22 +62,21 @@ def gather(
     cache: TeacherCache,
     texts: Iterable[Text],
     teacher: Encoder,
-    tokenizer: Any,
     max_tokens: int,
     exclusion: Exclusion | None = None,
     progress: Progress = no_progress,
 ) -> Gathered:
-    """Fills a cache with the teacher's vector of every text, cut to what the student will read.
+    """Fills a cache with the teacher's vector of every text, cut to what the teacher is to read of it.
 
-    Both ``leaf-embed cache`` and :func:`leaf_embed.distill.distill` fill a cache through this function.
+    Both ``leaf-embed cache`` and :func:`leaf_embed.distill.distill` fill a cache through this function. How a text is
+    cut does not depend on the student, so that a vector that was computed or paid for serves every student.
 
     Args:
         cache: The cache to fill.
         texts: What to embed; a ``str`` is a document. Counts in its attributes ``skipped`` and ``__len__`` are used if
-            it has them.
+            it has them. Those of a :class:`~leaf_embed.teacher.filled.FilledCache` are not cut again.
         teacher: An encoder, or vectors that exist already, with which ``texts`` may be empty.
-        tokenizer: A transformers tokenizer: the student's; ``None`` where nothing is to be cut.
-        max_tokens: Texts are cut to this many of its tokens.
+        max_tokens: Texts are cut to this many of the teacher's tokens; see :func:`cut_texts`.
         exclusion: Texts to leave out.
         progress: Called with the stages "vectors" and "teacher".
 
@@ -84,22 +85,13 @@ def gather(
 
     Raises:
         CorpusError: There is no text, or a file is damaged.
-        CacheError: The cache is in use or damaged.
-        InputError: The teacher's texts were cut to more tokens than ``max_tokens``, or a prompt leaves no room for a
-            text.
+        CacheError: The cache is in use or damaged, or an earlier release filled it with texts that are cut otherwise.
     """
-    if isinstance(teacher, StoredVectors) and (teacher.cut or 0) > max_tokens:
-        raise InputError(
-            f"the cached vectors stand for texts of up to {teacher.cut} tokens, of which the student would read "
-            f"{max_tokens}; take a student that reads more, or run leaf-embed cache --max-tokens {max_tokens} "
-            "--student STUDENT, with the same teacher and corpus, and distil from that"
-        )
-    if tokenizer is not None:
-        _check_prompts(cache.space, tokenizer, max_tokens)
     exclusion = exclusion or Exclusion()
     kept = Without(checked_texts(texts), exclusion, lambda text: text.text)
     given = Counted(kept)
-    cut = Counted(cut_texts(given, tokenizer, cache.space, max_tokens))
+    whole_already = isinstance(texts, FilledCache)
+    cut = Counted(given if whole_already else _cut_for(cache, given, teacher, max_tokens))
     total = len(texts) if isinstance(texts, Sized) else None
     skipped: Counter[str] = Counter()
     rows: Rows = np.empty(0, dtype=np.int64)
@@ -125,34 +117,58 @@ def gather(
     return Gathered(rows, roles, dict(skipped))
 
 
-def _check_prompts(space: EmbeddingSpace, tokenizer: Any, max_tokens: int) -> None:
-    """Refuses a space of which the student would read nothing but the prompt: it would learn from no text at all."""
-    for role, prompt in (("query", space.query_prompt), ("document", space.document_prompt)):
-        count = len(tokenizer(prompt)["input_ids"]) if prompt else 0
-        if count >= max_tokens:
-            raise InputError(
-                f"the {role} prompt {prompt!r:.80} takes {count} tokens, and {max_tokens} are read in all: nothing of "
-                f"a text would be seen. Set max_tokens above {count} (--set max_tokens=, or cache --max-tokens), "
-                "with a student that reads as many"
+def _cut_for(cache: TeacherCache, texts: Iterable[Text], teacher: Encoder, max_tokens: int) -> Iterator[Text]:
+    """Cuts texts; a cache in which they may lie cut otherwise is refused, before they are embedded again in silence."""
+    for text, whole in cut_texts(texts, teacher_tokenizer(teacher), cache.space, max_tokens):
+        if cache.version == 1 and not whole and text not in cache:
+            raise CacheError(
+                f"the cache {cache.path} was filled by an earlier release, which cut long texts as one student read "
+                "them. This release cuts them as the teacher reads them, and would embed them again. Learn from the "
+                "cache as it is (leaf-embed distill --cache, without --corpus), or fill another directory"
             )
+        yield text
 
 
-def cut_texts(texts: Iterable[Text], tokenizer: Any, space: EmbeddingSpace, max_tokens: int) -> Iterator[Text]:
-    """Cuts each text to what the student reads of it, so that the teacher's vector stands for the same text.
+def teacher_tokenizer(teacher: Encoder) -> Any:
+    """Returns the tokenizer that a teacher's texts are cut with, ``None`` if there is none at hand, as for an API."""
+    encoder = teacher.encoder if isinstance(teacher, StoredVectors) else teacher
+    found = getattr(getattr(encoder, "model", None), "tokenizer", None)
+    return found if callable(found) and getattr(found, "is_fast", False) else None
 
-    The vector of a teacher that reads 512 tokens depends on text that a student of 128 tokens never reads; the student
-    would learn the difference as noise.
+
+def cut_texts(
+    texts: Iterable[Text], tokenizer: Any, space: EmbeddingSpace, max_tokens: int
+) -> Iterator[tuple[Text, bool]]:
+    """Cuts each text to what the teacher is to read of it, and says of each whether it is whole.
+
+    That is ``max_tokens`` tokens, prompt and special tokens included, or as many as the teacher reads if these are
+    fewer; without a tokenizer four bytes of UTF-8 count as a token. The student may cut otherwise: it learns from the
+    texts that it reads whole, see :mod:`leaf_embed.distill.reading`.
+
+    Yields:
+        The texts that are not blank.
     """
-    iterator = (Text(readable(text.text, max_tokens), text.kind) for text in texts)
-    while chunk := list(islice(iterator, 1024)):
+    limit = min(max_tokens, space.max_tokens or max_tokens)
+    while chunk := list(islice(texts := iter(texts), 1024)):
         prompts = [space.prompt(text.kind) for text in chunk]
-        prompted = [prompt + text.text for prompt, text in zip(prompts, chunk, strict=True)]
-        encoded = tokenizer(prompted, truncation=True, max_length=max_tokens, return_offsets_mapping=True)
-        for text, prompt, offsets in zip(chunk, prompts, encoded["offset_mapping"], strict=True):
-            end = max(stop for _, stop in offsets) - len(prompt)
-            cut = text.text[:end] if len(offsets) >= max_tokens else text.text
-            if cut.strip():
-                yield Text(cut, text.kind)
+        for text, end in zip(chunk, _ends(chunk, prompts, tokenizer, limit), strict=True):
+            if text.text[:end].strip():
+                yield Text(text.text[:end], text.kind), end >= len(text.text)
+
+
+def _ends(texts: Sequence[Text], prompts: Sequence[str], tokenizer: Any, limit: int) -> list[int]:
+    """The number of characters that are read of each text."""
+    if tokenizer is None:
+        return [
+            len(cut_to_tokens(prompt + text.text, limit)) - len(prompt)
+            for text, prompt in zip(texts, prompts, strict=True)
+        ]
+    prompted = [prompt + readable(text.text, limit) for text, prompt in zip(texts, prompts, strict=True)]
+    encoded = tokenizer(prompted, truncation=True, max_length=limit, return_offsets_mapping=True)
+    return [
+        max(0, max(stop for _, stop in offsets) - len(prompt)) if len(offsets) >= limit else len(text) - len(prompt)
+        for text, prompt, offsets in zip(prompted, prompts, encoded["offset_mapping"], strict=True)
+    ]
 
 
 def readable(text: str, max_tokens: int) -> str:

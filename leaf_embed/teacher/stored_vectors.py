@@ -119,6 +119,11 @@ class StoredVectors(BaseEncoder):
         return self._space
 
     @property
+    def encoder(self) -> Encoder | None:
+        """The teacher itself, if it was given."""
+        return self._encoder
+
+    @property
     def skipped(self) -> Counter[str]:
         """Number of texts that the source left out, by reason."""
         found = getattr(self._pairs, "skipped", None)

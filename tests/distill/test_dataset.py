@@ -74,10 +74,10 @@ def teacher(teacher_path):
     return SentenceTransformerEncoder(teacher_path, query_prompt="what is ", precision="float32")
 
 
-def test_cut_texts_hold_what_the_student_reads(teacher):
+def test_cut_texts_hold_what_the_teacher_is_to_read(teacher):
     texts = [Text(s, k) for s in sentences(40) for k in ("query", "document")] + [Text("  ")]
     tokenizer = teacher.model.tokenizer
-    cut = list(cut_texts(texts, tokenizer, teacher.space, 12))
+    cut = [text for text, _ in cut_texts(texts, tokenizer, teacher.space, 12)]
     assert len(cut) == 80
     for before, after in zip(texts, cut, strict=False):
         prompt = teacher.space.prompt(before.kind)
@@ -148,5 +148,5 @@ def test_a_prompt_that_leaves_no_room_for_a_text_is_refused(teacher, tmp_path, k
     with pytest.raises(InputError, match=r"query prompt 'what is ' takes 4 tokens, and 4 are read.*max_tokens above 4"):
         distill(teacher, words, student, tmp_path / "leaf", few, layers=1, export_graphs=False)
     assert not (tmp_path / "leaf").exists()
-    more = DistillConfig.quick(max_tokens=5, max_steps=1, holdout=0)
+    more = DistillConfig.quick(max_tokens=5, teacher_tokens=5, max_steps=1, holdout=0)
     assert distill(teacher, words, student, tmp_path / "leaf", more, layers=1, export_graphs=False).texts > 1

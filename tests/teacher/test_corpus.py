@@ -194,8 +194,9 @@ def test_a_text_of_ten_megabytes_costs_little_to_cut(teacher_path):
     began = time.monotonic()
     found = list(cut_texts(long, tokenizer, EmbeddingSpace("t", 2), 32))
     assert time.monotonic() - began < 2
-    assert len(found[0].text.split()) == 30
-    assert max(len(text.text) for text in found) <= 32 * 512
+    assert len(found[0][0].text.split()) == 30
+    assert max(len(text.text) for text, _ in found) <= 32 * 512
+    assert [whole for _, whole in found] == [False, False, False, True]
 
 
 def test_nul_bytes_go_through_the_whole_cache(tmp_path):

@@ -11,7 +11,7 @@ from leaf_embed import EmbeddingSpace
 from leaf_embed.distill import DistillConfig, FilledCache, TeacherCache, Text
 from leaf_embed.distill.dataset import split
 from leaf_embed.encoders import FunctionEncoder
-from leaf_embed.errors import CacheError, CorpusError, InputError
+from leaf_embed.errors import CacheError, CorpusError
 from leaf_embed.teacher import filled
 from leaf_embed.teacher.fill import gather
 from leaf_embed.teacher.filled import forget, remember
@@ -23,11 +23,6 @@ WORDS = ["tree", "sun", "bee", "see", "a", "queue"]
 def pair(word):
     """The vector of a text is [number of characters, number of e's, 1]."""
     return word, [len(word), word.count("e"), 1.0]
-
-
-def whole(texts, **_):
-    """A tokenizer to which every text is one token."""
-    return {"offset_mapping": [[(0, len(text))] for text in texts]}
 
 
 @pytest.fixture
@@ -72,16 +67,6 @@ def test_a_cache_that_was_filled_for_something_else_is_refused(cache):
         FilledCache(cache.path)
 
 
-def test_texts_longer_than_the_student_reads_are_refused(cache, tmp_path):
-    remember(cache, np.array([4, 1]), 16)
-    teacher = FilledCache(cache.path).teacher
-    other = TeacherCache(tmp_path / "other", teacher.space)
-    with pytest.raises(InputError, match=r"up to 16 tokens, .* read 15; .* leaf-embed cache --max-tokens 15"):
-        gather(other, (), teacher, None, 15)
-    assert not len(other)
-    assert len(gather(other, (), teacher, None, 16)[0]) == 2
-
-
 def test_canaries_are_the_caches_own_or_some_of_its_texts(cache, tmp_path):
     remember(cache, np.arange(6), None)
     assert {text for _, text in FilledCache(cache.path).teacher.space.canaries.texts} == set(WORDS)
@@ -121,7 +106,7 @@ def test_a_text_is_of_every_role_in_which_it_was_gathered(tmp_path):
     teacher = FunctionEncoder(SPACE, document=lambda words: [pair(word)[1] for word in words])
     cache.fill(map(Text, WORDS), teacher)
     corpus = [Text("tree", "query"), Text("sun", "query"), Text("sun"), Text("sun"), Text("see"), Text("see", "query")]
-    found = gather(cache, corpus, teacher, whole, 16)
+    found = gather(cache, corpus, teacher, 16)
     assert dict(zip((text.text for text in cache.texts(found.rows)), found.roles.tolist(), strict=True)) == {
         "tree": 2,
         "sun": 3,
@@ -131,7 +116,7 @@ def test_a_text_is_of_every_role_in_which_it_was_gathered(tmp_path):
     remember(cache, found.rows, None, found.roles)
     filled = FilledCache(cache.path)
     assert list(filled) == [Text("tree", "query"), *(Text(w, k) for w in ("sun", "see") for k in ("document", "query"))]
-    again = gather(TeacherCache(tmp_path / "other", SPACE), (), filled.teacher, None, 16)
+    again = gather(TeacherCache(tmp_path / "other", SPACE), (), filled.teacher, 16)
     assert again.roles.tolist() == [2, 3, 3]
     assert again.skipped == {}
     learned, _ = split(found.rows, found.roles, DistillConfig(query_share=0.75, holdout=0), lambda rows: rows)

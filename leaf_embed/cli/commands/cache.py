@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from leaf_embed.cli.console import kilobytes, output, progress_bar
 from leaf_embed.cli.options import (
@@ -21,10 +21,9 @@ from leaf_embed.cli.options import (
     texts_option,
 )
 from leaf_embed.cli.teacher import TeacherOptions, open_teacher
-from leaf_embed.cli.torch_options import load_torch_encoder
-from leaf_embed.errors import InputError
 
 if TYPE_CHECKING:
+    from leaf_embed.distill import Corpus
     from leaf_embed.encoders import Encoder
 
 __all__ = ["command"]
@@ -35,12 +34,9 @@ def command(
     teacher: Teacher = None,
     corpus: CorpusFiles = None,
     exclude: Exclude = None,
-    max_tokens: Annotated[int | None, texts_option(help="Cut texts to this many tokens. Default: 256.")] = None,
-    tokenizer: Annotated[
-        str | None,
-        texts_option(
-            "--tokenizer", "--student", help="The student's model, whose tokens are counted. Default: the teacher."
-        ),
+    max_tokens: Annotated[
+        int | None,
+        texts_option(help="Cut texts to this many of the teacher's tokens, the same for every student. Default: 256."),
     ] = None,
     from_qdrant: FromQdrant = None,
     collection: SourceCollection = None,
@@ -75,25 +71,15 @@ def command(
     options = TeacherOptions.of(locals())
     from leaf_embed.distill import Corpus, DistillConfig
 
-    texts = Corpus(corpus) if corpus else ()
-    limit = DistillConfig().max_tokens if max_tokens is None else DistillConfig(max_tokens=max_tokens).max_tokens
-    encoder = open_teacher(options, texts, limit)
-    source = tokenizer or (teacher if options.stored and api is None else None)
-    cutter, limit = _cutter(source, encoder, limit) if corpus else (None, limit)
-    _fill(output_dir, encoder, texts, cutter, limit, exclude or [])
+    texts = Corpus(corpus) if corpus else None
+    recipe = DistillConfig() if max_tokens is None else DistillConfig(teacher_tokens=max_tokens)
+    encoder = open_teacher(options, texts or (), recipe.teacher_tokens)
+    _fill(output_dir, encoder, texts, recipe.teacher_tokens, exclude or [])
     if hasattr(encoder, "spent"):
         output.print(f"spent       {encoder.spent:,} tokens now")
 
 
-def _cutter(model: str | None, teacher: Encoder, max_tokens: int) -> tuple[Any, int]:
-    """Returns the tokenizer that texts are cut with, and the number of its tokens that student and teacher read."""
-    reader: Any = getattr(teacher, "model", None) if model is None else load_torch_encoder(model).model
-    if not callable(getattr(reader, "tokenizer", None)):
-        raise InputError("the teacher has no tokenizer to cut texts with; name the student's model with --tokenizer")
-    return reader.tokenizer, min(max_tokens, reader.max_seq_length or 512, teacher.space.max_tokens or 512)
-
-
-def _fill(directory: Path, teacher: Encoder, texts: Any, tokenizer: Any, max_tokens: int, exclude: list[Path]) -> None:
+def _fill(directory: Path, teacher: Encoder, texts: Corpus | None, max_tokens: int, exclude: list[Path]) -> None:
     """Fill the cache and print what was done."""
     from leaf_embed.canaries import Canaries
     from leaf_embed.distill import TeacherCache
@@ -105,8 +91,8 @@ def _fill(directory: Path, teacher: Encoder, texts: Any, tokenizer: Any, max_tok
     before = len(stored)
     forget(stored)
     with progress_bar() as progress:
-        rows, roles, skipped = gather(stored, texts, teacher, tokenizer, max_tokens, as_exclusion(exclude), progress)
-    remember(stored, rows, None if tokenizer is None else max_tokens, roles)
+        rows, roles, skipped = gather(stored, texts or (), teacher, max_tokens, as_exclusion(exclude), progress)
+    remember(stored, rows, None if texts is None else max_tokens, roles)
     output.print(f"cache       {directory}  ({kilobytes(directory) / 1000:.1f} MB)")
     output.print(f"space       {space.describe()}", highlight=False)
     output.print(f"texts       {len(rows)} of these, {len(stored) - before} of them new, {len(stored)} in all")

@@ -122,7 +122,7 @@ def command(
     else:
         options = TeacherOptions.of(named)
         texts = Corpus(corpus) if corpus else None
-        encoder = open_teacher(options, texts or (), config.max_tokens)
+        encoder = open_teacher(options, texts or (), config.teacher_tokens)
     if student is None and chosen is None:
         from leaf_embed.distill.students.backbone import half_the_layers
 

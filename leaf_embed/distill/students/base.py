@@ -74,7 +74,7 @@ class Student(Protocol):
         needs_graph: Whether queries are answered by an ONNX graph, which then is exported.
         pads: Whether :meth:`batch` pads texts to one length, so that texts of similar length are batched together.
         model: What is trained and saved, as sentence-transformers modules; in evaluation mode, so that dropout is off.
-        tokenizer: A transformers tokenizer, to cut texts with.
+        tokenizer: A transformers tokenizer of the tokens that it reads.
         max_tokens: Number of tokens after which it stops reading.
         rotation: The rotation of the leaf that it starts from, which its space keeps; ``None`` without one.
     """

@@ -77,7 +77,7 @@ class StaticStudent(Student):
 
     def tokenize(self, cache: TeacherCache, rows: Rows, max_tokens: int) -> TokenizedTexts:
         def encode(words: list[str]) -> list[list[int]]:
-            return [one.ids for one in self._tokens.encode_batch_fast(words, add_special_tokens=False)]
+            return [one.ids[:max_tokens] for one in self._tokens.encode_batch_fast(words, add_special_tokens=False)]
 
         return tokenize(encode, cache, rows, self.max_tokens)
 
