@@ -52,6 +52,7 @@ SUITES = (
         {
             "haystack_import: test_to_dict": "expects the stock class's name in a pipeline file",
             "haystack_leaf: test_to_dict": "expects the stock class's name in a pipeline file, and no leaf",
+            "haystack_leaf: test_run_with_score_threshold": "writes a vector that points away from its leaf's: refused",
             "haystack_leaf: test_prepare_client_params_does_not_mutate": "writes a pipeline file; the leaf is no path",
         },
     ),
