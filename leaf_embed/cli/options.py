@@ -129,7 +129,7 @@ def place(path: Path | None, url: str | None) -> dict[str, Any]:
 
 def spec_from(
     space: EmbeddingSpace,
-    preset: PresetName,
+    preset: PresetName | None,
     mrl: list[str] | None,
     quantization: str | None,
     *,
@@ -144,7 +144,7 @@ def spec_from(
     from leaf_embed.qdrant import CollectionSpec
 
     # A small space needs no first stage, whatever its preset would say.
-    base = CollectionSpec.for_space(space) if preset == "balanced" else CollectionSpec.preset(preset, space)
+    base = CollectionSpec.for_space(space) if preset in (None, "balanced") else CollectionSpec.preset(preset, space)
     changes: dict[str, Any] = {}
     if mrl:
         changes["mrl"] = many_integers(mrl, "--mrl")

@@ -152,3 +152,23 @@ def test_a_collection_of_another_program_is_adopted_and_written_as_it_is(
     file.write_text("".join(json.dumps({"_id": n, "text": t, "n": n}) + "\n" for n, t in enumerate(texts)))
     code, out, err = call(capsys, "index", *place, "--teacher", teacher_path, "--input", file)
     assert "40 unchanged" in out, err
+
+
+def test_options_for_a_new_collection_have_to_say_what_an_existing_one_has(
+    capsys: pytest.CaptureFixture[str], leaf_path: Path, teacher_path: Path, corpus: Path, tmp_path: Path
+) -> None:
+    line = ["index", "--leaf", leaf_path, "--teacher", teacher_path, "--path", tmp_path, "--collection", "docs"]
+    line += ["--input", corpus]
+    assert call(capsys, *line, "--mrl", 16)[0] == 0
+    for same in ([], ["--mrl", 16], ["--quantization", "int8"]):
+        code, out, err = call(capsys, *line, *same)
+        assert (code, "80 unchanged" in out) == (0, True), err
+    for other, said in (
+        (["--mrl", 8], "has mrl (16,), not (8,)"),
+        (["--quantization", "turbo4"], "has quantization 'int8', not 'turbo4'"),
+        (["--preset", "exact"], "has mrl (16,), not () and quantization 'int8', not 'none'"),
+        (["--hybrid"], "has sparse 'none', not 'bm25'"),
+    ):
+        code, _, err = call(capsys, *line, *other)
+        assert (code, said in " ".join(err.split())) == (1, True), err
+        assert "add_mrl" in err

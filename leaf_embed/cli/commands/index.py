@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,7 @@ from leaf_embed.cli.options import (
     texts_option,
 )
 from leaf_embed.cli.torch_options import chosen_loading
+from leaf_embed.errors import InputError
 from leaf_embed.qdrant.document_files import check_documents, read_documents
 
 if TYPE_CHECKING:
@@ -43,8 +45,9 @@ def command(
     url: Url = None,
     teacher: TeacherOfLeaf = None,
     preset: Annotated[
-        PresetName, new_option(help="balanced, small (less memory) or exact (no memory, slow when large).")
-    ] = "balanced",
+        PresetName | None,
+        new_option(help="balanced (default), small (less memory) or exact (no memory, slow when large)."),
+    ] = None,
     mrl: Annotated[list[str] | None, new_option(help="Truncated dimensions to search first, as in 128.")] = None,
     quantization: Annotated[
         str | None, new_option(help="Of the truncated vectors, instead of the preset's: none, int8, turbo4, ...")
@@ -56,7 +59,8 @@ def command(
     """Embed documents with the teacher and store them.
 
     Creates the collection if it does not exist, and prints before how much memory and disk it will take. Unchanged
-    documents are not embedded again, so an interrupted run goes on where it stopped.
+    documents are not embedded again, so an interrupted run goes on where it stopped. Of a collection that exists, the
+    options for a new one have to say what it has.
     """
     where = place(path, url)
     for file in documents:
@@ -69,9 +73,9 @@ def command(
     if path is not None and not dry_run:
         check_writable(path / ".leaf-embed")
     encoder = leaf_embed.load(leaf, document=teacher or "teacher", loading=chosen_loading())
-    spec = None
+    spec, asked = None, spec_from(encoder.space, preset, mrl, quantization, hybrid=hybrid, language=language)
     if dry_run or collection not in list_collections(**where):
-        spec = spec_from(encoder.space, preset, mrl, quantization, hybrid=hybrid, language=language)
+        spec = asked
         expected = _estimate(spec, encoder.space, documents)
         (output if dry_run else errors).print(expected, highlight=False)
         if dry_run:
@@ -84,12 +88,35 @@ def command(
             else LeafCollection.create(collection, encoder, spec=spec, **where)
         )
         with found:
+            if spec is None:
+                given = {
+                    "mrl": preset or mrl,
+                    "quantization": preset or quantization,
+                    "datatype": preset,
+                    "sparse": hybrid,
+                }
+                _require_same(found.name, found.spec, asked, [field for field, value in given.items() if value])
             report = found.index((record for file in documents for record in read_documents(file)), progress=progress)
             count = found.count()
     output.print(
         f"{report.added} added, {report.updated} updated, {report.payload_updated} with a new payload, "
         f"{report.unchanged} unchanged in {report.seconds:.1f} s; the collection holds {count} documents"
     )
+
+
+def _require_same(name: str, spec: CollectionSpec, asked: CollectionSpec, fields: Sequence[str]) -> None:
+    """Refuses options for a new collection that are not what an existing one has."""
+    other = [
+        f"{field} {getattr(spec, field)!r}, not {getattr(asked, field)!r}"
+        for field in fields
+        if getattr(spec, field) != getattr(asked, field)
+    ]
+    if other:
+        raise InputError(
+            f"the collection {name!r} has {' and '.join(other)}: --preset, --mrl, --quantization and --hybrid are for a "
+            "new one. Leave them out, name another --collection, or change this one in Python with LeafCollection.add_mrl "
+            "or change_quantization, for which the teacher is not asked"
+        )
 
 
 def _estimate(spec: CollectionSpec, space: EmbeddingSpace, files: list[Path]) -> str:
