@@ -89,13 +89,9 @@ def command(
         )
         with found:
             if spec is None:
-                given = {
-                    "mrl": preset or mrl,
-                    "quantization": preset or quantization,
-                    "datatype": preset,
-                    "sparse": hybrid,
-                }
-                _require_same(found.name, found.spec, asked, [field for field, value in given.items() if value])
+                given = {"mrl": mrl, "quantization": quantization, "datatype": None, "sparse": hybrid}
+                fields = [name for name, value in given.items() if value or (preset and name != "sparse")]
+                _require_same(found.name, found.spec, asked, fields)
             report = found.index((record for file in documents for record in read_documents(file)), progress=progress)
             count = found.count()
     output.print(
@@ -113,9 +109,9 @@ def _require_same(name: str, spec: CollectionSpec, asked: CollectionSpec, fields
     ]
     if other:
         raise InputError(
-            f"the collection {name!r} has {' and '.join(other)}: --preset, --mrl, --quantization and --hybrid are for a "
-            "new one. Leave them out, name another --collection, or change this one in Python with LeafCollection.add_mrl "
-            "or change_quantization, for which the teacher is not asked"
+            f"the collection {name!r} has {' and '.join(other)}: --preset, --mrl, --quantization and --hybrid are for "
+            "a new one. Leave them out, name another --collection, or change this one in Python with add_mrl or "
+            "change_quantization of LeafCollection, for which the teacher is not asked"
         )
 
 
