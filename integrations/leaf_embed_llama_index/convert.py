@@ -20,7 +20,7 @@ from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_
 from leaf_embed.errors import InputError
 from leaf_embed.qdrant import Document, Filter, Hit, StoredDocument, comparison
 
-__all__ = ["leaf_document", "node_of", "result_of", "search_call", "where_of"]
+__all__ = ["leaf_document", "node_of", "result_of", "search_call", "selects", "where_of"]
 
 NODE_ID = "_node_id"
 MATCHES_ELEMENTS = {FilterOperator.CONTAINS: "==", FilterOperator.ANY: "in"}  # Qdrant compares each item of a list
@@ -71,8 +71,14 @@ def where_of(
     return {"$and": parts} if parts else None
 
 
+def selects(node_ids: Sequence[str] | None, filters: MetadataFilters | None) -> bool:
+    """Whether ids or filters name nodes to delete: an empty list of ids, and filters without a condition, name none."""
+    return bool(node_ids) if node_ids is not None else filters is not None and bool(_filters(filters))
+
+
 def _filters(filters: MetadataFilters) -> Filter:
-    parts = [_filter(item) if isinstance(item, MetadataFilter) else _filters(item) for item in filters.filters]
+    found = [_filter(item) if isinstance(item, MetadataFilter) else _filters(item) for item in filters.filters]
+    parts = [part for part in found if part]  # an empty group is no condition, among others too
     if not parts:
         return {}
     if filters.condition == FilterCondition.NOT:  # none of them holds

@@ -16,7 +16,7 @@ from llama_index.core.vector_stores.types import (
 )
 
 from leaf_embed.qdrant import AsyncLeafCollection, EitherCollection, LeafCollection, StoredDocument
-from leaf_embed_llama_index.convert import leaf_document, node_of, result_of, search_call, where_of
+from leaf_embed_llama_index.convert import leaf_document, node_of, result_of, search_call, selects, where_of
 from leaf_embed_llama_index.embedding import LeafEmbedding
 
 if TYPE_CHECKING:
@@ -127,7 +127,9 @@ class LeafQdrantVectorStore(BasePydanticVectorStore):
         return result_of(await self._either.call(method, asked, **options))
 
     def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
-        """Returns nodes with their vectors, by their ids, by a filter, or by both; all without either."""
+        """Returns nodes with their vectors, by ids, by a filter, or by both; all without either, none for an empty list."""
+        if node_ids is not None and not node_ids:
+            return []
         where = where_of(filters, nodes=node_ids)
         return [node_of(found) for found in self._either.documents(where, with_vectors=True)]
 
@@ -135,6 +137,8 @@ class LeafQdrantVectorStore(BasePydanticVectorStore):
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
     ) -> list[BaseNode]:
         """Async form of :meth:`get_nodes`."""
+        if node_ids is not None and not node_ids:
+            return []
         where = where_of(filters, nodes=node_ids)
         return [node_of(found) for found in await self._either.adocuments(where, with_vectors=True)]
 
@@ -149,15 +153,15 @@ class LeafQdrantVectorStore(BasePydanticVectorStore):
     def delete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
     ) -> None:
-        """Deletes nodes by their ids, by a filter, or by both; none without either."""
-        if node_ids or filters is not None:
+        """Deletes nodes by their ids, by a filter, or by both; none without either, :meth:`clear` deletes all."""
+        if selects(node_ids, filters):
             self._delete(self._either.documents(where_of(filters, nodes=node_ids)))
 
     async def adelete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
     ) -> None:
         """Async form of :meth:`delete_nodes`."""
-        if node_ids or filters is not None:
+        if selects(node_ids, filters):
             await self._adelete(await self._either.adocuments(where_of(filters, nodes=node_ids)))
 
     def clear(self) -> None:

@@ -199,7 +199,13 @@ def test_nodes_go_away_by_document_id_filter_and_altogether(store: LeafQdrantVec
     store.delete("doc0")
     assert sorted(ids(store.get_nodes())) == ["y", "z"]
     store.delete_nodes(["y"], MetadataFilters(filters=[MetadataFilter(key="n", value=3)]))
-    store.delete_nodes()
+    empty = MetadataFilters(filters=[])
+    for nothing in ((), ([],), (None, empty), (None, MetadataFilters(filters=[empty])), ([], None)):
+        store.delete_nodes(*nothing)
+        asyncio.run(store.adelete_nodes(*nothing))
+    assert store.get_nodes([]) == asyncio.run(store.aget_nodes([])) == []
+    either = MetadataFilters(filters=[empty, MetadataFilter(key="n", value=99)], condition="or")  # type: ignore[arg-type]
+    store.delete_nodes(filters=either)
     assert sorted(ids(store.get_nodes())) == ["y", "z"]
     store.delete_nodes(["y"])
     assert ids(asyncio.run(store.aget_nodes())) == ["z"]
