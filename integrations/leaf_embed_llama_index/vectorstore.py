@@ -127,7 +127,7 @@ class LeafQdrantVectorStore(BasePydanticVectorStore):
         return result_of(await self._either.call(method, asked, **options))
 
     def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
-        """Returns nodes with their vectors, by ids, by a filter, or by both; all without either, none for an empty list."""
+        """Returns nodes with their vectors, by ids, by a filter, or by both; all without either, none for no ids."""
         if node_ids is not None and not node_ids:
             return []
         where = where_of(filters, nodes=node_ids)
