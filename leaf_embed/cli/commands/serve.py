@@ -6,6 +6,8 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +22,7 @@ from leaf_embed.errors import InputError
 __all__ = ["command"]
 
 BACKLOG = 1024  # connections that wait until they are accepted
+LEVELS = (("leaf_embed", logging.INFO), ("uvicorn", logging.ERROR))
 SWITCH = (
     0.0005  # seconds after which a thread that encodes lets the one that answers have the interpreter; default .005
 )
@@ -76,15 +79,15 @@ def command(
         max_waiting_tokens=max_waiting_tokens,
         timeout=timeout,
     )
-    _log_to_standard_error(access_log)
     sys.setswitchinterval(SWITCH)
-    encoder = leaf_embed.load(leaf, document=document, threads=threads, loading=chosen_loading())
-    server = make_server(create_app(encoder, config), config)
-    with _listen(host, port) as listening:
-        address = f"[{host}]" if ":" in host else host
-        at = f"http://{address}:{listening.getsockname()[1]}/v1"
-        errors.print(f"serving the leaf {config.name} on {at}", highlight=False, markup=False, soft_wrap=True)
-        server.run(sockets=[listening])
+    with _logging_to_standard_error(access_log):
+        encoder = leaf_embed.load(leaf, document=document, threads=threads, loading=chosen_loading())
+        server = make_server(create_app(encoder, config), config)
+        with _listen(host, port) as listening:
+            address = f"[{host}]" if ":" in host else host
+            at = f"http://{address}:{listening.getsockname()[1]}/v1"
+            errors.print(f"serving the leaf {config.name} on {at}", highlight=False, markup=False, soft_wrap=True)
+            server.run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -99,12 +102,20 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _log_to_standard_error(access_log: bool) -> None:
+@contextmanager
+def _logging_to_standard_error(access_log: bool) -> Iterator[None]:
     """Lines of the package and of uvicorn, with the time; nothing in them is a text or a key."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    for name, level in (("leaf_embed", logging.INFO), ("uvicorn", logging.ERROR)):
-        logger = logging.getLogger(name)
+    access = logging.getLogger("leaf_embed.serve.access")
+    loggers = [(logging.getLogger(name), level) for name, level in LEVELS]
+    before, access.disabled = access.disabled, not access_log
+    for logger, level in loggers:
         logger.addHandler(handler)
         logger.setLevel(level)
-    logging.getLogger("leaf_embed.serve.access").disabled = not access_log
+    try:
+        yield
+    finally:
+        access.disabled = before
+        for logger, _ in loggers:
+            logger.removeHandler(handler)
